@@ -1,0 +1,128 @@
+"""The examples, run as their docstrings say, and extension modules from PyPI under the patched interpreter."""
+import pathlib
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+STOCK = "import asyncio, sys; sys.exit(not hasattr(asyncio, 'timeout') or hasattr(asyncio, 'CancelScope'))"
+
+
+def run_example(*arguments):
+    """Like subprocess.run, under a limit far above what an example takes and far below one that hangs."""
+    return subprocess.run(["./build.sh", "run", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=1800)
+
+
+def test_hello():
+    done = run_example("examples/hello.py")
+    assert (done.returncode, done.stdout.splitlines()[1:]) == (0, [
+        "a cancelled scope:",
+        "  await 1 inside: CancelledError(enough)",
+        "  await 2 inside: CancelledError(enough)",
+        "  await 3 inside: CancelledError(enough)",
+        "  first await outside: fine again",
+        "a deadline:",
+        "  shielded clean-up: took its time",
+        "  plain clean-up: interrupted",
+        "  moved on: True",
+    ]), done.stderr
+
+
+def test_hangs_on_stock_ends_here():
+    done = run_example("examples/hangs_on_stock.py", "60")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[1].startswith("ends: TimeoutError after")
+
+
+def stock_interpreters():
+    """Our own build of stock if there is one, else what the machine has."""
+    built = ROOT / "build" / "stock" / "python"
+    return [str(path) for path in (built, sys.executable, shutil.which("python3")) if path and pathlib.Path(path).exists()]
+
+
+def test_hangs_on_stock_hangs_on_stock():
+    stock = next((p for p in stock_interpreters() if subprocess.run([p, "-c", STOCK]).returncode == 0), None)
+    if stock is None:
+        pytest.skip("no stock Python with asyncio.timeout() here: ./build.sh build --variant stock makes one")
+    done = subprocess.run([stock, "examples/hangs_on_stock.py", "2"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[1] == "hangs: still running after 2 s, the timeout was 0.1 s"
+
+
+@pytest.fixture(scope="module")
+def venv(tmp_path_factory):
+    """A venv of the patched interpreter with what PyPI has for this version: wheels only, nothing compiled here."""
+    folder = tmp_path_factory.mktemp("venv") / "venv"
+    subprocess.run(["./build.sh", "venv", str(folder)], cwd=ROOT, check=True)
+    python = folder / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "--only-binary=:all:", "-r", "examples/requirements.txt"], cwd=ROOT, check=True)
+    return python
+
+
+def run_in(python, *arguments):
+    return subprocess.run([python, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("loop", [[], ["--uvloop"]], ids=["asyncio", "uvloop"])
+def test_web(venv, loop):
+    done = run_in(venv, "examples/web.py", *loop)
+    steps = "query cancelled, retry cancelled, second retry cancelled, rolled back"
+    assert (done.returncode, done.stdout.splitlines()) == (0, [
+        f"/hang-up: {steps}; answer: nobody there to get one",
+        f"/stay: {steps}; answer: 504",
+    ]), done.stderr
+
+
+def test_extension_modules_of_the_stock_abi_are_the_ones_that_run(venv):
+    """Not the pure-Python fallbacks that most of these packages carry."""
+    done = run_in(venv, "-c", textwrap.dedent("""\
+        import importlib, asyncio
+        asyncio.CancelScope
+        for name in ("aiohttp._http_parser", "aiohttp._http_writer", "aiohttp._websocket.reader_c", "frozenlist._frozenlist",
+                     "multidict._multidict", "propcache._helpers_c", "uvloop.loop", "yarl._quoting_c"):
+            file = importlib.import_module(name).__file__
+            assert ".cpython-314-" in file, file
+        """))
+    assert done.returncode == 0, done.stderr
+
+
+def test_scopes_on_uvloop(venv):
+    done = run_in(venv, "-c", textwrap.dedent("""\
+        import asyncio, uvloop
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, uvloop.Loop)
+            caught = 0
+            with asyncio.move_on_after(0.01) as scope:
+                for _ in range(3):
+                    try:
+                        await asyncio.sleep(3600)
+                    except asyncio.CancelledError:
+                        caught += 1
+                with asyncio.CancelScope(shield=True):
+                    assert await asyncio.sleep(0.01, "shielded") == "shielded"
+                await asyncio.sleep(3600)
+            assert caught == 3 and scope.cancelled_caught, (caught, scope)
+            try:
+                async with asyncio.timeout(0.01):
+                    try:
+                        await asyncio.sleep(3600)
+                    finally:
+                        await asyncio.sleep(3600)
+            except TimeoutError:
+                pass
+            else:
+                raise AssertionError("no TimeoutError")
+            task = asyncio.create_task(asyncio.sleep(3600))
+            loop.call_soon(task.cancel)
+            await asyncio.wait([task])
+            assert task.cancelled()
+            assert asyncio.current_task().cancelling() == 0
+
+        uvloop.run(main())
+        """))
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,94 @@
+"""The image: what it runs, as whom, and what it does not carry."""
+import json
+import re
+import textwrap
+
+import pytest
+
+pytest_plugins = ["docker_engine"]
+
+LIMIT = 120_000_000  # bytes on top of the base image
+
+
+@pytest.fixture(scope="session")
+def run(docker, image):
+    """Run a container and return what it wrote to stdout."""
+    return lambda *arguments, options=(): docker("run", "--rm", *options, image, *arguments).stdout
+
+
+def test_runs_the_users_own_app(run, tmp_path):
+    (tmp_path / "app.py").write_text("import asyncio, sys\nwith open('data') as f: print(f.read(), sys.argv[1:], asyncio.CancelScope)\n")
+    (tmp_path / "data").write_text("mine")
+    tmp_path.chmod(0o755)  # the container's user is not ours
+    assert run("app.py", "-x", options=["--volume", f"{tmp_path}:/app"]) == "mine ['-x'] <class 'asyncio.CancelScope'>\n"
+
+
+def test_missing_app_is_an_error_that_names_it(docker, image):
+    done = docker("run", "--rm", image, "no_such_app.py", check=False)
+    assert done.returncode == 2
+    assert "/app/no_such_app.py" in done.stderr
+
+
+def test_runs_as_a_user_who_may_change_nothing_but_his_own(run):
+    out = run("-c", "import os, sys; print(os.getuid(), os.access(sys.prefix, os.W_OK), os.access('.', os.W_OK))")
+    assert out == "1000 False True\n"
+
+
+def test_pip_installs_over_tls(run, tmp_path):
+    """pip and ssl against an index of our own, so that no network is needed: the certificates are those of test_asyncio."""
+    (tmp_path / "app.py").write_text(textwrap.dedent("""\
+        import functools, http.server, pathlib, ssl, subprocess, sys, tempfile, test, threading, zipfile
+
+        root = pathlib.Path(tempfile.mkdtemp())
+        (root / "simple/greeting").mkdir(parents=True)
+        with zipfile.ZipFile(root / "simple/greeting/greeting-1.0-py3-none-any.whl", "w") as wheel:
+            wheel.writestr("greeting.py", "def main(): print('hello from a wheel')\\n")
+            info = "greeting-1.0.dist-info"
+            wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: greeting\\nVersion: 1.0\\n")
+            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+            wheel.writestr(f"{info}/entry_points.txt", "[console_scripts]\\ngreet = greeting:main\\n")
+            wheel.writestr(f"{info}/RECORD", "")
+
+        certificates = pathlib.Path(test.__file__).parent / "certdata"
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates / "keycert3.pem")
+        server = http.server.ThreadingHTTPServer(
+            ("localhost", 0), functools.partial(http.server.SimpleHTTPRequestHandler, directory=root))
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+        subprocess.run(
+            [sys.executable, "-m", "pip", "install", "--index-url", f"https://localhost:{server.server_port}/simple",
+             "--cert", certificates / "pycacert.pem", "greeting"], check=True, stdout=sys.stderr)
+        subprocess.run(["greet"], check=True)
+        """))
+    tmp_path.chmod(0o755)
+    assert run("app.py", options=["--network", "none", "--volume", f"{tmp_path}:/app"]) == "hello from a wheel\n"
+
+
+def test_asyncio_passes_in_it(run):
+    out = run("-m", "test", "test_asyncio")
+    assert "Result: SUCCESS" in out
+    assert int(re.search(r"Total tests: run=([\d,]+)", out)[1].replace(",", "")) > 2000
+
+
+def test_carries_no_other_tests_static_libraries_or_caches(run):
+    found = json.loads(run("-c", textwrap.dedent("""\
+        import json, os, pathlib, sys, test
+        prefix = pathlib.Path(sys.prefix)
+        print(json.dumps({
+            "tests": sorted(os.listdir(pathlib.Path(test.__file__).parent)),
+            "litter": [str(p) for pattern in ("*.a", "__pycache__", "*.pyc") for p in prefix.rglob(pattern)],
+            "lists": os.listdir("/var/lib/apt/lists"),
+            "debs": [str(p) for p in pathlib.Path("/var/cache/apt").rglob("*.deb")],
+            "home": sorted(os.listdir(os.path.expanduser("~"))),
+        }))""")))
+    assert found["tests"] == [
+        "__init__.py", "__main__.py", "certdata", "libregrtest", "regrtest.py", "support", "test_asyncio"]
+    assert found["litter"] == found["lists"] == found["debs"] == []
+    assert not {".cache", ".local"} & set(found["home"])
+
+
+def test_size_on_top_of_the_base(docker, image, base):
+    sizes = [int(docker("image", "inspect", "--format", "{{.Size}}", name).stdout) for name in (image, base)]
+    assert 0 < sizes[0] - sizes[1] < LIMIT
