@@ -1,14 +1,13 @@
 """The examples, run as their docstrings say, and extension modules from PyPI under the patched interpreter."""
 import pathlib
-import shutil
 import subprocess
-import sys
 import textwrap
 
 import pytest
 
+pytest_plugins = ["interpreters"]
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-STOCK = "import asyncio, sys; sys.exit(not hasattr(asyncio, 'timeout') or hasattr(asyncio, 'CancelScope'))"
 
 
 def run_example(*arguments):
@@ -37,16 +36,7 @@ def test_hangs_on_stock_ends_here():
     assert done.stdout.splitlines()[1].startswith("ends: TimeoutError after")
 
 
-def stock_interpreters():
-    """Our own build of stock if there is one, else what the machine has."""
-    built = ROOT / "build" / "stock" / "python"
-    return [str(path) for path in (built, sys.executable, shutil.which("python3")) if path and pathlib.Path(path).exists()]
-
-
-def test_hangs_on_stock_hangs_on_stock():
-    stock = next((p for p in stock_interpreters() if subprocess.run([p, "-c", STOCK]).returncode == 0), None)
-    if stock is None:
-        pytest.skip("no stock Python with asyncio.timeout() here: ./build.sh build --variant stock makes one")
+def test_hangs_on_stock_hangs_on_stock(stock):
     done = subprocess.run([stock, "examples/hangs_on_stock.py", "2"], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stdout.splitlines()[1] == "hangs: still running after 2 s, the timeout was 0.1 s"
