@@ -120,7 +120,9 @@ class ScopeTestCase(unittest.TestCase):
         asyncio.current_task = tasks.current_task = tasks._py_current_task
 
     def _on_problem(self, loop, context):
-        self.problems.append(context)
+        # Do not keep tasks and futures alive.
+        self.problems.append({key: context[key] for key in context
+                              if key in ('message', 'exception')})
 
     def _callTestMethod(self, method):
         if inspect.iscoroutinefunction(method):
