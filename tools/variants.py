@@ -1,0 +1,191 @@
+"""Variants: the ways in which the one source is configured and built, side by side in build/<variant>/.
+
+The interpreter is run from its build folder: CPython supports that, virtual environments and the building of
+extension modules included, and an edited .py file of the library is in effect at once, with nothing to install.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tarfile
+
+from tools import packages
+from tools import project as project_module
+from tools import tree as tree_module
+from tools import ui
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One way to build."""
+    configure: tuple = ()  # arguments of configure, besides those that all variants have
+    patched: bool = True  # whether the patch series is in it
+    incremental: bool = True  # whether a build may go on from the one before
+
+
+# One line makes a variant.
+VARIANTS = {
+    'release': Variant(),
+    'stock': Variant(patched=False),
+    'debug': Variant(configure=('--with-pydebug',)),
+    # Not incremental: a profile that was made from other sources would be used on.
+    'pgo': Variant(configure=('--enable-optimizations',), incremental=False),
+}
+DEFAULT = 'release'
+
+# Optional modules that configure leaves out without a word if a library is missing.  Here they are not optional.
+MODULES = ('_bz2', '_ctypes', '_curses', '_gdbm', '_hashlib', '_lzma', '_sqlite3', '_ssl', '_uuid', '_zstd',
+           'readline', 'zlib')
+
+# Compilers' names that lead to ccache.  It is put on PATH instead of into CC, so that sysconfig keeps naming the real
+# compiler: extension modules are built with it on machines that have no ccache.
+_CCACHE = '/usr/lib/ccache'
+
+
+class Builder:
+    """Builds one variant of a project."""
+
+    def __init__(self, project, name):
+        if name not in VARIANTS:
+            raise ui.UserError(f'there is no variant {name}. There are: {", ".join(VARIANTS)}')
+        self._project = project
+        self._variant = VARIANTS[name]
+        self.name = name
+        self.folder = project.build / name
+
+    @property
+    def python(self):
+        """The interpreter's path."""
+        return self.folder / 'python'
+
+    def build(self, *, source_file=None, offline=False):
+        """Brings source and build up to date; does nothing that is done already."""
+        if not self._stamp('configured').exists():
+            # Before anything else: what follows needs git already, and a build that lacks a library takes minutes to
+            # find that out.
+            packages.ensure(packages.BUILD, log=self._project.logs, offline=offline)
+        tree = tree_module.Tree(self._project)
+        sync(self._project, tree, source_file=source_file, offline=offline)
+        source, fingerprint = (self._project.src, tree.fingerprint()) if self._variant.patched else self._pristine(tree)
+        if self._variant.incremental:
+            configured = self._configure(source)
+        else:
+            # The stamp is void as soon as the sources are others: then everything is made anew.
+            configured = self._configure(source, fingerprint)
+        self._make(f'{configured} {fingerprint}', tree)
+
+    def _pristine(self, tree):
+        """Unpacks the commit `upstream` to build/upstream; returns that folder and the id of the tree."""
+        folder = self._project.build / 'upstream'
+        stamp = self._project.build / 'upstream.stamp'
+        identity = tree.git.text('rev-parse', 'refs/tags/upstream^{tree}')
+        if _read(stamp) != identity:
+            shutil.rmtree(folder, ignore_errors=True)
+            with ui.timed('unpacking upstream for the variant without patches'):
+                with tree.git.popen('archive', identity, stdout=subprocess.PIPE) as process:
+                    with tarfile.open(fileobj=process.stdout, mode='r|') as archive:
+                        archive.extractall(folder)
+            project_module.write_atomically(stamp, identity.encode())
+        return folder, identity
+
+    def _configure(self, source, *more):
+        """Runs configure, unless it ran with the same arguments before; returns the stamp."""
+        arguments = [str(source / 'configure'), *self._variant.configure]
+        identity = json.dumps([arguments, _digest(source / 'configure'), more,
+                               {name: os.environ.get(name) for name in ('CC', 'CFLAGS', 'CPPFLAGS', 'LDFLAGS')}])
+        stamp = self._stamp('configured')
+        if _read(stamp) != identity:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
+            ui.run_logged(f'configuring {self.name}', arguments, log=self._log('configure'), cwd=self.folder,
+                          env=_environment(), mend='The reason is mostly at the end of '
+                          f'{self.folder / "config.log"}; after mending it run the same command again.')
+            project_module.write_atomically(stamp, identity.encode())
+        return hashlib.sha256(identity.encode()).hexdigest()
+
+    def _make(self, identity, tree):
+        """Runs make, unless it ran on the same sources before."""
+        stamp = self._stamp('made')
+        if _read(stamp) == identity and self.python.exists():
+            return
+        stamp.unlink(missing_ok=True)
+        jobs = len(os.sched_getaffinity(0))
+        mend = 'Mend what the compiler complains about'
+        if self._variant.patched:
+            mend += ' (work in build/src, it is built as it stands)'
+        ui.run_logged(f'building {self.name}', ['make', f'-j{jobs}'], log=self._log('make'), cwd=self.folder,
+                      env=_environment(), mend=f'{mend}; if it makes no sense: ./build.sh clean --variant {self.name}')
+        self._check_modules()
+        # Whoever edits while make runs has built neither the old sources nor the new.
+        if not self._variant.patched or identity.endswith(' ' + tree.fingerprint()):
+            project_module.write_atomically(stamp, identity.encode())
+
+    def _check_modules(self):
+        """Raises UserError if a module was left out because its library is missing."""
+        program = ('import importlib, sys\n'
+                   'for name in sys.argv[1:]:\n'
+                   '    try: importlib.import_module(name)\n'
+                   '    except ImportError: print(name)\n')
+        result = subprocess.run([self.python, '-E', '-s', '-c', program, *MODULES], env=_environment(),
+                                stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise ui.UserError(f'the interpreter that was built does not start:\n{result.stderr.strip()}\n'
+                               f'  Log of the build: {self._log("make")}')
+        if result.stdout.split():
+            raise ui.UserError(f'these modules were not built: {" ".join(result.stdout.split())}\n'
+                               f'  Install the headers of their libraries, then ./build.sh clean --variant {self.name} '
+                               f'and build again. The log: {self._log("make")}')
+
+    def _stamp(self, step):
+        return self.folder / f'asyncbis-{step}'
+
+    def _log(self, step):
+        return self._project.logs / f'{self.name}-{step}.log'
+
+
+def sync(project, tree, *, source_file=None, offline=False):
+    """Makes build/src current before a build.
+
+    If the project's files have changed it is prepared anew; if build/src itself has, it is built as it stands.
+
+    Raises:
+        UserError: both have changed.
+    """
+    inputs = project.read_inputs()
+    if not tree.exists:
+        tree.prepare(inputs, source_file=source_file, offline=offline)
+        return
+    changed = tree.inputs_changed(inputs)
+    if not changed:
+        return
+    work = tree.unexported()
+    if work:
+        raise ui.UserError(
+            'both this project and build/src have changed since build/src was made, so it is not clear what to build.\n'
+            f'  Here: {", ".join(changed[:8])}{" ..." if len(changed) > 8 else ""}\n'
+            f'  In build/src: {"; ".join(work[:4])}{" ..." if len(work) > 4 else ""}\n'
+            '  To bring the two together: commit the work in build/src, then ./build.sh refresh.')
+    tree.prepare(inputs, source_file=source_file, offline=offline)
+
+
+def _environment():
+    """Returns the environment of configure and make."""
+    if pathlib.Path(_CCACHE).is_dir():
+        return ui.clean_environment(PATH=f'{_CCACHE}:{os.environ["PATH"]}')
+    return ui.clean_environment()
+
+
+def _digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read(path):
+    """Returns the text of the file at path, or None if there is none."""
+    try:
+        return path.read_text(encoding='utf-8')
+    except FileNotFoundError:
+        return None
