@@ -2,7 +2,7 @@
 
 An engine that answers is used as it is.  Where none does, root on Debian or Ubuntu gets Debian's, which is
 started for the session and stopped after it; its data stay in build/docker, so that the next session finds its
-layers.  Where neither is possible the tests are skipped, except in CI.
+layers.  Where neither is possible the tests are skipped, or in CI fail.
 """
 import contextlib
 import os
@@ -39,6 +39,10 @@ def install(program, *packages):
         subprocess.run([*apt, "install", "--no-install-recommends", *packages], check=True, env=environment)
 
 
+class EngineDidNotStart(Exception):
+    pass
+
+
 def wait_until_ready(notifications, daemon, log):
     """Wait for the READY=1 that dockerd sends to its service manager, which here is this process."""
     notifications.settimeout(1)
@@ -48,7 +52,7 @@ def wait_until_ready(notifications, daemon, log):
             if b"READY=1" in notifications.recv(4096):
                 return
     tail = "\n".join(log.read_text().splitlines()[-20:])
-    raise RuntimeError(f"dockerd (exit status {daemon.poll()}) was not ready in {START_LIMIT} s; {log} ends with\n{tail}")
+    raise EngineDidNotStart(f"dockerd did not get ready (exit status {daemon.poll()}); {log} ends with\n{tail}")
 
 
 @contextlib.contextmanager
@@ -73,23 +77,26 @@ def started_engine():
             daemon.wait(START_LIMIT)
 
 
+def unavailable(reason):
+    if os.environ.get("CI"):
+        pytest.fail(f"no Docker engine: {reason}")
+    pytest.skip(f"no Docker engine: {reason}")
+
+
 @pytest.fixture(scope="session")
 def docker():
     """The docker command as a function, with an engine behind it."""
-    if answers():
-        yield run_docker
-        return
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        reason = "no Docker engine answers, and to install one takes root on Debian or Ubuntu"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    install("dockerd", "docker.io")
-    if answers():  # the package has started it: there is an init system
-        yield run_docker
-        return
-    with started_engine() as host, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DOCKER_HOST", host)
+    with contextlib.ExitStack() as stack:
+        if not answers():
+            if os.geteuid() != 0 or shutil.which("apt-get") is None:
+                unavailable("none answers, and to install one takes root on Debian or Ubuntu")
+            install("dockerd", "docker.io")
+        if not answers():  # an init system would have started it by now
+            try:
+                host = stack.enter_context(started_engine())
+            except EngineDidNotStart as error:  # as in a container without privileges
+                unavailable(error)
+            stack.enter_context(pytest.MonkeyPatch.context()).setenv("DOCKER_HOST", host)
         yield run_docker
 
 
