@@ -161,15 +161,8 @@ class _Verbs:
     def shell(self):
         python = self._built().python
         shell = os.environ.get('SHELL') or '/bin/sh'
-        folder = self._project.build / 'bin' / self._builder().name
-        folder.mkdir(parents=True, exist_ok=True)
-        # Links, because the build folder holds other programs too, and calls it `python` only.
-        for name in ('python', 'python3'):
-            link = folder / name
-            link.unlink(missing_ok=True)
-            link.symlink_to(python)
         ui.say(f'python is {python}; leave with exit')
-        self._leave(caller_folder(), [shell], PATH=f'{folder}:{os.environ["PATH"]}')
+        self._leave(caller_folder(), [shell], PATH=f'{python.parent}:{os.environ["PATH"]}')
 
     def _leave(self, folder, command, **changes):
         """Replaces this process by command."""

@@ -134,6 +134,8 @@ class Tree:
         tarball = source.Finder(pin, source=source_file, offline=offline).find()
         self._project.src.mkdir(parents=True, exist_ok=True)
         self.git.bytes('init', '--quiet')
+        # CPython's Makefile asks for the version with --git-dir alone, from another folder.
+        self.git.bytes('config', 'core.worktree', '..')
         # So that a plain `git rebase -i` in build/src folds fixups in.
         self.git.bytes('config', 'rebase.autoSquash', 'true')
         exclude = self._project.src / '.git' / 'info' / 'exclude'
@@ -589,6 +591,7 @@ class _Import:
         self._process = git.popen('fast-import', '--quiet', '--force', '--done', stdin=-1, stdout=-1, stderr=-1)
         self._marks = 0
         self._commits = []
+        self._refs = set()
 
     def _write(self, data):
         self._process.stdin.write(data)
@@ -607,6 +610,7 @@ class _Import:
 
     def commit(self, ref, identity, date, message, parent=None):
         """Begins a commit on ref, after the one before on that ref, or after parent."""
+        self._refs.add(ref)
         self._marks += 1
         self._write(f'commit {ref}\nmark :{self._marks}\nauthor {identity} {date}\n'
                     f'committer {identity} {date}\n'.encode())
@@ -630,6 +634,8 @@ class _Import:
         """Ends the import; returns the ids of the commits, in order."""
         for mark in self._commits:
             self._write(f'get-mark :{mark}\n'.encode())
+        # The refs were names for the import's sake; `git describe` should not find them.
+        self._write(''.join(f'reset {ref}\nfrom {"0" * 40}\n\n' for ref in sorted(self._refs)).encode())
         output, errors = self._process.communicate(b'done\n')
         if self._process.returncode:
             raise GitError(errors.decode('utf-8', 'replace').strip())

@@ -1,7 +1,8 @@
 """Variants: the ways in which the one source is configured and built, side by side in build/<variant>/.
 
-The interpreter is run from its build folder: CPython supports that, virtual environments and the building of
-extension modules included, and an edited .py file of the library is in effect at once, with nothing to install.
+In each there are two ways to the same interpreter: build/<variant>/python is what CPython's own tests expect,
+build/<variant>/live/bin/python3 (see live.py) is for programs.  In both an edited .py file of the library is in effect
+at once.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import tarfile
 
+from tools import live
 from tools import packages
 from tools import project as project_module
 from tools import tree as tree_module
@@ -59,7 +61,12 @@ class Builder:
 
     @property
     def python(self):
-        """The interpreter's path."""
+        """The interpreter for programs."""
+        return self.folder / 'live' / 'bin' / 'python3'
+
+    @property
+    def build_python(self):
+        """The interpreter for CPython's own tests."""
         return self.folder / 'python'
 
     def build(self, *, source_file=None, offline=False):
@@ -76,7 +83,7 @@ class Builder:
         else:
             # The stamp is void as soon as the sources are others: then everything is made anew.
             configured = self._configure(source, fingerprint)
-        self._make(f'{configured} {fingerprint}', tree)
+        self._make(f'{configured} {fingerprint}', source, tree)
 
     def _pristine(self, tree):
         """Unpacks the commit `upstream` to build/upstream; returns that folder and the id of the tree."""
@@ -107,7 +114,7 @@ class Builder:
             project_module.write_atomically(stamp, identity.encode())
         return hashlib.sha256(identity.encode()).hexdigest()
 
-    def _make(self, identity, tree):
+    def _make(self, identity, source, tree):
         """Runs make, unless it ran on the same sources before."""
         stamp = self._stamp('made')
         if _read(stamp) == identity and self.python.exists():
@@ -120,6 +127,7 @@ class Builder:
         ui.run_logged(f'building {self.name}', ['make', f'-j{jobs}'], log=self._log('make'), cwd=self.folder,
                       env=_environment(), mend=f'{mend}; if it makes no sense: ./build.sh clean --variant {self.name}')
         self._check_modules()
+        live.update(source, self.folder)
         # Whoever edits while make runs has built neither the old sources nor the new.
         if not self._variant.patched or identity.endswith(' ' + tree.fingerprint()):
             project_module.write_atomically(stamp, identity.encode())
@@ -130,7 +138,7 @@ class Builder:
                    'for name in sys.argv[1:]:\n'
                    '    try: importlib.import_module(name)\n'
                    '    except ImportError: print(name)\n')
-        result = subprocess.run([self.python, '-E', '-s', '-c', program, *MODULES], env=_environment(),
+        result = subprocess.run([self.build_python, '-E', '-s', '-c', program, *MODULES], env=_environment(),
                                 stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if result.returncode:
             raise ui.UserError(f'the interpreter that was built does not start:\n{result.stderr.strip()}\n'
