@@ -1,0 +1,731 @@
+"""Cancel scopes: the one tree through which asyncio cancels.
+
+A scope is a node.  Every CancelScope, Timeout and TaskGroup that has been
+entered is one, and so is every task: its *own scope* is the root of the scopes
+that it enters, and hangs below the scope of the group that the task was
+spawned into, if there is one.  A task's *current scope* is the innermost one
+that it has entered and not left.
+
+One invariant carries everything else:
+
+    node.cause is the scope whose request cancels the code that runs in the
+    node: the node itself if its cancel was requested, else the cause of its
+    parent unless the node is shielded, else None.
+
+A node with a cause is *effectively cancelled*, so the question that each
+yield of a task asks, "must I be interrupted?", costs one look at one field.
+_update() restores the invariant below a node after each change (a request, a
+request that was taken back, a shield that was moved, a parent that was left),
+and only then are the tasks interrupted that are blocked in a node which has
+just become cancelled.  Nothing that could run foreign code happens while the
+tree is walked, and no walk recurses.
+
+Delivery is the task's side; it is explained beside tasks._PyTask and, for the
+C tasks, in Modules/_asyncio/scopes.c, which implements the same tree.  The
+classes and functions whose names begin with _Py are the reference
+implementation; the C ones replace them where the accelerator is available.
+"""
+
+__all__ = (
+    'CancelScope',
+    'move_on_after',
+    'move_on_at',
+    'current_effective_deadline',
+)
+
+import contextlib
+import math
+import threading
+import weakref
+
+from . import events
+from . import exceptions
+from . import tasks
+
+
+# The life of a CancelScope; the values are what repr() shows.
+_NEW = 'unentered'
+_ACTIVE = 'active'
+_LEFT = 'left'
+_ABANDONED = 'abandoned'  # Its task ended without leaving it.
+_DESTROYED = 'destroyed'  # Its task was destroyed while it was pending.
+
+
+class _Node:
+    """What all scopes share: their place in the tree and their cause."""
+
+    # _delivered: the cancellation that begins here has reached the coroutine
+    # of the host at least once.  (For a task's own scope: the one that comes
+    # from outside the task.)  _lifted: uncancel() has discounted that.
+
+    __slots__ = ('_parent', '_children', '_cause', '_host', '_msg',
+                 '_requested', '_shield', '_delivered', '_lifted',
+                 '__weakref__')
+
+    def __init__(self):
+        self._parent = None
+        self._children = {}  # An ordered set: siblings in order of entry.
+        self._cause = None
+        self._host = _no_host
+        self._msg = None
+        self._requested = False
+        self._shield = False
+        self._delivered = False
+        self._lifted = False
+
+    def _attach(self, parent, host):
+        self._parent = parent
+        self._host = host
+        if parent is not None:
+            parent._children[self] = None
+        self._cause = self._find_cause()
+
+    def _detach(self):
+        """Take this node out of the tree; what is below it moves up.
+
+        Return the nodes that moved, for _update().
+        """
+        parent = self._parent
+        moved = list(self._children)
+        self._children.clear()
+        if parent is not None:
+            del parent._children[self]
+            parent._children.update(dict.fromkeys(moved))
+        for child in moved:
+            child._parent = parent
+        self._parent = None
+        self._cause = None
+        self._host = _no_host
+        return moved
+
+    def _find_cause(self):
+        if self._requested:
+            return self
+        if self._shield or self._parent is None:
+            return None
+        return self._parent._cause
+
+    def _outer_cause(self):
+        """The outside cancellation that is visible through this scope."""
+        if self._shield or self._parent is None:
+            return None
+        return self._parent._cause
+
+
+class _TaskScope(_Node):
+    """The own scope of a _PyTask."""
+
+    __slots__ = ()
+
+
+def _no_host():
+    """Stand in for the weak reference to a host that is not, or no more."""
+    return None
+
+
+def _update(*tops):
+    """Restore the invariant below *tops*; interrupt whom that cancels."""
+    _interrupt_all(_mark(*tops))
+
+
+def _mark(*tops):
+    """Restore the invariant below *tops*; return whose scope it cancelled."""
+    hosts = []
+    todo = list(reversed(tops))
+    while todo:
+        node = todo.pop()
+        cause = node._find_cause()
+        if cause is node._cause:
+            continue
+        if node._cause is None:
+            host = node._host()
+            if host is not None and host._scope is node:
+                hosts.append(host)
+        node._cause = cause
+        todo.extend(reversed(node._children))
+    return hosts
+
+
+def _interrupt_all(hosts):
+    """Interrupt every task of *hosts*; then raise the first error."""
+    error = None
+    for task in hosts:
+        try:
+            _interrupt(task)
+        except BaseException as exc:
+            if error is None:
+                error = exc
+    if error is not None:
+        try:
+            raise error
+        finally:
+            error = None
+
+
+# The four places in which a task meets the tree.  Twins: Modules/_asyncio.
+
+def _interrupt(task):
+    """Ask what *task* is blocked on, if anything, to give up: once a yield."""
+    cause = task._scope._cause
+    waiter = task._fut_waiter
+    if cause is None or waiter is None or task._asked:
+        return False
+    task._asked = True
+    return waiter.cancel(msg=cause._msg)
+
+
+def _interrupt_yield(task):
+    """*task* has yielded a Future in a cancelled scope."""
+    if _interrupt(task) and _is_visible(task._own_scope, task._scope):
+        task._must_cancel = False
+
+
+def _exception_for_step(task, exc):
+    """Return what *task* is to get in place of *exc* at its next step.
+
+    It is running in a cancelled scope.  The outcome of a Future that it waited
+    for is kept, for there is always a next yield; but a request made through
+    Task.cancel() after the Future was done overrides it, because that is what
+    stock asyncio does and programs that pair cancel() with uncancel() around a
+    timer count on it.
+    """
+    if not task._started:
+        return exc
+    explicit = task._must_cancel and _is_visible(task._own_scope, task._scope)
+    if not isinstance(exc, exceptions.CancelledError):
+        bare_yield = task._fut_waiter is None and exc is None
+        if not (explicit or bare_yield):
+            return exc
+        msg = task._scope._cause._msg
+        exc = (exceptions.CancelledError() if msg is None
+               else exceptions.CancelledError(msg))
+    if explicit:
+        task._must_cancel = False
+    _note_delivery(task, task._scope._cause)
+    return exc
+
+
+def _finish(task, state=_ABANDONED):
+    """*task* is done or is being destroyed: take it out of the tree."""
+    own = task._own_scope
+    moved = []
+    # When garbage is collected, the coroutine may have been closed before and
+    # have left its scopes without finding its task.
+    while (scope := task._scope) is not own and scope is not None:
+        task._scope = scope._parent
+        if scope._state is _ACTIVE:
+            scope._state = state
+            scope._disarm()
+            moved += scope._detach()
+    task._scope = own
+    moved += own._detach()
+    if moved:
+        _update(*moved)
+
+
+def _is_visible(outer, inner):
+    """Tell if no shield stands between *outer* and the scope *inner*."""
+    while inner is not outer:
+        if inner._shield:
+            return False
+        inner = inner._parent
+    return True
+
+
+def _note_delivery(task, cause):
+    """The CancelledError that *cause* asked for reaches the coroutine."""
+    if cause._host() is task:
+        cause._delivered = True
+    else:
+        task._own_scope._delivered = True
+
+
+def _contributions(task):
+    """Yield the scopes that count in task.cancelling(), innermost first."""
+    node = task._scope
+    own = task._own_scope
+    while node is not own:
+        if node._delivered and not node._lifted:
+            yield node
+        node = node._parent
+    # An own scope counts for all that is outside; the requests made through
+    # cancel() have their own count.
+    if own._delivered and not own._lifted and own._outer_cause() is not None:
+        yield own
+
+
+# Task.cancel(), cancelling() and uncancel() of a _PyTask.
+
+def _cancel_task(task, msg):
+    own = task._own_scope
+    own._msg = msg
+    own._requested = True
+    hosts = _mark(own) if own._cause is None else []
+    try:
+        if task._fut_waiter is not None and _is_visible(own, task._scope):
+            # Unlike a scope, each call asks anew: the waiter may be a Task
+            # that caught and ignored the request before.
+            task._asked = True
+            if task._fut_waiter.cancel(msg=msg):
+                return
+        # The step is scheduled or under way, or a shield holds this back.
+        task._must_cancel = True
+        task._cancel_message = msg
+    finally:
+        _interrupt_all(host for host in hosts if host is not task)
+
+
+def _count_cancels(task):
+    return task._num_cancels_requested + sum(1 for _ in _contributions(task))
+
+
+def _uncancel_task(task):
+    if task._num_cancels_requested > 0:
+        task._num_cancels_requested -= 1
+        if task._num_cancels_requested == 0:
+            task._must_cancel = False
+            task._own_scope._requested = False
+            _update(task._own_scope)
+    else:
+        for node in _contributions(task):
+            node._lifted = True
+            break
+    return _count_cancels(task)
+
+
+# How the scope of a group reaches the task that is being spawned into it,
+# through any loop and any task factory, before an eager first step: the
+# constructor of the first Task that is made takes it from here.
+_spawning = threading.local()
+
+
+def _take_spawning_scope():
+    scope = getattr(_spawning, 'scope', None)
+    if scope is not None:
+        _spawning.scope = None
+    return scope
+
+
+def _adopt(task):
+    """Give the new _PyTask *task* its own scope."""
+    task._own_scope = task._scope = own = _TaskScope()
+    own._attach(_take_spawning_scope(), weakref.ref(task))
+
+
+def _to_deadline(value, name='deadline'):
+    """Return *value* as a float, None if it is None or infinity."""
+    if value is None:
+        return None
+    if math.isnan(value):
+        raise ValueError(f'{name} must not be NaN')
+    value = float(value)
+    return None if value == math.inf else value
+
+
+def _check_shield(shield):
+    if not isinstance(shield, bool):
+        raise TypeError(
+            f'shield must be a bool, not {type(shield).__name__}')
+
+
+class _PyCancelScope(_Node):
+    """A block of code that can be cancelled as one.
+
+    Use it as a plain `with`, inside a task.  Once the scope is cancelled,
+    every await in its block that has to wait raises CancelledError, until the
+    block is left; there the scope swallows the error.
+
+    deadline -- when the scope cancels itself, in seconds on the clock of the
+        event loop, or None.
+    shield -- keep cancellation that comes from outside away from the block.
+
+    Modelled on trio.CancelScope.
+    """
+
+    __slots__ = ('_state', '_deadline', '_delay', '_timer', '_loop',
+                 '_expired', '_caught')
+
+    def __init_subclass__(cls):
+        raise TypeError("type 'CancelScope' is not an acceptable base type")
+
+    def __init__(self, *, deadline=None, shield=False):
+        _check_shield(shield)
+        super().__init__()
+        self._state = _NEW
+        self._shield = shield
+        self._deadline = _to_deadline(deadline)
+        self._delay = None  # The deadline, counted from entry.
+        self._timer = None
+        self._loop = None
+        self._expired = False  # The deadline asked first.
+        self._caught = False
+
+    def __enter__(self):
+        if self._state is not _NEW:
+            raise RuntimeError(
+                'This CancelScope has already been entered; '
+                'make a new one for each "with" block')
+        task = _current_task()
+        _check_host(task)
+        if not isinstance(task, tasks._PyTask):
+            raise RuntimeError(
+                'A _PyCancelScope can only be entered in a _PyTask; '
+                'use asyncio.CancelScope')
+        loop = task._loop
+        deadline = self._deadline
+        if self._delay is not None:
+            deadline = self._deadline = loop.time() + self._delay
+            self._delay = None
+        if deadline is not None and not self._requested:
+            if deadline <= loop.time():
+                self._requested = self._expired = True
+            else:
+                self._timer = loop.call_at(deadline, self._on_deadline)
+        self._loop = loop
+        self._state = _ACTIVE
+        self._attach(task._scope, weakref.ref(task))
+        task._scope = self
+        return self
+
+    def __exit__(self, exc_type, exc, tb):
+        problem = self._wrong_exit(exc)
+        if problem is not None:
+            if self._state is _ACTIVE:
+                self._leave()
+            if not problem:
+                return False
+            raise RuntimeError(problem)
+        outer = self._outer_cause()
+        task = self._host()
+        delivered = self._delivered
+        self._leave()
+        if outer is not None:
+            # The error, if there is one, is the outer scope's from here on.
+            if delivered:
+                _note_delivery(task, outer)
+            return False
+        if not self._requested:
+            return False
+        if isinstance(exc, exceptions.CancelledError):
+            self._caught = True
+            return True
+        if isinstance(exc, BaseExceptionGroup):
+            return self._filter(exc)
+        return False
+
+    def _filter(self, group):
+        """Take the cancellations out of *group* and raise the rest."""
+        matched, rest = group.split(exceptions.CancelledError)
+        if matched is None:
+            return False
+        self._caught = True
+        if rest is None:
+            return True
+        context = rest.__context__
+        try:
+            raise rest
+        finally:
+            # Raised while *group* is being handled, but not caused by it.
+            rest.__context__ = context
+            del group, matched, rest, context
+
+    def _wrong_exit(self, exc):
+        """Return what is wrong with leaving the scope now, or None.
+
+        It is nobody's fault, '', if the coroutine is just being closed.
+        """
+        if self._state is _NEW:
+            return 'This CancelScope has not been entered'
+        if self._state is _LEFT:
+            return 'This CancelScope has already been left'
+        if self._state is _DESTROYED:
+            return ''
+        task = _current_task()
+        host = self._host()
+        if task is None or host is not task:
+            if (isinstance(exc, GeneratorExit)
+                    and host is not None and _is_closing(host)):
+                return ''
+            return ('This CancelScope was entered in another task; leave a '
+                    'scope in the task that entered it (an asynchronous '
+                    'generator that yields inside a scope can break this)')
+        if task._scope is not self:
+            return ('This CancelScope is left while a scope inside it is '
+                    'still open; leave scopes in the reverse order of '
+                    'their entry')
+        return None
+
+    def _leave(self):
+        parent = self._parent
+        task = self._host()
+        # Only a wrong exit finds another scope than this one on top.
+        if task is not None and task._scope is self:
+            task._scope = parent
+        self._state = _LEFT
+        self._disarm()
+        moved = self._detach()
+        self._loop = None
+        if moved:
+            _update(*moved)
+        if task is not None and parent._cause is not None:
+            _interrupt(task)
+
+    def _disarm(self):
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_deadline(self):
+        self._timer = None
+        self._expire()
+
+    def _expire(self):
+        if self._state is _ACTIVE and not self._requested:
+            self._expired = True
+            self._request(None)
+
+    def _request(self, msg):
+        self._requested = True
+        self._msg = msg
+        self._disarm()
+        # In a scope that is cancelled already everybody knows.
+        if self._state is _ACTIVE and self._cause is None:
+            _update(self)
+
+    def cancel(self, msg=None):
+        """Cancel the scope: interrupt every await in it from now on.
+
+        *msg* goes into each CancelledError.  Only the first call counts.
+        Called before entry it takes effect on entry; after exit it does
+        nothing.  Not thread-safe: from another thread, use
+        loop.call_soon_threadsafe(scope.cancel).
+        """
+        if self._requested or self._state not in (_NEW, _ACTIVE):
+            return
+        self._check_thread()
+        self._request(msg)
+
+    def _check_thread(self):
+        loop = self._loop
+        if loop is not None and loop.get_debug():
+            _check_calling_loop(loop)
+
+    @property
+    def cancel_called(self):
+        """True if the scope's cancel was requested or its deadline passed."""
+        if self._requested:
+            return True
+        if self._deadline is not None:
+            if self._state is _ACTIVE:
+                if self._deadline <= self._loop.time():
+                    self._expire()
+            elif self._state is _NEW:
+                loop = events._get_running_loop()
+                return loop is not None and self._deadline <= loop.time()
+        return self._requested
+
+    @property
+    def cancelled_caught(self):
+        """True if the scope swallowed the CancelledError that it caused."""
+        return self._caught
+
+    @property
+    def _overruled(self):
+        """True if the scope is cancelled from outside, visibly."""
+        return self._outer_cause() is not None
+
+    @property
+    def deadline(self):
+        """When the scope cancels itself (loop.time() clock), or None."""
+        return self._deadline
+
+    @deadline.setter
+    def deadline(self, value):
+        deadline = _to_deadline(value)
+        self._check_thread()
+        self._deadline = deadline
+        self._delay = None
+        if self._state is not _ACTIVE or self._requested:
+            return
+        self._disarm()
+        if deadline is not None:
+            if deadline <= self._loop.time():
+                self._expire()
+            else:
+                self._timer = self._loop.call_at(deadline, self._on_deadline)
+
+    @property
+    def shield(self):
+        """Whether cancellation from outside is kept away from the block."""
+        return self._shield
+
+    @shield.setter
+    def shield(self, value):
+        _check_shield(value)
+        self._check_thread()
+        self._shield = value
+        if self._state is _ACTIVE:
+            _update(self)
+
+    def _set_delay(self, delay):
+        self._delay = _to_deadline(delay, 'delay')
+
+    def _spawn(self, create_task, /, *args, **kwargs):
+        """Call *create_task*; the task it makes hangs below this scope.
+
+        Return the task and whether it does: a foreign kind of task does not.
+        """
+        outer = getattr(_spawning, 'scope', None)
+        _spawning.scope = self
+        try:
+            task = create_task(*args, **kwargs)
+            return task, _spawning.scope is None
+        finally:
+            _spawning.scope = outer
+
+    def __repr__(self):
+        return _scope_repr(self._state, self._requested, self._caught,
+                           self._deadline, self._delay, self._shield,
+                           self._loop)
+
+
+def _is_closing(task):
+    """Tell if the coroutine of *task*, which is not current, is running.
+
+    Then it is being closed, by the garbage collector or somebody's close().
+    """
+    frame = task.get_coro()
+    while frame is not None:
+        if getattr(frame, 'cr_running', getattr(frame, 'gi_running', False)):
+            return True
+        frame = getattr(frame, 'cr_await', None)
+    return False
+
+
+def _enter_twin(deadline, relative, shield, requested, msg):
+    """Enter, for the C CancelScope, a scope in a pure-Python task."""
+    scope = _PyCancelScope(shield=shield)
+    if relative:
+        scope._set_delay(deadline)
+    else:
+        scope._deadline = deadline
+    if requested:
+        scope.cancel(msg)
+    return scope.__enter__()
+
+
+def _current_task():
+    loop = events._get_running_loop()
+    if loop is None:
+        return None
+    task = tasks._py_current_task(loop)
+    # A task that is not a _PyTask is known to the accelerator only.
+    return tasks.current_task(loop) if task is None else task
+
+
+def _shielded(shield=True):
+    """Return a scope in which the clean-up of the library itself may wait.
+
+    A foreign kind of task cannot have one; it is cancelled by edge, so it does
+    not need one either.
+    """
+    if isinstance(_current_task(), (tasks.Task, tasks._PyTask)):
+        return CancelScope(shield=shield)
+    return contextlib.nullcontext()
+
+
+def _check_host(task):
+    """Refuse a task that cannot have scopes."""
+    if task is None:
+        raise RuntimeError(
+            'A CancelScope must be entered inside a task; start one with '
+            'asyncio.run() or asyncio.create_task()')
+    if not isinstance(task, (tasks.Task, tasks._PyTask)):
+        raise RuntimeError(
+            f'A CancelScope cannot be entered in a task of the foreign type '
+            f'{type(task).__name__}, only in an asyncio.Task')
+
+
+def _check_calling_loop(loop):
+    if events._get_running_loop() is not loop and loop.is_running():
+        raise RuntimeError(
+            'Non-thread-safe operation: a CancelScope was changed from '
+            'another thread; use loop.call_soon_threadsafe()')
+
+
+def _scope_repr(state, requested, caught, deadline, delay, shield, loop):
+    info = [state]
+    if caught:
+        info.append('cancelled and caught')
+    elif requested:
+        info.append('cancelled')
+    if delay is not None:
+        info.append(f'deadline {delay:.6g} s after entry')
+    elif deadline is not None:
+        if loop is None:
+            info.append(f'deadline at {deadline:.6g}')
+        else:
+            left = deadline - loop.time()
+            info.append(f'deadline in {left:.6g} s' if left > 0
+                        else f'deadline {-left:.6g} s ago')
+    if shield:
+        info.append('shielded')
+    return f'<CancelScope {", ".join(info)}>'
+
+
+def _py_move_on_after(delay, *, shield=False):
+    """Return a CancelScope that cancels itself *delay* seconds after entry.
+
+    The clock starts when the scope is entered.  A *delay* of None means no
+    deadline; one that is zero or negative has passed on entry.
+    """
+    scope = _PyCancelScope(shield=shield)
+    scope._set_delay(delay)
+    return scope
+
+
+def _py_move_on_at(when, *, shield=False):
+    """Return a CancelScope that cancels itself at *when*.
+
+    *when* is in seconds on the clock of the event loop, loop.time(), or None
+    for no deadline.
+    """
+    return _PyCancelScope(deadline=when, shield=shield)
+
+
+def _py_current_effective_deadline():
+    """Return when the code that asks will be cancelled by a deadline.
+
+    That is the earliest deadline among the scopes that surround it, up to the
+    first shield: in seconds on the clock of the event loop, inf if there is
+    none, -inf if the code is cancelled already.
+    """
+    task = _current_task()
+    _check_host(task)
+    node = task._scope
+    if node._cause is not None:
+        return -math.inf
+    earliest = math.inf
+    while node is not None:
+        if isinstance(node, _PyCancelScope) and node._deadline is not None:
+            earliest = min(earliest, node._deadline)
+        node = None if node._shield else node._parent
+    return earliest
+
+
+CancelScope = _PyCancelScope
+move_on_after = _py_move_on_after
+move_on_at = _py_move_on_at
+current_effective_deadline = _py_current_effective_deadline
+
+
+try:
+    from _asyncio import (CancelScope, move_on_after, move_on_at,
+                          current_effective_deadline)
+except ImportError:
+    pass
+else:
+    _CCancelScope = CancelScope
+    _c_move_on_after = move_on_after
+    _c_move_on_at = move_on_at
+    _c_current_effective_deadline = current_effective_deadline

@@ -1,0 +1,568 @@
+/*[clinic input]
+preserve
+[clinic start generated code]*/
+
+#if defined(Py_BUILD_CORE) && !defined(Py_BUILD_CORE_MODULE)
+#  include "pycore_gc.h"          // PyGC_Head
+#  include "pycore_runtime.h"     // _Py_ID()
+#endif
+#include "pycore_modsupport.h"    // _PyArg_UnpackKeywords()
+
+PyDoc_STRVAR(_asyncio_CancelScope__doc__,
+"CancelScope(*, deadline=None, shield=False)\n"
+"--\n"
+"\n"
+"A block of code that can be cancelled as one.\n"
+"\n"
+"Use it as a plain `with`, inside a task.  Once the scope is cancelled,\n"
+"every await in its block that has to wait raises CancelledError, until the\n"
+"block is left; there the scope swallows the error.\n"
+"\n"
+"deadline -- when the scope cancels itself, in seconds on the clock of the\n"
+"    event loop, or None.\n"
+"shield -- keep cancellation that comes from outside away from the block.\n"
+"\n"
+"Modelled on trio.CancelScope.");
+
+static PyObject *
+_asyncio_CancelScope_impl(PyTypeObject *type, PyObject *deadline,
+                          PyObject *shield);
+
+static PyObject *
+_asyncio_CancelScope(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    PyObject *return_value = NULL;
+    #if defined(Py_BUILD_CORE) && !defined(Py_BUILD_CORE_MODULE)
+
+    #define NUM_KEYWORDS 2
+    static struct {
+        PyGC_Head _this_is_not_used;
+        PyObject_VAR_HEAD
+        Py_hash_t ob_hash;
+        PyObject *ob_item[NUM_KEYWORDS];
+    } _kwtuple = {
+        .ob_base = PyVarObject_HEAD_INIT(&PyTuple_Type, NUM_KEYWORDS)
+        .ob_hash = -1,
+        .ob_item = { &_Py_ID(deadline), &_Py_ID(shield), },
+    };
+    #undef NUM_KEYWORDS
+    #define KWTUPLE (&_kwtuple.ob_base.ob_base)
+
+    #else  // !Py_BUILD_CORE
+    #  define KWTUPLE NULL
+    #endif  // !Py_BUILD_CORE
+
+    static const char * const _keywords[] = {"deadline", "shield", NULL};
+    static _PyArg_Parser _parser = {
+        .keywords = _keywords,
+        .fname = "CancelScope",
+        .kwtuple = KWTUPLE,
+    };
+    #undef KWTUPLE
+    PyObject *argsbuf[2];
+    PyObject * const *fastargs;
+    Py_ssize_t nargs = PyTuple_GET_SIZE(args);
+    Py_ssize_t noptargs = nargs + (kwargs ? PyDict_GET_SIZE(kwargs) : 0) - 0;
+    PyObject *deadline = Py_None;
+    PyObject *shield = Py_False;
+
+    fastargs = _PyArg_UnpackKeywords(_PyTuple_CAST(args)->ob_item, nargs, kwargs, NULL, &_parser,
+            /*minpos*/ 0, /*maxpos*/ 0, /*minkw*/ 0, /*varpos*/ 0, argsbuf);
+    if (!fastargs) {
+        goto exit;
+    }
+    if (!noptargs) {
+        goto skip_optional_kwonly;
+    }
+    if (fastargs[0]) {
+        deadline = fastargs[0];
+        if (!--noptargs) {
+            goto skip_optional_kwonly;
+        }
+    }
+    shield = fastargs[1];
+skip_optional_kwonly:
+    return_value = _asyncio_CancelScope_impl(type, deadline, shield);
+
+exit:
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope___enter____doc__,
+"__enter__($self, /)\n"
+"--\n"
+"\n");
+
+#define _ASYNCIO_CANCELSCOPE___ENTER___METHODDEF    \
+    {"__enter__", (PyCFunction)_asyncio_CancelScope___enter__, METH_NOARGS, _asyncio_CancelScope___enter____doc__},
+
+static PyObject *
+_asyncio_CancelScope___enter___impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope___enter__(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return _asyncio_CancelScope___enter___impl((CancelScopeObj *)self);
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope___exit____doc__,
+"__exit__($self, exc_type, exc, tb, /)\n"
+"--\n"
+"\n");
+
+#define _ASYNCIO_CANCELSCOPE___EXIT___METHODDEF    \
+    {"__exit__", _PyCFunction_CAST(_asyncio_CancelScope___exit__), METH_FASTCALL, _asyncio_CancelScope___exit____doc__},
+
+static PyObject *
+_asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
+                                   PyObject *exc, PyObject *tb);
+
+static PyObject *
+_asyncio_CancelScope___exit__(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *return_value = NULL;
+    PyObject *exc_type;
+    PyObject *exc;
+    PyObject *tb;
+
+    if (!_PyArg_CheckPositional("__exit__", nargs, 3, 3)) {
+        goto exit;
+    }
+    exc_type = args[0];
+    exc = args[1];
+    tb = args[2];
+    return_value = _asyncio_CancelScope___exit___impl((CancelScopeObj *)self, exc_type, exc, tb);
+
+exit:
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope_cancel__doc__,
+"cancel($self, /, msg=None)\n"
+"--\n"
+"\n"
+"Cancel the scope: interrupt every await in it from now on.\n"
+"\n"
+"*msg* goes into each CancelledError.  Only the first call counts.\n"
+"Called before entry it takes effect on entry; after exit it does\n"
+"nothing.  Not thread-safe: from another thread, use\n"
+"loop.call_soon_threadsafe(scope.cancel).");
+
+#define _ASYNCIO_CANCELSCOPE_CANCEL_METHODDEF    \
+    {"cancel", _PyCFunction_CAST(_asyncio_CancelScope_cancel), METH_FASTCALL|METH_KEYWORDS, _asyncio_CancelScope_cancel__doc__},
+
+static PyObject *
+_asyncio_CancelScope_cancel_impl(CancelScopeObj *self, PyObject *msg);
+
+static PyObject *
+_asyncio_CancelScope_cancel(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *return_value = NULL;
+    #if defined(Py_BUILD_CORE) && !defined(Py_BUILD_CORE_MODULE)
+
+    #define NUM_KEYWORDS 1
+    static struct {
+        PyGC_Head _this_is_not_used;
+        PyObject_VAR_HEAD
+        Py_hash_t ob_hash;
+        PyObject *ob_item[NUM_KEYWORDS];
+    } _kwtuple = {
+        .ob_base = PyVarObject_HEAD_INIT(&PyTuple_Type, NUM_KEYWORDS)
+        .ob_hash = -1,
+        .ob_item = { &_Py_ID(msg), },
+    };
+    #undef NUM_KEYWORDS
+    #define KWTUPLE (&_kwtuple.ob_base.ob_base)
+
+    #else  // !Py_BUILD_CORE
+    #  define KWTUPLE NULL
+    #endif  // !Py_BUILD_CORE
+
+    static const char * const _keywords[] = {"msg", NULL};
+    static _PyArg_Parser _parser = {
+        .keywords = _keywords,
+        .fname = "cancel",
+        .kwtuple = KWTUPLE,
+    };
+    #undef KWTUPLE
+    PyObject *argsbuf[1];
+    Py_ssize_t noptargs = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0) - 0;
+    PyObject *msg = Py_None;
+
+    args = _PyArg_UnpackKeywords(args, nargs, NULL, kwnames, &_parser,
+            /*minpos*/ 0, /*maxpos*/ 1, /*minkw*/ 0, /*varpos*/ 0, argsbuf);
+    if (!args) {
+        goto exit;
+    }
+    if (!noptargs) {
+        goto skip_optional_pos;
+    }
+    msg = args[0];
+skip_optional_pos:
+    return_value = _asyncio_CancelScope_cancel_impl((CancelScopeObj *)self, msg);
+
+exit:
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope_cancel_called__doc__,
+"True if the scope\'s cancel was requested or its deadline passed.");
+#if defined(_asyncio_CancelScope_cancel_called_DOCSTR)
+#   undef _asyncio_CancelScope_cancel_called_DOCSTR
+#endif
+#define _asyncio_CancelScope_cancel_called_DOCSTR _asyncio_CancelScope_cancel_called__doc__
+
+#if !defined(_asyncio_CancelScope_cancel_called_DOCSTR)
+#  define _asyncio_CancelScope_cancel_called_DOCSTR NULL
+#endif
+#if defined(_ASYNCIO_CANCELSCOPE_CANCEL_CALLED_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE_CANCEL_CALLED_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE_CANCEL_CALLED_GETSETDEF {"cancel_called", (getter)_asyncio_CancelScope_cancel_called_get, (setter)_asyncio_CancelScope_cancel_called_set, _asyncio_CancelScope_cancel_called_DOCSTR},
+#else
+#  define _ASYNCIO_CANCELSCOPE_CANCEL_CALLED_GETSETDEF {"cancel_called", (getter)_asyncio_CancelScope_cancel_called_get, NULL, _asyncio_CancelScope_cancel_called_DOCSTR},
+#endif
+
+static PyObject *
+_asyncio_CancelScope_cancel_called_get_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope_cancel_called_get(PyObject *self, void *Py_UNUSED(context))
+{
+    return _asyncio_CancelScope_cancel_called_get_impl((CancelScopeObj *)self);
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope_cancelled_caught__doc__,
+"True if the scope swallowed the CancelledError that it caused.");
+#if defined(_asyncio_CancelScope_cancelled_caught_DOCSTR)
+#   undef _asyncio_CancelScope_cancelled_caught_DOCSTR
+#endif
+#define _asyncio_CancelScope_cancelled_caught_DOCSTR _asyncio_CancelScope_cancelled_caught__doc__
+
+#if !defined(_asyncio_CancelScope_cancelled_caught_DOCSTR)
+#  define _asyncio_CancelScope_cancelled_caught_DOCSTR NULL
+#endif
+#if defined(_ASYNCIO_CANCELSCOPE_CANCELLED_CAUGHT_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE_CANCELLED_CAUGHT_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE_CANCELLED_CAUGHT_GETSETDEF {"cancelled_caught", (getter)_asyncio_CancelScope_cancelled_caught_get, (setter)_asyncio_CancelScope_cancelled_caught_set, _asyncio_CancelScope_cancelled_caught_DOCSTR},
+#else
+#  define _ASYNCIO_CANCELSCOPE_CANCELLED_CAUGHT_GETSETDEF {"cancelled_caught", (getter)_asyncio_CancelScope_cancelled_caught_get, NULL, _asyncio_CancelScope_cancelled_caught_DOCSTR},
+#endif
+
+static PyObject *
+_asyncio_CancelScope_cancelled_caught_get_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope_cancelled_caught_get(PyObject *self, void *Py_UNUSED(context))
+{
+    return _asyncio_CancelScope_cancelled_caught_get_impl((CancelScopeObj *)self);
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__expired__doc__,
+"True if it was the deadline that cancelled the scope.");
+#if defined(_asyncio_CancelScope__expired_DOCSTR)
+#   undef _asyncio_CancelScope__expired_DOCSTR
+#endif
+#define _asyncio_CancelScope__expired_DOCSTR _asyncio_CancelScope__expired__doc__
+
+#if !defined(_asyncio_CancelScope__expired_DOCSTR)
+#  define _asyncio_CancelScope__expired_DOCSTR NULL
+#endif
+#if defined(_ASYNCIO_CANCELSCOPE__EXPIRED_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE__EXPIRED_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE__EXPIRED_GETSETDEF {"_expired", (getter)_asyncio_CancelScope__expired_get, (setter)_asyncio_CancelScope__expired_set, _asyncio_CancelScope__expired_DOCSTR},
+#else
+#  define _ASYNCIO_CANCELSCOPE__EXPIRED_GETSETDEF {"_expired", (getter)_asyncio_CancelScope__expired_get, NULL, _asyncio_CancelScope__expired_DOCSTR},
+#endif
+
+static PyObject *
+_asyncio_CancelScope__expired_get_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__expired_get(PyObject *self, void *Py_UNUSED(context))
+{
+    return _asyncio_CancelScope__expired_get_impl((CancelScopeObj *)self);
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__overruled__doc__,
+"True if the scope is cancelled from outside, visibly.");
+#if defined(_asyncio_CancelScope__overruled_DOCSTR)
+#   undef _asyncio_CancelScope__overruled_DOCSTR
+#endif
+#define _asyncio_CancelScope__overruled_DOCSTR _asyncio_CancelScope__overruled__doc__
+
+#if !defined(_asyncio_CancelScope__overruled_DOCSTR)
+#  define _asyncio_CancelScope__overruled_DOCSTR NULL
+#endif
+#if defined(_ASYNCIO_CANCELSCOPE__OVERRULED_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE__OVERRULED_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE__OVERRULED_GETSETDEF {"_overruled", (getter)_asyncio_CancelScope__overruled_get, (setter)_asyncio_CancelScope__overruled_set, _asyncio_CancelScope__overruled_DOCSTR},
+#else
+#  define _ASYNCIO_CANCELSCOPE__OVERRULED_GETSETDEF {"_overruled", (getter)_asyncio_CancelScope__overruled_get, NULL, _asyncio_CancelScope__overruled_DOCSTR},
+#endif
+
+static PyObject *
+_asyncio_CancelScope__overruled_get_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__overruled_get(PyObject *self, void *Py_UNUSED(context))
+{
+    return _asyncio_CancelScope__overruled_get_impl((CancelScopeObj *)self);
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope_deadline__doc__,
+"When the scope cancels itself (loop.time() clock), or None.");
+#if defined(_asyncio_CancelScope_deadline_DOCSTR)
+#   undef _asyncio_CancelScope_deadline_DOCSTR
+#endif
+#define _asyncio_CancelScope_deadline_DOCSTR _asyncio_CancelScope_deadline__doc__
+
+#if !defined(_asyncio_CancelScope_deadline_DOCSTR)
+#  define _asyncio_CancelScope_deadline_DOCSTR NULL
+#endif
+#if defined(_ASYNCIO_CANCELSCOPE_DEADLINE_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE_DEADLINE_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE_DEADLINE_GETSETDEF {"deadline", (getter)_asyncio_CancelScope_deadline_get, (setter)_asyncio_CancelScope_deadline_set, _asyncio_CancelScope_deadline_DOCSTR},
+#else
+#  define _ASYNCIO_CANCELSCOPE_DEADLINE_GETSETDEF {"deadline", (getter)_asyncio_CancelScope_deadline_get, NULL, _asyncio_CancelScope_deadline_DOCSTR},
+#endif
+
+static PyObject *
+_asyncio_CancelScope_deadline_get_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope_deadline_get(PyObject *self, void *Py_UNUSED(context))
+{
+    return _asyncio_CancelScope_deadline_get_impl((CancelScopeObj *)self);
+}
+
+#if !defined(_asyncio_CancelScope_deadline_DOCSTR)
+#  define _asyncio_CancelScope_deadline_DOCSTR NULL
+#endif
+#if defined(_ASYNCIO_CANCELSCOPE_DEADLINE_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE_DEADLINE_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE_DEADLINE_GETSETDEF {"deadline", (getter)_asyncio_CancelScope_deadline_get, (setter)_asyncio_CancelScope_deadline_set, _asyncio_CancelScope_deadline_DOCSTR},
+#else
+#  define _ASYNCIO_CANCELSCOPE_DEADLINE_GETSETDEF {"deadline", NULL, (setter)_asyncio_CancelScope_deadline_set, NULL},
+#endif
+
+static int
+_asyncio_CancelScope_deadline_set_impl(CancelScopeObj *self, PyObject *value);
+
+static int
+_asyncio_CancelScope_deadline_set(PyObject *self, PyObject *value, void *Py_UNUSED(context))
+{
+    int return_value;
+
+    return_value = _asyncio_CancelScope_deadline_set_impl((CancelScopeObj *)self, value);
+
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope_shield__doc__,
+"Whether cancellation from outside is kept away from the block.");
+#if defined(_asyncio_CancelScope_shield_DOCSTR)
+#   undef _asyncio_CancelScope_shield_DOCSTR
+#endif
+#define _asyncio_CancelScope_shield_DOCSTR _asyncio_CancelScope_shield__doc__
+
+#if !defined(_asyncio_CancelScope_shield_DOCSTR)
+#  define _asyncio_CancelScope_shield_DOCSTR NULL
+#endif
+#if defined(_ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF {"shield", (getter)_asyncio_CancelScope_shield_get, (setter)_asyncio_CancelScope_shield_set, _asyncio_CancelScope_shield_DOCSTR},
+#else
+#  define _ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF {"shield", (getter)_asyncio_CancelScope_shield_get, NULL, _asyncio_CancelScope_shield_DOCSTR},
+#endif
+
+static PyObject *
+_asyncio_CancelScope_shield_get_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope_shield_get(PyObject *self, void *Py_UNUSED(context))
+{
+    return _asyncio_CancelScope_shield_get_impl((CancelScopeObj *)self);
+}
+
+#if !defined(_asyncio_CancelScope_shield_DOCSTR)
+#  define _asyncio_CancelScope_shield_DOCSTR NULL
+#endif
+#if defined(_ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF {"shield", (getter)_asyncio_CancelScope_shield_get, (setter)_asyncio_CancelScope_shield_set, _asyncio_CancelScope_shield_DOCSTR},
+#else
+#  define _ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF {"shield", NULL, (setter)_asyncio_CancelScope_shield_set, NULL},
+#endif
+
+static int
+_asyncio_CancelScope_shield_set_impl(CancelScopeObj *self, PyObject *value);
+
+static int
+_asyncio_CancelScope_shield_set(PyObject *self, PyObject *value, void *Py_UNUSED(context))
+{
+    int return_value;
+
+    return_value = _asyncio_CancelScope_shield_set_impl((CancelScopeObj *)self, value);
+
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_move_on_after__doc__,
+"move_on_after($module, /, delay, *, shield=False)\n"
+"--\n"
+"\n"
+"Return a CancelScope that cancels itself *delay* seconds after entry.\n"
+"\n"
+"The clock starts when the scope is entered.  A *delay* of None means no\n"
+"deadline; one that is zero or negative has passed on entry.");
+
+#define _ASYNCIO_MOVE_ON_AFTER_METHODDEF    \
+    {"move_on_after", _PyCFunction_CAST(_asyncio_move_on_after), METH_FASTCALL|METH_KEYWORDS, _asyncio_move_on_after__doc__},
+
+static PyObject *
+_asyncio_move_on_after_impl(PyObject *module, PyObject *delay,
+                            PyObject *shield);
+
+static PyObject *
+_asyncio_move_on_after(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *return_value = NULL;
+    #if defined(Py_BUILD_CORE) && !defined(Py_BUILD_CORE_MODULE)
+
+    #define NUM_KEYWORDS 2
+    static struct {
+        PyGC_Head _this_is_not_used;
+        PyObject_VAR_HEAD
+        Py_hash_t ob_hash;
+        PyObject *ob_item[NUM_KEYWORDS];
+    } _kwtuple = {
+        .ob_base = PyVarObject_HEAD_INIT(&PyTuple_Type, NUM_KEYWORDS)
+        .ob_hash = -1,
+        .ob_item = { &_Py_ID(delay), &_Py_ID(shield), },
+    };
+    #undef NUM_KEYWORDS
+    #define KWTUPLE (&_kwtuple.ob_base.ob_base)
+
+    #else  // !Py_BUILD_CORE
+    #  define KWTUPLE NULL
+    #endif  // !Py_BUILD_CORE
+
+    static const char * const _keywords[] = {"delay", "shield", NULL};
+    static _PyArg_Parser _parser = {
+        .keywords = _keywords,
+        .fname = "move_on_after",
+        .kwtuple = KWTUPLE,
+    };
+    #undef KWTUPLE
+    PyObject *argsbuf[2];
+    Py_ssize_t noptargs = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0) - 1;
+    PyObject *delay;
+    PyObject *shield = Py_False;
+
+    args = _PyArg_UnpackKeywords(args, nargs, NULL, kwnames, &_parser,
+            /*minpos*/ 1, /*maxpos*/ 1, /*minkw*/ 0, /*varpos*/ 0, argsbuf);
+    if (!args) {
+        goto exit;
+    }
+    delay = args[0];
+    if (!noptargs) {
+        goto skip_optional_kwonly;
+    }
+    shield = args[1];
+skip_optional_kwonly:
+    return_value = _asyncio_move_on_after_impl(module, delay, shield);
+
+exit:
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_move_on_at__doc__,
+"move_on_at($module, /, when, *, shield=False)\n"
+"--\n"
+"\n"
+"Return a CancelScope that cancels itself at *when*.\n"
+"\n"
+"*when* is in seconds on the clock of the event loop, loop.time(), or None\n"
+"for no deadline.");
+
+#define _ASYNCIO_MOVE_ON_AT_METHODDEF    \
+    {"move_on_at", _PyCFunction_CAST(_asyncio_move_on_at), METH_FASTCALL|METH_KEYWORDS, _asyncio_move_on_at__doc__},
+
+static PyObject *
+_asyncio_move_on_at_impl(PyObject *module, PyObject *when, PyObject *shield);
+
+static PyObject *
+_asyncio_move_on_at(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *return_value = NULL;
+    #if defined(Py_BUILD_CORE) && !defined(Py_BUILD_CORE_MODULE)
+
+    #define NUM_KEYWORDS 2
+    static struct {
+        PyGC_Head _this_is_not_used;
+        PyObject_VAR_HEAD
+        Py_hash_t ob_hash;
+        PyObject *ob_item[NUM_KEYWORDS];
+    } _kwtuple = {
+        .ob_base = PyVarObject_HEAD_INIT(&PyTuple_Type, NUM_KEYWORDS)
+        .ob_hash = -1,
+        .ob_item = { &_Py_ID(when), &_Py_ID(shield), },
+    };
+    #undef NUM_KEYWORDS
+    #define KWTUPLE (&_kwtuple.ob_base.ob_base)
+
+    #else  // !Py_BUILD_CORE
+    #  define KWTUPLE NULL
+    #endif  // !Py_BUILD_CORE
+
+    static const char * const _keywords[] = {"when", "shield", NULL};
+    static _PyArg_Parser _parser = {
+        .keywords = _keywords,
+        .fname = "move_on_at",
+        .kwtuple = KWTUPLE,
+    };
+    #undef KWTUPLE
+    PyObject *argsbuf[2];
+    Py_ssize_t noptargs = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0) - 1;
+    PyObject *when;
+    PyObject *shield = Py_False;
+
+    args = _PyArg_UnpackKeywords(args, nargs, NULL, kwnames, &_parser,
+            /*minpos*/ 1, /*maxpos*/ 1, /*minkw*/ 0, /*varpos*/ 0, argsbuf);
+    if (!args) {
+        goto exit;
+    }
+    when = args[0];
+    if (!noptargs) {
+        goto skip_optional_kwonly;
+    }
+    shield = args[1];
+skip_optional_kwonly:
+    return_value = _asyncio_move_on_at_impl(module, when, shield);
+
+exit:
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_current_effective_deadline__doc__,
+"current_effective_deadline($module, /)\n"
+"--\n"
+"\n"
+"Return when the code that asks will be cancelled by a deadline.\n"
+"\n"
+"That is the earliest deadline among the scopes that surround it, up to the\n"
+"first shield: in seconds on the clock of the event loop, inf if there is\n"
+"none, -inf if the code is cancelled already.");
+
+#define _ASYNCIO_CURRENT_EFFECTIVE_DEADLINE_METHODDEF    \
+    {"current_effective_deadline", (PyCFunction)_asyncio_current_effective_deadline, METH_NOARGS, _asyncio_current_effective_deadline__doc__},
+
+static PyObject *
+_asyncio_current_effective_deadline_impl(PyObject *module);
+
+static PyObject *
+_asyncio_current_effective_deadline(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    return _asyncio_current_effective_deadline_impl(module);
+}
+/*[clinic end generated code: output=fb12940f881d917b input=a9049054013a1b77]*/
