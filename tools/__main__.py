@@ -7,8 +7,11 @@ import signal
 import sys
 
 from tools import git
+from tools import image
+from tools import lint
 from tools import packages
 from tools import project as project_module
+from tools import testing
 from tools import tree as tree_module
 from tools import ui
 from tools import variants
@@ -200,7 +203,24 @@ class _Verbs:
                                             autosquash='--autosquash' in self._arguments.options)
         for path in written:
             ui.say(f'  {path}')
-        ui.say(f'{len(written)} files changed' if written else 'nothing has changed')
+        ui.say('exported' if written else 'nothing has changed')
+
+    def test(self):
+        words = self._arguments.words
+        variant = self._arguments.options.get('--variant')
+        if variant is not None:
+            self._builder()  # complains if there is no such variant
+        testing.Runner(self._project, pattern=words[0] if words else None, variant=variant, **self._source).run()
+
+    def image(self):
+        options = self._arguments.options
+        with self._project.lock():
+            image.build(self._project, base=options.get('--base'), profile=options.get('--profile'), **self._source)
+
+    def check(self):
+        with self._project.lock():
+            packages.ensure(('git',), log=self._project.logs, offline=self._source['offline'])
+            lint.check(self._project, self._tree, **self._source)
 
     def clean(self):
         with self._project.lock():

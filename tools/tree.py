@@ -22,6 +22,7 @@ import re
 import shutil
 import tarfile
 
+from tools import changed_tests
 from tools import git as git_module
 from tools import mail
 from tools import project as project_module
@@ -433,11 +434,14 @@ class Tree:
         patches, overlay = self.export(head)
         new, pending = self._merge(inputs, patches, overlay)
         # The proof that nothing is lost comes before the first file is written.
-        computed = self.compute(_without(new, pending)).head
+        applied = _without(new, pending)
+        history = self.compute(applied)
+        computed = history.head
         if not self.inputs_changed(inputs) and self._tree_of(computed) != self._tree_of(head):
             raise ui.UserError('the exported patches do not give the tree that is in build/src; nothing was written.\n'
                                f'  Compare: git -C build/src diff {head[:12]} {computed[:12]}')
         written = self._write(inputs, new)
+        written += self._write_document(list(self.parse_patches(applied).values()), history)
         self._move(computed, new, pending)
         return new, written
 
@@ -507,6 +511,15 @@ class Tree:
             (root / path).unlink()
             written.append(f'{path} (removed)')
         return sorted(written)
+
+    def _write_document(self, patches, history):
+        """Brings docs/changed-tests.md up to date; returns its name in a list if it has changed."""
+        path = self._project.root / changed_tests.PATH
+        data = changed_tests.document(self, patches, history.commits).encode()
+        if path.exists() and path.read_bytes() == data:
+            return []
+        project_module.write_atomically(path, data)
+        return [changed_tests.PATH]
 
     # Folding fixups in.
 

@@ -1,0 +1,53 @@
+"""image: the container image with the patched interpreter."""
+
+import os
+import shutil
+import subprocess
+
+from tools import source
+from tools import ui
+from tools import variants
+
+TAG = 'asyncbis-python'
+
+
+def build(project, *, base=None, profile=None, source_file=None, offline=False):
+    """Builds the image from the Dockerfile.
+
+    Args:
+        project: the Project.
+        base: the image to start from; the Dockerfile's default if None.
+        profile: the variant that goes into it; the Dockerfile's default if None.
+        source_file: see source.Finder, as is offline.
+    """
+    if profile is not None and not (profile in variants.VARIANTS and variants.VARIANTS[profile].patched):
+        known = ', '.join(name for name, variant in variants.VARIANTS.items() if variant.patched)
+        raise ui.UserError(f'there is no profile {profile}. There are: {known}')
+    if not shutil.which('docker'):
+        raise ui.UserError('there is no `docker` on PATH.\n'
+                           '  Install it (on Debian and Ubuntu: apt-get install docker.io), and run it again.')
+    engine = subprocess.run(['docker', 'version', '--format', '{{.Server.Version}}'], stdin=subprocess.DEVNULL,
+                            capture_output=True, text=True, check=False)
+    if engine.returncode:
+        raise ui.UserError(f'the Docker engine does not answer: {" ".join(engine.stderr.split())}\n'
+                           '  Start it (systemctl start docker), or get the right to use it (the group docker).')
+    _offer_tarball(project, source.Finder(project.upstream, source=source_file, offline=offline).find())
+    command = ['docker', 'build', '--tag', TAG]
+    for name, value in (('BASE', base), ('PROFILE', profile)):
+        if value is not None:
+            command += ['--build-arg', f'{name}={value}']
+    ui.run_logged(f'building the image {TAG}', [*command, '.'], log=project.logs / 'image.log', cwd=project.root,
+                  mend='If a package or the base image could not be fetched, check the network of the engine.')
+    ui.say(f'try it: docker run {TAG} app.py')
+
+
+def _offer_tarball(project, tarball):
+    """Puts the tarball where the Dockerfile takes it from, so that it is not fetched once more in there."""
+    folder = project.build / 'image'
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    target = folder / project.upstream.tarball
+    try:
+        os.link(tarball, target)
+    except OSError:  # another file system
+        shutil.copyfile(tarball, target)

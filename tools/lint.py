@@ -1,0 +1,301 @@
+"""check: everything about the series that can be told without building it."""
+
+import contextlib
+import io
+import pathlib
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+from tools import changed_tests
+from tools import git as git_module
+from tools import project as project_module
+from tools import tree as tree_module
+from tools import ui
+
+_CATEGORIES = ('upstreamable', 'backport', 'fork-only')
+_FORWARDED = re.compile(r'no|not-needed|https?://\S+')
+_SUBJECT_LENGTH = 78
+# Verbs whose imperative ends like another form of a verb.
+_IMPERATIVES = {'address', 'bring', 'bypass', 'discuss', 'embed', 'exceed', 'feed', 'focus', 'miss', 'need', 'pass',
+                'proceed', 'process', 'seed', 'shed', 'speed', 'string', 'succeed', 'suppress'}
+# blurb's rules for a news entry: the sections, as folders, and the file's name.
+_NEWS_SECTIONS = ('Android', 'Build', 'C_API', 'Core_and_Builtins', 'Documentation', 'FreeBSD', 'IDLE', 'Library',
+                  'Security', 'Tests', 'Tools-Demos', 'Unsupported_platforms', 'WASI', 'Windows', 'iOS', 'macOS')
+_NEWS_NAME = re.compile(r'\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d\.gh-issue-(\d+)\.[\w-]+\.rst')
+_NEWS_LOWEST_ISSUE = 32426
+_HOSTS = re.compile(rb'\b(debian|pypi|pythonhosted|npmjs)[.](org|com)\b')
+# The folders that the generators read and write.
+_GENERATED_FROM = ('Include', 'Lib', 'Modules', 'Objects', 'PC', 'Parser', 'Programs', 'Python', 'Tools')
+_REFRESH = './build.sh refresh'
+
+
+def check(project, tree, *, source_file=None, offline=False):
+    """Runs all checks; build/src is left as it is.
+
+    Raises:
+        UserError: something is wrong; each failure was printed on a line of its own.
+    """
+    failures = []
+    tree.ensure_upstream(source_file=source_file, offline=offline)
+    failures += _texts(project)
+    failures += _series(project)
+    inputs = None
+    with _collected(failures):
+        inputs = project.read_inputs()
+    if inputs:
+        failures += _ownership(tree, inputs)
+        failures += _overlay_texts(inputs)
+        failures += _news(inputs)
+        with _collected(failures):
+            for name, patch in tree.parse_patches(inputs).items():
+                failures += [f'patches/{name}: {problem}' for problem in [*_header(name, patch), *_white_space(patch)]]
+    if inputs and not failures:
+        # What follows looks at the patched tree, which makes sense only if there is one.
+        with _collected(failures):
+            history = tree.compute(inputs)
+            patches, _ = tree.export(history.head)
+            failures += _export(inputs, patches)
+            failures += _document(project, tree, patches, history)
+            failures += _dependencies(tree, inputs, history)
+            failures += _generators(project, tree, inputs, patches, history)
+    for failure in failures:
+        print(f'check: {failure}', file=sys.stderr)
+    if failures:
+        raise ui.UserError(f'check found {len(failures)} problem{"s" if len(failures) > 1 else ""}; the lines above '
+                           'say what to do')
+    ui.say(f'check: all is well ({len(inputs.patches)} patches, {len(inputs.overlay)} overlay files)')
+
+
+@contextlib.contextmanager
+def _collected(failures):
+    """Makes a UserError one more failure, on one line."""
+    try:
+        yield
+    except ui.UserError as error:
+        failures.append(' '.join(str(error).split()))
+
+
+def _files(project):
+    """Returns the Paths of the project's files: those that git has or would add, or all where there is no git."""
+    if (project.root / '.git').exists():
+        output = git_module.Git(project.root).bytes('ls-files', '-z', '--cached', '--others', '--exclude-standard')
+        paths = [project.root / name for name in output.decode().split('\0')[:-1]]
+    else:
+        paths = [path for path in project.root.rglob('*')
+                 if project.build not in path.parents and '__pycache__' not in path.parts]
+    return [path for path in sorted(set(paths)) if path.is_file()]
+
+
+def _texts(project):
+    """No mirror's host name, no path of this machine, in any file."""
+    root = str(project.root).encode()
+    # A root like /app could be meant by anybody; one of several parts is this machine's.
+    machine = re.compile(rb'(?<![\w.$}-])' + re.escape(root) + rb'\b') if root.count(b'/') > 1 else None
+    for path in _files(project):
+        data = path.read_bytes()
+        if b'\0' in data:
+            continue
+        for number, line in enumerate(data.splitlines(), 1):
+            where = f'{path.relative_to(project.root)}:{number}'
+            if _HOSTS.search(line):
+                yield f"{where}: names a mirror's host; ask the machine's own set-up for it instead"
+            if machine and machine.search(line):
+                yield f'{where}: holds the path of this checkout; write it relative to the root'
+
+
+def _series(project):
+    """patches/ and patches/series agree."""
+    try:
+        listed = project_module.series_names((project.patches / 'series').read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        return  # reported when the inputs are read
+    for name in sorted({name for name in listed if listed.count(name) > 1}):
+        yield f'patches/series: lists {name} more than once; take out all lines but one'
+    for path in sorted(project.patches.iterdir()):
+        if path.name != 'series' and path.name not in listed:
+            yield f'patches/{path.name}: is not in patches/series; add the line, or remove the file'
+    for name in listed:
+        if not re.fullmatch(r'[a-z][a-z0-9-]*\.patch', name):
+            yield f'patches/series: {name} is no slug; commit it with a plain subject and run {_REFRESH}'
+
+
+def _ownership(tree, inputs):
+    """Overlay files do not exist upstream.  (That patches keep to upstream's files is found when they are applied.)"""
+    owned = tree.upstream_paths()
+    for path in inputs.overlay:
+        if path in owned:
+            yield f'{path}: is a file of upstream; remove it here and change it in build/src, by a patch'
+
+
+def _overlay_texts(inputs):
+    """The overlay's files have no white-space noise."""
+    for path, file in inputs.overlay.items():
+        if b'\0' in file.data:
+            continue
+        for number, line in enumerate(file.data.split(b'\n'), 1):
+            if line != line.rstrip():
+                yield f'{path}:{number}: white space at the end of the line; remove it'
+        if file.data and not file.data.endswith(b'\n'):
+            yield f'{path}: no newline at the end; add it'
+
+
+def _news(inputs):
+    """The news entries are such as blurb takes."""
+    for path, file in inputs.overlay.items():
+        if not path.startswith('Misc/NEWS.d/'):
+            continue
+        parts = path.split('/')
+        if len(parts) != 5 or parts[2] != 'next' or parts[3] not in _NEWS_SECTIONS:
+            yield f'{path}: must lie in Misc/NEWS.d/next/SECTION/, SECTION being one of {" ".join(_NEWS_SECTIONS)}'
+            continue
+        name = _NEWS_NAME.fullmatch(parts[4])
+        if not name or int(name[1]) < _NEWS_LOWEST_ISSUE:
+            yield (f'{path}: must be called YYYY-MM-DD-hh-mm-ss.gh-issue-NUMBER.NONCE.rst, NUMBER from '
+                   f'{_NEWS_LOWEST_ISSUE} on; `blurb add` does so')
+        lines = [line for line in file.data.decode().splitlines() if not line.startswith(('..', '#'))]
+        body = '\n'.join(lines).strip()
+        if not body:
+            yield f'{path}: has no text; write a paragraph'
+        if re.match(r'- |Issue #|bpo-|gh-', body, re.IGNORECASE):
+            yield f'{path}: must not begin with a bullet or an issue number; blurb adds both'
+        if '..' in file.data.decode().splitlines():
+            yield f'{path}: holds more than one entry; make a file of each'
+
+
+def _header(name, patch):
+    """The message says what it must."""
+    mend = f'reword the commit in build/src and run {_REFRESH}'
+    if name != patch.name:
+        yield f'a patch is named after its subject, this one {patch.name}; run {_REFRESH}, which renames it'
+    match = re.fullmatch(r'asyncio: (\S+) .+', patch.subject)
+    if not match:
+        yield f'the subject must read `asyncio: Do something`; {mend}'
+    elif match[1].lower() not in _IMPERATIVES and re.search(r'(ed|ing|[^s]s)$', match[1]):
+        yield f'the subject begins with {match[1]!r}, which is no imperative; {mend}'
+    if patch.subject.endswith('.') or len(patch.subject) > _SUBJECT_LENGTH:
+        yield f'the subject ends with a full stop or has more than {_SUBJECT_LENGTH} characters; {mend}'
+    if not patch.text.strip():
+        yield f'has no body that says why; {mend}'
+    if patch.trailers.get('Category') not in _CATEGORIES:
+        yield f'needs a trailer `Category:` with one of {", ".join(_CATEGORIES)}; {mend}'
+    if not _FORWARDED.fullmatch(patch.trailers.get('Forwarded', '')):
+        yield f'needs a trailer `Forwarded:` with no, not-needed or a URL; {mend}'
+    rule = patch.trailers.get('Rule')
+    if rule is not None and not changed_tests.RULE.fullmatch(rule):
+        yield f'its trailer `Rule:` must be like `2.1, 5.3`; {mend}'
+    if changed_tests.touches_tests(patch):
+        if rule is None:
+            yield f"changes upstream's tests and needs a trailer `Rule: NUMBER`, the rule that makes it do so; {mend}"
+        if any(not path.startswith('Lib/test/') for path in patch.paths):
+            yield "changes both upstream's tests and other files; make two commits of it in build/src"
+
+
+def _white_space(patch):
+    """The diff has neither white-space noise nor lines that change nothing."""
+    path, run, hunk = '', [], []
+    for line in [*patch.diff.decode('utf-8', 'replace').split('\n'), 'diff --git']:
+        if line.startswith(('diff --git', '@@')):
+            if hunk and _squeezed(hunk, '-') == _squeezed(hunk, '+'):
+                yield f'{path}: a hunk changes nothing but white space; leave those lines as upstream has them'
+            hunk = []
+        if line.startswith(('+', '-')) and not line.startswith(('+++ ', '--- ')):
+            run.append(line)
+            hunk.append(line)
+            if line[0] == '+' and line != line.rstrip():
+                yield f'{path}: adds white space at the end of a line: {line.strip()!r}; remove it'
+            continue
+        if run and hunk and not ''.join(entry[1:] for entry in run).strip():
+            yield f'{path}: only adds or removes empty lines somewhere; leave them as upstream has them'
+        run = []
+        if line.startswith('+++ '):
+            path = line[6:]
+
+
+def _squeezed(lines, sign):
+    return ''.join(''.join(line[1:].split()) for line in lines if line[0] == sign)
+
+
+def _export(inputs, patches):
+    """What refresh would write is what is there.
+
+    A patch that applies with an offset, or that was edited by hand, is thereby found too: its hunk headers and index
+    lines are not those that the export gives.
+    """
+    exported = {patch.name: patch.format() for patch in patches}
+    for name in inputs.patches:
+        if exported.get(name) != inputs.patches[name]:
+            yield f'patches/{name}: is not what {_REFRESH} writes (applies with an offset, or edited by hand?); run it'
+    if list(exported) == list(inputs.patches) and tree_module.merge_series(
+            inputs.series, list(exported)) != inputs.series:
+        yield f'patches/series: is not what {_REFRESH} writes; run it'
+
+
+def _document(project, tree, patches, history):
+    """docs/changed-tests.md is current."""
+    try:
+        present = (project.root / changed_tests.PATH).read_text(encoding='utf-8')
+    except FileNotFoundError:
+        present = None
+    if present != changed_tests.document(tree, patches, history.commits):
+        yield f'{changed_tests.PATH}: is not current; run {_REFRESH}'
+
+
+def _dependencies(tree, inputs, history):
+    """make knows of each C file in a folder of its own, so that an edit of it is compiled."""
+    makefile = None
+    for path in inputs.overlay:
+        if re.fullmatch(r'Modules/\w+/(.+/)?\w+\.[ch]', path):
+            if makefile is None:
+                makefile = tree.git.bytes('show', f'{history.head}:Makefile.pre.in').decode()
+            if path not in makefile:
+                yield (f'{path}: Makefile.pre.in does not name it, so an edit of it would not be compiled; add it to '
+                       "its module's MODULE_..._DEPS, by a patch")
+
+
+def _generators(project, tree, inputs, patches, history):
+    """Argument Clinic and generate_global_objects.py have nothing to do."""
+    touched = {path for patch in patches for path in patch.paths} | inputs.overlay.keys()
+    if not any(path.endswith(('.c', '.h')) for path in touched):
+        return
+    if sys.version_info >= (3, 10):
+        python = sys.executable
+    else:
+        python = project.build / 'release' / 'python'
+        if not python.exists():
+            yield 'Argument Clinic: needs a python3 of version 3.10 or later; install one, or run ./build.sh build first'
+            return
+    with tempfile.TemporaryDirectory(prefix='check-', dir=project.build) as name:
+        folder = pathlib.Path(name)
+        tops = set(tree.git.text('ls-tree', '--name-only', history.head).splitlines())
+        archive = tree.git.bytes('archive', history.head, *[top for top in _GENERATED_FROM if top in tops])
+        with tarfile.open(fileobj=io.BytesIO(archive)) as content:
+            content.extractall(folder)
+        for path in sorted(touched):
+            file = folder / path
+            # (A .c.h file is what Clinic writes, and a patch may remove a file.)
+            if path.endswith(('.c', '.h')) and file.exists() and b'[clinic input]' in file.read_bytes():
+                output = file.parent / 'clinic' / f'{file.name}.h'
+                yield from _runs_idle(python, folder, ['Tools/clinic/clinic.py', path], [file, output])
+        yield from _runs_idle(python, folder, ['Tools/build/generate_global_objects.py'],
+                              sorted((folder / 'Include' / 'internal').glob('*.h')))
+
+
+def _runs_idle(python, folder, command, files):
+    """Runs a generator; yields a failure if it fails or changes one of files."""
+    def contents():
+        return [file.read_bytes() if file.exists() else None for file in files]
+
+    before = contents()
+    result = subprocess.run([python, *command], cwd=folder, env=ui.clean_environment(), stdin=subprocess.DEVNULL,
+                            capture_output=True, text=True, check=False)
+    mend = f'in build/src run `python3 {" ".join(command)}`, commit, and {_REFRESH}'
+    if result.returncode:
+        said = ' '.join((result.stdout + result.stderr).split())[-400:]
+        yield f'{" ".join(command)} fails: {said}; mend that in build/src, commit, and {_REFRESH}'
+        return
+    for file, old, new in zip(files, before, contents()):
+        if old != new:
+            yield f'{file.relative_to(folder)}: {command[0]} would write it anew; {mend}'

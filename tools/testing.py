@@ -1,0 +1,199 @@
+"""test: all the tests, the cheapest first; stops at the first stage that fails."""
+
+import dataclasses
+import hashlib
+import importlib.util
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+from tools import lint
+from tools import packages
+from tools import tree as tree_module
+from tools import ui
+from tools import variants
+
+# The variants that `test` covers when it is not told which.
+_COVERED = ('release', 'debug')
+_REQUIREMENTS = 'tests/requirements.txt'
+_REFERENCES = 'tests/refs_at_exit.py'
+# What the runners say of themselves at the end.
+_TOTALS = re.compile(r'^=*(?: |^)(?P<pytest>\d+ (?:passed|failed|error)\b.*?)=*$|^Total tests: (?P<regrtest>.*)$',
+                     re.MULTILINE)
+
+
+@dataclasses.dataclass
+class _Stage:
+    """What a stage came to."""
+    name: str
+    seconds: float
+    totals: str
+
+
+class Runner:
+    """One run of `test`."""
+
+    def __init__(self, project, *, pattern=None, variant=None, source_file=None, offline=False):
+        self._project = project
+        self._tree = tree_module.Tree(project)
+        self._pattern = pattern
+        self._variants = (variant,) if variant else _COVERED
+        self._only_variant = variant is not None
+        self._source = {'source_file': source_file, 'offline': offline}
+        self._stages = []
+
+    def run(self):
+        """Runs what the pattern and the variant select.
+
+        Raises:
+            UserError: a stage failed.
+        """
+        start = time.monotonic()
+        try:
+            if self._pattern is None:
+                self._everything()
+            elif self._pattern.startswith('tests/'):
+                self._pytest(self._pattern)
+            else:
+                self._matching()
+        finally:
+            for stage in self._stages:
+                ui.say(f'  {stage.name:<40} {ui.duration(stage.seconds):>12}  {stage.totals}')
+        ui.say(f'all tests passed in {ui.duration(time.monotonic() - start)}')
+
+    def _everything(self):
+        if not self._only_variant:
+            self._stage('check', self._check)
+            self._pytest('tests')
+        for number, name in enumerate(self._variants):
+            builder = self._build(name)
+            ours, upstreams = self._modules()
+            # What passed on one variant is not worth a stage of its own on the next.
+            if number == 0:
+                if ours:
+                    self._regrtest(builder, 'our tests', ours)
+                self._regrtest(builder, "upstream's test_asyncio", upstreams)
+            else:
+                self._regrtest(builder, 'test_asyncio and ours', [*ours, *upstreams])
+            if name == 'debug':
+                self._stage('debug: references at exit', self._references, builder)
+
+    def _matching(self):
+        name = self._variants[0]
+        builder = self._build(name)
+        ours, upstreams = self._modules()
+        exact = [module for module in [*ours, *upstreams] if module.rpartition('.')[2] == self._pattern]
+        if exact:
+            self._regrtest(builder, self._pattern, exact)
+        else:
+            pattern = self._pattern if set(self._pattern) & set('*?[') else f'*{self._pattern}*'
+            self._regrtest(builder, f'tests like {self._pattern}', [*ours, *upstreams], '--match', pattern)
+
+    def _stage(self, name, function, *args):
+        start = time.monotonic()
+        totals = 'failed'
+        try:
+            totals = function(*args) or 'passed'
+        finally:
+            self._stages.append(_Stage(name, time.monotonic() - start, totals))
+
+    def _build(self, name):
+        builder = variants.Builder(self._project, name)
+        with self._project.lock():
+            builder.build(**self._source)
+        return builder
+
+    def _check(self):
+        with self._project.lock():
+            lint.check(self._project, self._tree, **self._source)
+
+    # pytest.
+
+    def _pytest(self, what):
+        self._stage('pytest', self._run_pytest, what)
+
+    def _run_pytest(self, what):
+        python = self._environment()
+        # Tests of the README run build.sh: they must be able to tell that they are inside of it already.
+        env = ui.clean_environment(**{name: value for name, value in os.environ.items() if name.startswith('ASYNCBIS_')
+                                      and name != 'ASYNCBIS_CWD'}, ASYNCBIS_IN_TEST='1')
+        log = self._project.logs / 'pytest.log'
+        ui.run_logged('pytest', [str(python), '-m', 'pytest', '-ra', what], log=log, cwd=self._project.root, env=env,
+                      mend='Run one test again with ./build.sh test tests/FILE::TEST', echo=True)
+        return _totals(log)
+
+    def _environment(self):
+        """Returns the interpreter of a virtual environment that has what the tests need."""
+        folder = self._project.build / 'tools-venv'
+        requirements = self._project.root / _REQUIREMENTS
+        identity = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
+        stamp = folder / 'asyncbis-installed'
+        if not stamp.exists() or stamp.read_text(encoding='utf-8') != identity:
+            if not importlib.util.find_spec('ensurepip'):
+                packages.ensure(('python3-venv',), log=self._project.logs, offline=self._source['offline'])
+            log = self._project.logs / 'tools-venv.log'
+            mend = f'The network is needed for what {_REQUIREMENTS} lists.'
+            ui.run_logged('making an environment for pytest', [sys.executable, '-m', 'venv', '--clear', str(folder)],
+                          log=log, cwd=self._project.root, env=ui.clean_environment(), mend=mend)
+            ui.run_logged(f'installing {_REQUIREMENTS}', [str(folder / 'bin' / 'python'), '-m', 'pip', 'install',
+                                                          '--disable-pip-version-check', '-r', str(requirements)],
+                          log=log, cwd=self._project.root, env=ui.clean_environment(), mend=mend)
+            stamp.write_text(identity, encoding='utf-8')
+        return folder / 'bin' / 'python'
+
+    # CPython's own runner.
+
+    def _modules(self):
+        """Returns the names of the overlay's test modules and of upstream's, those of test_asyncio only."""
+        owned = self._tree.upstream_paths()
+        ours, upstreams = [], []
+        folder = self._project.src / 'Lib' / 'test'
+        for path in sorted([*folder.glob('test_*.py'), *folder.glob('test_asyncio/test_*.py')]):
+            relative = path.relative_to(self._project.src).as_posix()
+            parts = pathlib.PurePosixPath(relative).relative_to('Lib/test').with_suffix('').parts
+            name = '.'.join(('test', *parts)) if len(parts) > 1 else parts[0]
+            if relative not in owned:
+                ours.append(name)
+            elif len(parts) > 1:
+                upstreams.append(name)
+        return ours, upstreams
+
+    def _regrtest(self, builder, name, modules, *options):
+        self._stage(f'{builder.name}: {name}', self._run_regrtest, builder, name, modules, options)
+
+    def _run_regrtest(self, builder, name, modules, options):
+        slug = re.sub(r'[^a-z]+', '-', name.lower().replace("'", '')).strip('-')
+        log = self._project.logs / f'{builder.name}-test-{slug}.log'
+        # Not in the sources, where CPython's runner would work by default: they would look edited.
+        scratch = builder.folder / 'tmp'
+        scratch.mkdir(exist_ok=True)
+        command = [str(builder.build_python), '-m', 'test', f'-j{len(os.sched_getaffinity(0))}', '--verbose3',
+                   '--timeout', '900', '--tempdir', str(scratch), *options, *modules]
+        variant = '' if builder.name == variants.DEFAULT else f' --variant {builder.name}'
+        ui.run_logged(f'{builder.name}: {name}', command, log=log, cwd=builder.folder, env=ui.clean_environment(),
+                      mend=f'Run one test again with ./build.sh test{variant} NAME', echo=True)
+        return _totals(log)
+
+    def _references(self, builder):
+        """The debug build counts references: none may be left at exit, whatever asyncio was used for."""
+        program = self._project.root / _REFERENCES
+        log = self._project.logs / 'debug-references.log'
+        result = subprocess.run([str(builder.build_python), '-X', 'showrefcount', str(program)], cwd=builder.folder,
+                                env=ui.clean_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                check=False)
+        log.write_text(result.stdout + result.stderr, encoding='utf-8')
+        left = (result.stderr.strip().splitlines() or ['nothing'])[-1]
+        if result.returncode or left != '[0 refs, 0 blocks]':
+            raise ui.UserError(f'{_REFERENCES} leaves references behind on the debug build: {left} (exit status '
+                               f'{result.returncode}).\n  Log: {log}\n  Take statements out of the program until the '
+                               f'culprit is found: {builder.build_python} -X showrefcount {program}')
+        return left
+
+
+def _totals(log):
+    """Returns what the runner that wrote log says at the end."""
+    found = [match for match in _TOTALS.finditer(log.read_text(encoding='utf-8'))]
+    return next(filter(None, found[-1].groups())).strip() if found else ''
