@@ -21,7 +21,7 @@ _COVERED = ('release', 'debug')
 _REQUIREMENTS = 'tests/requirements.txt'
 _REFERENCES = 'tests/refs_at_exit.py'
 # What the runners say of themselves at the end.
-_TOTALS = re.compile(r'^=*(?: |^)(?P<pytest>\d+ (?:passed|failed|error)\b.*?)=*$|^Total tests: (?P<regrtest>.*)$',
+_TOTALS = re.compile(r'^=+ (.*\b(?:passed|failed|errors?)\b.*?) =+$|^Total tests: (.*)$|^(Ran \d+ tests?) in ',
                      re.MULTILINE)
 
 
@@ -70,7 +70,7 @@ class Runner:
             self._pytest('tests')
         for number, name in enumerate(self._variants):
             builder = self._build(name)
-            ours, upstreams = self._modules()
+            ours, upstreams = self._modules(builder)
             # What passed on one variant is not worth a stage of its own on the next.
             if number == 0:
                 if ours:
@@ -84,13 +84,12 @@ class Runner:
     def _matching(self):
         name = self._variants[0]
         builder = self._build(name)
-        ours, upstreams = self._modules()
+        ours, upstreams = self._modules(builder)
         exact = [module for module in [*ours, *upstreams] if module.rpartition('.')[2] == self._pattern]
         if exact:
             self._regrtest(builder, self._pattern, exact)
         else:
-            pattern = self._pattern if set(self._pattern) & set('*?[') else f'*{self._pattern}*'
-            self._regrtest(builder, f'tests like {self._pattern}', [*ours, *upstreams], '--match', pattern)
+            self._stage(f'{name}: tests like {self._pattern}', self._run_unittest, builder)
 
     def _stage(self, name, function, *args):
         start = time.monotonic()
@@ -146,13 +145,13 @@ class Runner:
 
     # CPython's own runner.
 
-    def _modules(self):
+    def _modules(self, builder):
         """Returns the names of the overlay's test modules and of upstream's, those of test_asyncio only."""
         owned = self._tree.upstream_paths()
         ours, upstreams = [], []
-        folder = self._project.src / 'Lib' / 'test'
+        folder = builder.source / 'Lib' / 'test'
         for path in sorted([*folder.glob('test_*.py'), *folder.glob('test_asyncio/test_*.py')]):
-            relative = path.relative_to(self._project.src).as_posix()
+            relative = path.relative_to(builder.source).as_posix()
             parts = pathlib.PurePosixPath(relative).relative_to('Lib/test').with_suffix('').parts
             name = '.'.join(('test', *parts)) if len(parts) > 1 else parts[0]
             if relative not in owned:
@@ -161,20 +160,34 @@ class Runner:
                 upstreams.append(name)
         return ours, upstreams
 
-    def _regrtest(self, builder, name, modules, *options):
-        self._stage(f'{builder.name}: {name}', self._run_regrtest, builder, name, modules, options)
+    def _regrtest(self, builder, name, modules):
+        self._stage(f'{builder.name}: {name}', self._run_regrtest, builder, name, modules)
 
-    def _run_regrtest(self, builder, name, modules, options):
+    def _run_regrtest(self, builder, name, modules):
         slug = re.sub(r'[^a-z]+', '-', name.lower().replace("'", '')).strip('-')
         log = self._project.logs / f'{builder.name}-test-{slug}.log'
-        # Not in the sources, where CPython's runner would work by default: they would look edited.
-        scratch = builder.folder / 'tmp'
-        scratch.mkdir(exist_ok=True)
         command = [str(builder.build_python), '-m', 'test', f'-j{len(os.sched_getaffinity(0))}', '--verbose3',
-                   '--timeout', '900', '--tempdir', str(scratch), *options, *modules]
+                   '--timeout', '900', '--tempdir', str(_scratch(builder)), *modules]
         variant = '' if builder.name == variants.DEFAULT else f' --variant {builder.name}'
         ui.run_logged(f'{builder.name}: {name}', command, log=log, cwd=builder.folder, env=ui.clean_environment(),
                       mend=f'Run one test again with ./build.sh test{variant} NAME', echo=True)
+        return _totals(log)
+
+    def _run_unittest(self, builder):
+        # unittest instead of CPython's runner: it is silent about modules in which nothing matches, and it fails if
+        # nothing matches at all.
+        log = self._project.logs / f'{builder.name}-test-matching.log'
+        library = builder.source / 'Lib'
+        command = [str(builder.build_python), '-m', 'unittest', 'discover', '--verbose', '-k', self._pattern,
+                   '-s', str(library / 'test' / 'test_asyncio'), '-t', str(library)]
+        ui.run_logged(f'{builder.name}: tests like {self._pattern}', command, log=log, cwd=_scratch(builder),
+                      env=ui.clean_environment(), mend='Run it again with a narrower PATTERN; see ./build.sh help',
+                      echo=True)
+        totals = re.search(r'^Ran (\d+) tests?.*\n\nOK(?: \(skipped=(\d+)\))?$', log.read_text(encoding='utf-8'), re.MULTILINE)
+        # (The modules for Windows are counted as skipped tests, whatever the pattern.)
+        if totals and totals[1] == totals[2]:
+            raise ui.UserError(f'no test of test_asyncio has {self._pattern} in its name. See PATTERN in '
+                               './build.sh help')
         return _totals(log)
 
     def _references(self, builder):
@@ -191,6 +204,14 @@ class Runner:
                                f'{result.returncode}).\n  Log: {log}\n  Take statements out of the program until the '
                                f'culprit is found: {builder.build_python} -X showrefcount {program}')
         return left
+
+
+def _scratch(builder):
+    """Returns a folder for the tests to litter: CPython's runner would take one in the sources, which look edited then.
+    """
+    folder = builder.folder / 'tmp'
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _totals(log):

@@ -65,6 +65,11 @@ class Builder:
         return self.folder / 'live' / 'bin' / 'python3'
 
     @property
+    def source(self):
+        """The folder with the sources that it is built from."""
+        return self._project.src if self._variant.patched else self._project.build / 'upstream'
+
+    @property
     def build_python(self):
         """The interpreter for CPython's own tests."""
         return self.folder / 'python'
@@ -77,32 +82,31 @@ class Builder:
             packages.ensure(packages.BUILD, log=self._project.logs, offline=offline)
         tree = tree_module.Tree(self._project)
         sync(self._project, tree, source_file=source_file, offline=offline)
-        source, fingerprint = (self._project.src, tree.fingerprint()) if self._variant.patched else self._pristine(tree)
+        fingerprint = tree.fingerprint() if self._variant.patched else self._pristine(tree)
         if self._variant.incremental:
-            configured = self._configure(source)
+            configured = self._configure()
         else:
             # The stamp is void as soon as the sources are others: then everything is made anew.
-            configured = self._configure(source, fingerprint)
-        self._make(f'{configured} {fingerprint}', source, tree)
+            configured = self._configure(fingerprint)
+        self._make(f'{configured} {fingerprint}', tree)
 
     def _pristine(self, tree):
-        """Unpacks the commit `upstream` to build/upstream; returns that folder and the id of the tree."""
-        folder = self._project.build / 'upstream'
+        """Unpacks the commit `upstream`; returns the id of its tree."""
         stamp = self._project.build / 'upstream.stamp'
         identity = tree.git.text('rev-parse', 'refs/tags/upstream^{tree}')
         if _read(stamp) != identity:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(self.source, ignore_errors=True)
             with ui.timed('unpacking upstream for the variant without patches'):
                 with tree.git.popen('archive', identity, stdout=subprocess.PIPE) as process:
                     with tarfile.open(fileobj=process.stdout, mode='r|') as archive:
-                        archive.extractall(folder)
+                        archive.extractall(self.source)
             project_module.write_atomically(stamp, identity.encode())
-        return folder, identity
+        return identity
 
-    def _configure(self, source, *more):
+    def _configure(self, *more):
         """Runs configure, unless it ran with the same arguments before; returns the stamp."""
-        arguments = [str(source / 'configure'), *self._variant.configure]
-        identity = json.dumps([arguments, _digest(source / 'configure'), more,
+        arguments = [str(self.source / 'configure'), *self._variant.configure]
+        identity = json.dumps([arguments, _digest(self.source / 'configure'), more,
                                {name: os.environ.get(name) for name in ('CC', 'CFLAGS', 'CPPFLAGS', 'LDFLAGS')}])
         stamp = self._stamp('configured')
         if _read(stamp) != identity:
@@ -114,7 +118,7 @@ class Builder:
             project_module.write_atomically(stamp, identity.encode())
         return hashlib.sha256(identity.encode()).hexdigest()
 
-    def _make(self, identity, source, tree):
+    def _make(self, identity, tree):
         """Runs make, unless it ran on the same sources before."""
         stamp = self._stamp('made')
         if _read(stamp) == identity and self.python.exists():
@@ -127,7 +131,7 @@ class Builder:
         ui.run_logged(f'building {self.name}', ['make', f'-j{jobs}'], log=self._log('make'), cwd=self.folder,
                       env=_environment(), mend=f'{mend}; if it makes no sense: ./build.sh clean --variant {self.name}')
         self._check_modules()
-        live.update(source, self.folder)
+        live.update(self.source, self.folder)
         # Whoever edits while make runs has built neither the old sources nor the new.
         if not self._variant.patched or identity.endswith(' ' + tree.fingerprint()):
             project_module.write_atomically(stamp, identity.encode())
