@@ -79,6 +79,7 @@ class ScopeTreeTests:
                     outer.cancel()
                     await self.settle()
                     trace.append('shield')
+            await asyncio.sleep(0)
         self.assertEqual(trace, ['child', 'shield'])
         self.assert_scope(outer, called=True, caught=True)
 
