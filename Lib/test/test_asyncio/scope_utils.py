@@ -95,8 +95,8 @@ class ScopeTestCase(unittest.TestCase):
     Future = None
     CancelScope = None
     eager = False
-    # Tests of scale do the full number on one C and one Python variant.
-    full_scale = False
+    # The full number is for one C and one Python variant.
+    scale = 10_000
 
     def setUp(self):
         super().setUp()
@@ -214,37 +214,37 @@ class CLazy:
     Task = getattr(tasks, '_CTask', None)
     Future = getattr(futures, '_CFuture', None)
     CancelScope = getattr(cancelscopes, '_CCancelScope', None)
-    full_scale = True
+    scale = 100_000
 
 
 class CEager(CLazy):
     eager = True
-    full_scale = False
+    scale = 10_000
 
 
 class CTaskPyFuture(CLazy):
     # Futures that are not the C type take another way through the C task.
     Future = futures._PyFuture
-    full_scale = False
+    scale = 10_000
 
 
 class PyLazy:
     Task = tasks._PyTask
     Future = futures._PyFuture
     CancelScope = cancelscopes._PyCancelScope
-    full_scale = True
+    scale = 100_000
 
 
 class PyEager(PyLazy):
     eager = True
-    full_scale = False
+    scale = 10_000
 
 
 class PyTaskCScope(PyLazy):
     # A C scope that is entered in a Python task delegates to the Python one.
     Future = getattr(futures, '_CFuture', None)
     CancelScope = getattr(cancelscopes, '_CCancelScope', None)
-    full_scale = False
+    scale = 20_000
 
 
 VARIANTS = (CLazy, CEager, CTaskPyFuture, PyLazy, PyEager, PyTaskCScope)

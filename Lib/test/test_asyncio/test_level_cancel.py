@@ -216,6 +216,30 @@ class DeliveryTests:
         self.assertEqual(await self.run_body(body), 'done')
         self.assertEqual(trace, ['exit'])
 
+    async def test_2_1_closing_of_a_generator(self):
+        trace = []
+
+        async def generate():
+            try:
+                yield
+            finally:
+                try:
+                    await asyncio.sleep(0)
+                except asyncio.CancelledError:
+                    trace.append('generator')
+                    raise
+
+        async def body(cancel):
+            generator = generate()
+            await anext(generator)
+            cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await generator.aclose()
+            return 'done'
+
+        self.assertEqual(await self.run_body(body), 'done')
+        self.assertEqual(trace, ['generator'])
+
     async def test_2_1_shielded_clean_up(self):
         trace = []
 
@@ -328,6 +352,75 @@ class DeliveryTests:
                     turns = self.loop.turns
                     self.assertEqual(await self.run_body(body), 'done')
                     self.assertLess(self.loop.turns - turns, 40)
+
+    async def test_2_2_future_that_is_done_inside_cancel(self):
+        class ObligingFuture(self.Future):
+            def cancel(self, msg=None):
+                requests.append(msg)
+                self.set_result('result')
+                return True
+
+        async def body(cancel):
+            future = ObligingFuture(loop=self.loop)
+            if first:
+                await asyncio.sleep(0)
+                cancel('why')
+            else:
+                self.loop.call_soon(self.loop.call_soon, cancel, 'why')
+            self.assertEqual(await future, 'result')
+            self.assertEqual(requests, ['why'])
+            await self.assert_level('why')
+            return 'done'
+
+        for first in True, False:
+            requests = []
+            self.assertEqual(await self.run_body(body), 'done')
+
+    async def test_2_2_object_like_a_future(self):
+        # The protocol, without the class.
+        class FutureLike:
+            _asyncio_future_blocking = False
+
+            def __init__(self, future):
+                self.future = future
+                self.requests = []
+
+            def get_loop(self):
+                return self.future.get_loop()
+
+            def add_done_callback(self, callback, *, context=None):
+                self.future.add_done_callback(
+                    lambda _: callback(self), context=context)
+
+            def done(self):
+                return self.future.done()
+
+            def result(self):
+                return self.future.result()
+
+            def cancel(self, msg=None):
+                self.requests.append(msg)
+                return self.future.cancel(msg)
+
+            def __await__(self):
+                if not self.future.done():
+                    self._asyncio_future_blocking = True
+                    yield self
+                return self.future.result()
+
+        async def body(cancel):
+            future = FutureLike(self.loop.create_future())
+            if first:
+                cancel('why')
+            else:
+                self.loop.call_soon(self.loop.call_soon, cancel, 'why')
+            await self.assert_cancelled(future, 'why')
+            self.assertEqual(future.requests, ['why'])
+            await self.assert_level('why')
+            return 'done'
+
+        for first in True, False:
+            self.assertEqual(await self.run_body(body), 'done')
 
     async def test_2_2_awaited_task_turns_cancellation_into_a_result(self):
         async def inner():
@@ -1068,7 +1161,15 @@ class FirstStepTests:
     async def test_2_5_member_whose_scope_is_cancelled_before_the_start(self):
         await self.check_member(cancel_first=False)
 
-    async def check_member(self, *, cancel_first):
+    async def test_2_5_member_with_eager_start(self):
+        for cancel_first in True, False:
+            for eager_start in True, False:
+                with self.subTest(cancel_first=cancel_first,
+                                  eager_start=eager_start):
+                    await self.check_member(cancel_first=cancel_first,
+                                            eager_start=eager_start)
+
+    async def check_member(self, *, cancel_first, **kwargs):
         trace = []
 
         async def child():
@@ -1082,7 +1183,7 @@ class FirstStepTests:
             async with asyncio.TaskGroup() as group:
                 if cancel_first:
                     scope.cancel('scope')
-                task = group.create_task(child())
+                task = group.create_task(child(), **kwargs)
                 if not cancel_first:
                     scope.cancel('scope')
         self.assertEqual(trace, ['started', 'goes on'])

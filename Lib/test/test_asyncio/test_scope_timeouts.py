@@ -842,7 +842,7 @@ class ChainTests:
                 raise error
         self.assertIs(cm.exception, error)
         self.assertIs(timeout.expired(), True)
-        self.assertIsNone(error.__context__)
+        self.assertIsNone(error.__cause__)
 
     async def test_4_3_not_expired_leaves_the_chain_alone(self):
         stray = self.loop.create_future()
