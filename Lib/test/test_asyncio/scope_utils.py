@@ -13,6 +13,10 @@ import unittest
 from asyncio import cancelscopes
 from asyncio import futures
 from asyncio import tasks
+from test import support
+
+# For tests of scale. A debug build is slow, and checks every step as well.
+N = 20_000 if support.Py_DEBUG else 100_000
 
 
 class Deadlock(AssertionError):
@@ -96,7 +100,7 @@ class ScopeTestCase(unittest.TestCase):
     CancelScope = None
     eager = False
     # The full number is for one C and one Python variant.
-    scale = 10_000
+    scale = N // 10
 
     def setUp(self):
         super().setUp()
@@ -214,37 +218,37 @@ class CLazy:
     Task = getattr(tasks, '_CTask', None)
     Future = getattr(futures, '_CFuture', None)
     CancelScope = getattr(cancelscopes, '_CCancelScope', None)
-    scale = 100_000
+    scale = N
 
 
 class CEager(CLazy):
     eager = True
-    scale = 10_000
+    scale = N // 10
 
 
 class CTaskPyFuture(CLazy):
     # Futures that are not the C type take another way through the C task.
     Future = futures._PyFuture
-    scale = 10_000
+    scale = N // 10
 
 
 class PyLazy:
     Task = tasks._PyTask
     Future = futures._PyFuture
     CancelScope = cancelscopes._PyCancelScope
-    scale = 100_000
+    scale = N
 
 
 class PyEager(PyLazy):
     eager = True
-    scale = 10_000
+    scale = N // 10
 
 
 class PyTaskCScope(PyLazy):
     # A C scope that is entered in a Python task delegates to the Python one.
     Future = getattr(futures, '_CFuture', None)
     CancelScope = getattr(cancelscopes, '_CCancelScope', None)
-    scale = 20_000
+    scale = N // 5
 
 
 VARIANTS = (CLazy, CEager, CTaskPyFuture, PyLazy, PyEager, PyTaskCScope)

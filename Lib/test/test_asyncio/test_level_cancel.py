@@ -52,6 +52,9 @@ def make_slow_future(test, delay, finish):
 class DeliveryTests:
     """Section 2, as far as it is the same for both kinds of request."""
 
+    # Of a future that is done, or refuses cancel(), when the request comes.
+    keeps_results = True
+
     def start(self, body):
         """Return a task that runs body(cancel), with cancel to interrupt it.
         """
@@ -262,6 +265,7 @@ class DeliveryTests:
         """Trap 16: refused, so it is waited for; nobody polls."""
         async def body(cancel):
             cancel('why')
+            await self.assert_level('why', times=1)
             for i in range(3):
                 future = make_refusing_future(self)
                 futures.append(future)
@@ -283,6 +287,7 @@ class DeliveryTests:
 
         async def body(cancel):
             cancel()
+            await self.assert_level(times=1)
             future = make_refusing_future(self)
             self.loop.call_later(1, future.set_exception, error)
             with self.assertRaises(ValueError) as cm:
@@ -290,6 +295,53 @@ class DeliveryTests:
             self.assertIs(cm.exception, error)
             self.assertEqual(future.requests, [None])
             await self.assert_level()
+            return 'done'
+
+        self.assertEqual(await self.run_body(body), 'done')
+
+    async def test_2_2_refusing_future_at_the_first_yield(self):
+        # A request through Task.cancel() that nobody has taken is thrown
+        # when the task resumes, as in stock (5.2); a scope's is not.
+        async def body(cancel):
+            future = make_refusing_future(self)
+            if first:
+                cancel('why')
+            else:
+                self.loop.call_soon(self.loop.call_soon, cancel, 'why')
+            start = self.loop.time()
+            self.loop.call_later(10, future.set_result, 'result')
+            if self.keeps_results:
+                self.assertEqual(await future, 'result')
+            else:
+                await self.assert_cancelled(future, 'why')
+            self.assertEqual(self.loop.time(), start + 10)
+            self.assertEqual(future.requests, ['why'])
+            await self.assert_level('why')
+            return 'done'
+
+        for first in True, False:
+            turns = self.loop.turns
+            self.assertEqual(await self.run_body(body), 'done')
+            self.assertLess(self.loop.turns - turns, 40)
+
+    async def test_2_3_gather_whose_children_are_done(self):
+        # It refuses, for there is nothing to cancel; it is not done yet.
+        async def body(cancel):
+            waiters = [self.loop.create_future() for _ in range(2)]
+
+            def complete():
+                for waiter in waiters:
+                    waiter.set_result('result')
+                cancel('why')
+                self.assertIs(gathered.done(), False)
+
+            self.loop.call_soon(self.loop.call_soon, complete)
+            gathered = asyncio.gather(*waiters)
+            if self.keeps_results:
+                self.assertEqual(await gathered, ['result', 'result'])
+            else:
+                await self.assert_cancelled(gathered, 'why')
+            await self.assert_level('why')
             return 'done'
 
         self.assertEqual(await self.run_body(body), 'done')
@@ -733,6 +785,8 @@ class GroupDeliveryTests(DeliveryTests):
 @matrix
 class TaskDeliveryTests(DeliveryTests):
     """Task.cancel() cancels the task's own scope."""
+
+    keeps_results = False       # rule 5.2
 
     def start(self, body):
         async def run():
