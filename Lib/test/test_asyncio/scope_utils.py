@@ -164,7 +164,7 @@ class ScopeTestCase(unittest.TestCase):
         for task in self.all_tasks():
             task._log_destroy_pending = False
             task.cancel()
-        self.loop.turns = 0
+        self.loop.turns = self.loop.max_turns - 20_000
         self.loop.call_later(1e9, self.loop.stop)
         try:
             self.loop.run_forever()
