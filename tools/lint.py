@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import pathlib
 import re
 import subprocess
@@ -22,8 +23,8 @@ _SUBJECT_LENGTH = 78
 _IMPERATIVES = {'address', 'bring', 'bypass', 'discuss', 'embed', 'exceed', 'feed', 'focus', 'miss', 'need', 'pass',
                 'proceed', 'process', 'seed', 'shed', 'speed', 'string', 'succeed', 'suppress'}
 # blurb's rules for a news entry: the sections, as folders, and the file's name.
-_NEWS_SECTIONS = ('Android', 'Build', 'C_API', 'Core_and_Builtins', 'Documentation', 'FreeBSD', 'IDLE', 'Library',
-                  'Security', 'Tests', 'Tools-Demos', 'Unsupported_platforms', 'WASI', 'Windows', 'iOS', 'macOS')
+_NEWS_SECTIONS = ('Build', 'C_API', 'Core_and_Builtins', 'Documentation', 'IDLE', 'Library', 'Security', 'Tests',
+                  'Tools-Demos', 'Windows', 'macOS')
 _NEWS_NAME = re.compile(r'\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d\.gh-issue-(\d+)\.[\w-]+\.rst')
 _NEWS_LOWEST_ISSUE = 32426
 _HOSTS = re.compile(rb'\b(debian|pypi|pythonhosted|npmjs)[.](org|com)\b')
@@ -195,23 +196,28 @@ def _header(name, patch):
 
 def _white_space(patch):
     """The diff has neither white-space noise nor lines that change nothing."""
-    path, run, hunk = '', [], []
-    for line in [*patch.diff.decode('utf-8', 'replace').split('\n'), 'diff --git']:
-        if line.startswith(('diff --git', '@@')):
-            if hunk and _squeezed(hunk, '-') == _squeezed(hunk, '+'):
-                yield f'{path}: a hunk changes nothing but white space; leave those lines as upstream has them'
-            hunk = []
-        if line.startswith(('+', '-')) and not line.startswith(('+++ ', '--- ')):
-            run.append(line)
-            hunk.append(line)
-            if line[0] == '+' and line != line.rstrip():
-                yield f'{path}: adds white space at the end of a line: {line.strip()!r}; remove it'
-            continue
-        if run and hunk and not ''.join(entry[1:] for entry in run).strip():
-            yield f'{path}: only adds or removes empty lines somewhere; leave them as upstream has them'
-        run = []
+    path, hunk = '', []
+    for line in [*patch.diff.decode('utf-8', 'replace').split('\n'), '@@']:
         if line.startswith('+++ '):
             path = line[6:]
+        elif line.startswith(('@@', 'diff --git ')):
+            yield from _hunk_noise(path, hunk)
+            hunk = []
+        elif line.startswith((' ', '+', '-')) and not line.startswith('--- '):
+            hunk.append(line)
+
+
+def _hunk_noise(path, hunk):
+    changes = [line for line in hunk if line[0] != ' ']
+    if changes and _squeezed(changes, '-') == _squeezed(changes, '+'):
+        yield f'{path}: a hunk changes nothing but white space; leave those lines as upstream has them'
+        return
+    for changed, run in itertools.groupby(hunk, lambda line: line[0] != ' '):
+        if changed and not ''.join(line[1:] for line in run).strip():
+            yield f'{path}: a hunk adds or removes empty lines on their own; leave them as upstream has them'
+    for line in changes:
+        if line[0] == '+' and line != line.rstrip():
+            yield f'{path}: adds white space at the end of a line, {line[1:].strip()!r}; remove it'
 
 
 def _squeezed(lines, sign):

@@ -715,10 +715,8 @@ def merge_series(text, names):
             place = new_start if kind == 'delete' else min(new_start + index - old_start, new_end)
             above[place] += blocks[index]
     above[-1] += blocks[-1]
-    result = list(head)
-    if head and names and not above[0]:
-        result.append('')
+    body = []
     for index, name in enumerate(names):
-        result += [*above[index], name]
-    result += above[-1]
-    return ''.join(f'{line}\n' for line in result)
+        body += [*above[index], name]
+    body = '\n'.join([*body, *above[-1]]).strip('\n')
+    return ''.join(f'{line}\n' for line in [*head, *([''] if head and body else []), *body.splitlines()])
