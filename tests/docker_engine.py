@@ -23,7 +23,10 @@ START_LIMIT = 120  # seconds
 
 
 def run_docker(*arguments, check=True, **options):
-    return subprocess.run(["docker", *arguments], check=check, capture_output=True, text=True, **options)
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, **options)
+    if check and done.returncode != 0:
+        pytest.fail(f"docker {' '.join(arguments)}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}", pytrace=False)
+    return done
 
 
 def answers():
