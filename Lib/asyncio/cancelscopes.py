@@ -21,7 +21,7 @@ just become cancelled.  Nothing that could run foreign code happens while the
 tree is walked, and no walk recurses.
 
 Delivery is the task's side; it is explained beside tasks._PyTask and, for the
-C tasks, in Modules/_asyncio/scopes.c, which implements the same tree.  The
+C tasks, in Modules/_asyncio/, which implements the same tree.  The
 classes and functions whose names begin with _Py are the reference
 implementation; the C ones replace them where the accelerator is available.
 """
@@ -579,9 +579,12 @@ class _PyCancelScope(_Node):
         _spawning.scope = self
         try:
             task = create_task(*args, **kwargs)
-            return task, _spawning.scope is None
         finally:
             _spawning.scope = outer
+        # A task that has ended already needs no scope any more.
+        ours = isinstance(task, tasks._PyTask) and (
+            task._own_scope._parent is self or task.done())
+        return task, ours
 
     def __repr__(self):
         return _scope_repr(self._state, self._requested, self._caught,
