@@ -25,7 +25,8 @@ START_LIMIT = 120  # seconds
 def run_docker(*arguments, check=True, **options):
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, **options)
     if check and done.returncode != 0:
-        pytest.fail(f"docker {' '.join(arguments)}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}", pytrace=False)
+        command = f"docker {' '.join(arguments)}"
+        pytest.fail(f"{command}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}", pytrace=False)
     return done
 
 
@@ -113,7 +114,8 @@ def make_base_image():
     with tempfile.TemporaryDirectory(prefix="asyncbis-") as system:
         subprocess.run(["debootstrap", "--variant=minbase", suite, system, *mirrors[:1]], check=True)
         archive = subprocess.Popen(
-            ["tar", "--create", f"--directory={system}", "--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*", "."],
+            ["tar", "--create", f"--directory={system}",
+             "--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*", "."],
             stdout=subprocess.PIPE)
         run_docker("import", "-", BASE, stdin=archive.stdout)
         archive.stdout.close()

@@ -17,7 +17,8 @@ def run(docker, image):
 
 
 def test_runs_the_users_own_app(run, tmp_path):
-    (tmp_path / "app.py").write_text("import asyncio, sys\nwith open('data') as f: print(f.read(), sys.argv[1:], asyncio.CancelScope.__name__)\n")
+    (tmp_path / "app.py").write_text(
+        "import asyncio, sys\nprint(open('data').read(), sys.argv[1:], asyncio.CancelScope.__name__)\n")
     (tmp_path / "data").write_text("mine")
     tmp_path.chmod(0o755)  # the container's user is not ours
     assert run("app.py", "-x", options=["--volume", f"{tmp_path}:/app"]) == "mine ['-x'] CancelScope\n"
