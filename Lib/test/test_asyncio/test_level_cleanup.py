@@ -1,0 +1,118 @@
+"""The awaits in clean-up positions of the library, in a cancelled scope.
+
+Names of tests carry the number of the rule that they check, for all of them
+2.1: whatever waits is interrupted, so a clean-up that has to wait is shielded.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+import unittest
+from asyncio import staggered
+from test import support
+
+
+def tearDownModule():
+    asyncio.events._set_event_loop_policy(None)
+
+
+class CleanupTests(unittest.IsolatedAsyncioTestCase):
+
+    async def test_2_1_staggered_race_waits_for_its_tasks(self):
+        # Trap 42: it is not left before its tasks are, and does not spin.
+        loop = asyncio.get_running_loop()
+        started, may_end = asyncio.Event(), asyncio.Event()
+        trace = []
+        futures = []
+
+        async def slow_to_end():
+            started.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                with asyncio.CancelScope(shield=True):
+                    await may_end.wait()
+                trace.append('task')
+
+        async def helper():
+            await started.wait()
+            loop.create_future = counting_create_future
+            scope.cancel()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            del loop.create_future
+            trace.append('release')
+            may_end.set()
+
+        def counting_create_future(create_future=loop.create_future):
+            futures.append(create_future())
+            return futures[-1]
+
+        helping = asyncio.create_task(helper())
+        with asyncio.CancelScope() as scope:
+            await staggered.staggered_race([slow_to_end], delay=None)
+        self.assertTrue(scope.cancelled_caught)
+        self.assertEqual(trace, ['release', 'task'])
+        # One for the second wait of the race, one for may_end.
+        self.assertLessEqual(len(futures), 2)
+        await helping
+
+    async def test_2_1_serve_forever_waits_for_the_connections(self):
+        connected = asyncio.Event()
+        trace = []
+
+        class Protocol(asyncio.Protocol):
+            def connection_made(self, transport):
+                connected.set()
+
+            def connection_lost(self, exc):
+                trace.append('lost')
+
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(Protocol, '127.0.0.1', 0)
+        address = server.sockets[0].getsockname()
+        scope = asyncio.CancelScope()
+
+        async def client():
+            reader, writer = await asyncio.open_connection(*address)
+            await connected.wait()
+            scope.cancel()
+            await reader.read()     # the server hangs up
+            writer.close()
+
+        visiting = asyncio.create_task(client())
+        with scope:
+            try:
+                await server.serve_forever()
+            finally:
+                trace.append('stopped')
+        self.assertTrue(scope.cancelled_caught)
+        self.assertEqual(trace, ['lost', 'stopped'])
+        await visiting
+
+    async def test_2_1_shutdown_default_executor_joins_the_thread(self):
+        loop = asyncio.get_running_loop()
+        worker = await loop.run_in_executor(None, threading.current_thread)
+        self.assertTrue(worker.is_alive())
+        with asyncio.CancelScope() as scope:
+            scope.cancel()
+            await loop.shutdown_default_executor()
+            self.assertFalse(worker.is_alive())
+            await asyncio.sleep(0)
+        self.assertTrue(scope.cancelled_caught)
+
+    @unittest.skipIf(sys.platform == 'win32', 'children are counted by waitpid()')
+    @support.requires_subprocess()
+    async def test_2_1_subprocess_is_waited_for(self):
+        with asyncio.CancelScope() as scope:
+            scope.cancel()
+            await asyncio.create_subprocess_exec(
+                sys.executable, '-c', 'input()', stdin=asyncio.subprocess.PIPE)
+        self.assertTrue(scope.cancelled_caught)
+        with self.assertRaises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
+
+
+if __name__ == '__main__':
+    unittest.main()
