@@ -293,23 +293,40 @@ def _uncancel_task(task):
     return _count_cancels(task)
 
 
-# How the scope of a group reaches the task that is being spawned into it,
-# through any loop and any task factory, before an eager first step: the
-# constructor of the first Task that is made takes it from here.
-_spawning = threading.local()
+class _Spawning(threading.local):
+    """What _spawn() is at in this thread.
+
+    This is how the scope of a group passes through any loop and any task
+    factory, in time for an eager first step.  The first _PyTask that is made
+    takes the scope; if it was not that one that was asked for, _spawn() puts
+    it right.
+    """
+    scope = None
+    taker = None
 
 
-def _take_spawning_scope():
-    scope = getattr(_spawning, 'scope', None)
-    if scope is not None:
-        _spawning.scope = None
-    return scope
+_spawning = _Spawning()
 
 
 def _adopt(task):
     """Give the new _PyTask *task* its own scope."""
+    group = _spawning.scope
+    if group is not None:
+        _spawning.scope = None
+        _spawning.taker = task
     task._own_scope = task._scope = own = _TaskScope()
-    own._attach(_take_spawning_scope(), weakref.ref(task))
+    own._attach(group, weakref.ref(task))
+
+
+def _move(task, parent):
+    """Hang the own scope of *task* below another parent, or none."""
+    own = task._own_scope
+    if own._parent is not None:
+        del own._parent._children[own]
+    own._parent = parent
+    if parent is not None:
+        parent._children[own] = None
+    _update(own)
 
 
 def _to_deadline(value, name='deadline'):
@@ -575,15 +592,20 @@ class _PyCancelScope(_Node):
 
         Return the task and whether it does: a foreign kind of task does not.
         """
-        outer = getattr(_spawning, 'scope', None)
-        _spawning.scope = self
+        outer = _spawning.scope, _spawning.taker
+        _spawning.scope, _spawning.taker = self, None
         try:
             task = create_task(*args, **kwargs)
+            taker = _spawning.taker
         finally:
-            _spawning.scope = outer
-        # A task that has ended already needs no scope any more.
-        ours = isinstance(task, tasks._PyTask) and (
-            task._own_scope._parent is self or task.done())
+            _spawning.scope, _spawning.taker = outer
+        ours = isinstance(task, tasks._PyTask)
+        if task is not taker:
+            # The factory made a task of its own first.
+            if taker is not None and not taker.done():
+                _move(taker, None)
+            if ours and not task.done() and self._state is _ACTIVE:
+                _move(task, self)
         return task, ours
 
     def __repr__(self):

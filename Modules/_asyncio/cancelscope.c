@@ -666,19 +666,30 @@ CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         PyErr_SetString(PyExc_RuntimeError, "This CancelScope is not active");
         return NULL;
     }
-    CancelScopeObj *outer = spawning_scope;
-    spawning_scope = self;
+    spawning_state *outer = spawning;
+    spawning_state mine = {.scope = self};
+    spawning = &mine;
     PyObject *task = PyObject_Vectorcall(args[0], args + 1, nargs - 1, kwnames);
-    spawning_scope = outer;
-    if (task == NULL) {
-        return NULL;
+    spawning = outer;
+
+    bool ours = task != NULL
+        && Task_Check(get_asyncio_state_by_cls(Py_TYPE(self)), task);
+    int res = 0;
+    if (task != NULL && task != (PyObject *)mine.taker) {
+        /* The factory made a task of its own first. */
+        if (mine.taker != NULL && mine.taker->task_state == STATE_PENDING) {
+            res = task_move(mine.taker, NULL);
+        }
+        if (ours && res == 0 && ((TaskObj *)task)->task_state == STATE_PENDING
+            && self->cs_state == SCOPE_ACTIVE)
+        {
+            res = task_move((TaskObj *)task, &self->cs_node);
+        }
     }
-    /* A task that has ended already needs no scope any more. */
-    bool ours = false;
-    if (Task_Check(get_asyncio_state_by_cls(Py_TYPE(self)), task)) {
-        TaskObj *t = (TaskObj *)task;
-        ours = t->task_own_scope.parent == &self->cs_node
-            || t->task_state != STATE_PENDING;
+    Py_XDECREF(mine.taker);
+    if (task == NULL || res < 0) {
+        Py_XDECREF(task);
+        return NULL;
     }
     return Py_BuildValue("NO", task, ours ? Py_True : Py_False);
 }

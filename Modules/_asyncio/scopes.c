@@ -51,10 +51,16 @@
    of a task that somebody else interrupts, in the task's critical section.
 */
 
-/* The scope that the next Task made in this thread is spawned into: how the
-   scope of a group passes through any loop and any task factory, in time for
-   an eager first step.  Borrowed from CancelScope._spawn(), which resets it. */
-static _Py_thread_local CancelScopeObj *spawning_scope;
+/* What CancelScope._spawn() is at in this thread: how the scope of a group
+   passes through any loop and any task factory, in time for an eager first
+   step.  The first Task that is made takes the scope; if it was not that one
+   that was asked for, _spawn() puts it right. */
+typedef struct {
+    CancelScopeObj *scope;      /* borrowed; NULL once taken */
+    TaskObj *taker;             /* owned */
+} spawning_state;
+
+static _Py_thread_local spawning_state *spawning;
 
 
 /* ----- The tree ----- */
@@ -418,12 +424,34 @@ task_adopt(TaskObj *task)
     Py_CLEAR(own->msg);
     memset(own, 0, sizeof(*own));
     own->is_task = 1;
-    CancelScopeObj *group = spawning_scope;
-    spawning_scope = NULL;
-    scope_attach(own, group == NULL ? NULL : &group->cs_node, task);
+    scope_node *group = NULL;
+    if (spawning != NULL && spawning->scope != NULL) {
+        group = &spawning->scope->cs_node;
+        spawning->scope = NULL;
+        spawning->taker = (TaskObj *)Py_NewRef(task);
+    }
+    scope_attach(own, group, task);
     task->task_scope = own;
     task->task_started = 0;
     task->task_asked = 0;
+}
+
+/* Hang a task's own scope below another parent, or none. */
+static int
+task_move(TaskObj *task, scope_node *parent)
+{
+    scope_node *own = &task->task_own_scope;
+    PyObject *old = scope_owns_parent(own) ? scope_owner(own->parent) : NULL;
+    if (own->parent != NULL) {
+        llist_remove(&own->siblings);
+    }
+    own->parent = parent;
+    if (parent != NULL) {
+        llist_insert_tail(&parent->children, &own->siblings);
+        Py_INCREF(scope_owner(parent));
+    }
+    Py_XDECREF(old);
+    return scope_update(own);
 }
 
 static int
