@@ -59,48 +59,64 @@ class CleanupTests(unittest.IsolatedAsyncioTestCase):
         await helping
 
     async def test_2_1_serve_forever_waits_for_the_connections(self):
-        connected = asyncio.Event()
         trace = []
 
         class Protocol(asyncio.Protocol):
             def connection_made(self, transport):
-                connected.set()
+                # More than the sockets take, so that closing takes its time.
+                transport.write(bytes(support.SOCK_MAX_SIZE))
+                scope.cancel()
+                cancelled.set()
 
             def connection_lost(self, exc):
                 trace.append('lost')
 
+        async def client():
+            reader, writer = await asyncio.open_connection(*address)
+            await cancelled.wait()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            trace.append('reads')
+            await reader.read()
+            writer.close()
+
+        cancelled = asyncio.Event()
         loop = asyncio.get_running_loop()
         server = await loop.create_server(Protocol, '127.0.0.1', 0)
         address = server.sockets[0].getsockname()
-        scope = asyncio.CancelScope()
-
-        async def client():
-            reader, writer = await asyncio.open_connection(*address)
-            await connected.wait()
-            scope.cancel()
-            await reader.read()     # the server hangs up
-            writer.close()
-
         visiting = asyncio.create_task(client())
-        with scope:
+        with asyncio.CancelScope() as scope:
             try:
                 await server.serve_forever()
             finally:
                 trace.append('stopped')
         self.assertTrue(scope.cancelled_caught)
-        self.assertEqual(trace, ['lost', 'stopped'])
+        self.assertEqual(trace, ['reads', 'lost', 'stopped'])
         await visiting
 
     async def test_2_1_shutdown_default_executor_joins_the_thread(self):
         loop = asyncio.get_running_loop()
         worker = await loop.run_in_executor(None, threading.current_thread)
-        self.assertTrue(worker.is_alive())
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+        busy = loop.run_in_executor(None, gate.wait)
+
+        async def helper():
+            for _ in range(10):
+                await asyncio.sleep(0)
+            gate.set()
+
+        helping = asyncio.create_task(helper())
+        alive = None
         with asyncio.CancelScope() as scope:
             scope.cancel()
             await loop.shutdown_default_executor()
-            self.assertFalse(worker.is_alive())
+            alive = worker.is_alive()
             await asyncio.sleep(0)
         self.assertTrue(scope.cancelled_caught)
+        self.assertIs(alive, False)
+        await helping
+        self.assertTrue(await busy)
 
     @unittest.skipIf(sys.platform == 'win32', 'children are counted by waitpid()')
     @support.requires_subprocess()
