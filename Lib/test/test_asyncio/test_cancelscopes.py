@@ -6,8 +6,10 @@ import gc
 import inspect
 import math
 import random
+import sys
 import threading
 import traceback
+import types
 import unittest
 import weakref
 from asyncio import cancelscopes
@@ -362,7 +364,7 @@ class ScopeTreeTests:
             scope.cancel()
             await self.assert_not_cancelled()
         self.assert_scope(later, called=False, caught=False)
-        self.assertIs(scope.cancelled_caught, False)
+        self.assert_scope(scope, called=False, caught=False)
 
     async def test_3_2_cancel_is_idempotent(self):
         with self.CancelScope() as scope:
@@ -1225,6 +1227,21 @@ class DeadlineTests:
         self.assertIs(scope.cancelled_caught, False)
         await self.assert_not_cancelled()
 
+    async def test_3_cancel_called_once_the_deadline_has_passed(self):
+        # Before the loop has had a chance to run the timer.
+        with self.CancelScope(deadline=self.loop.time() + 2) as scope:
+            self.assertIs(scope.cancel_called, False)
+            self.loop.advance(1)
+            self.assertIs(scope.cancel_called, False)
+            self.loop.advance(1)
+            self.assertIs(scope.cancel_called, True)
+            await self.assert_level()
+        scope = self.CancelScope(deadline=self.loop.time() + 2)
+        self.assertIs(scope.cancel_called, False)
+        self.loop.advance(2)
+        self.assertIs(scope.cancel_called, True)
+        await self.assert_not_cancelled()
+
     async def test_3_7_timer_never_fires_into_a_later_scope(self):
         """Trap 13."""
         for _ in range(10):
@@ -1406,6 +1423,20 @@ class DeadlineTests:
         self.assertEqual(self.loop.time(), start + 3)
         self.assert_scope(scope, called=True, caught=True)
 
+    async def test_3_move_on_after_with_another_deadline(self):
+        scope = asyncio.move_on_after(5)
+        start = self.loop.time()
+        scope.deadline = start + 2
+        self.assertEqual(scope.deadline, start + 2)
+        with scope:
+            await self.forever()
+        self.assertEqual(self.loop.time(), start + 2)
+        scope = asyncio.move_on_after(5)
+        scope.deadline = None
+        with scope:
+            await asyncio.sleep(10)
+        self.assert_scope(scope, called=False, caught=False)
+
     async def test_3_move_on_after_not_reached(self):
         with asyncio.move_on_after(3) as scope:
             await asyncio.sleep(2)
@@ -1492,6 +1523,15 @@ class EffectiveDeadlineTests:
         with self.CancelScope(shield=True):
             self.check(math.inf)
         self.assertIsInstance(asyncio.current_effective_deadline(), float)
+
+    async def test_3_effective_deadline_is_a_float(self):
+        with self.CancelScope(deadline=5000) as scope:
+            self.check(5000)
+            self.assertIsInstance(asyncio.current_effective_deadline(), float)
+            self.assertIsInstance(scope.deadline, float)
+            scope.deadline = 6000
+            self.assertIsInstance(asyncio.current_effective_deadline(), float)
+            self.assertIsInstance(scope.deadline, float)
 
     async def test_3_effective_deadline_is_the_earliest(self):
         now = self.loop.time()
@@ -1904,6 +1944,44 @@ class MisuseTests:
         gate.set_result(None)
         await task
 
+    async def test_3_8_shielded_scope_left_in_another_task(self):
+        # What is inside moves up to the parent, which is cancelled: whoever
+        # is blocked there hears of it at once.
+        async def host():
+            with self.CancelScope() as outer:
+                scopes.append(outer)
+                shielded.__enter__()
+                with self.CancelScope() as inner:
+                    await waiter
+            self.assert_scope(inner, called=False, caught=False)
+            self.assert_scope(outer, called=True, caught=True)
+            await self.check_sound()
+            return 'done'
+
+        scopes = []
+        shielded = self.CancelScope(shield=True)
+        waiter = self.loop.create_future()
+        task = self.spawn(host())
+        await self.settle()
+        scopes[0].cancel()
+        self.assertIs(waiter.done(), False)
+        with self.assertRaisesRegex(RuntimeError, '(?i)task'):
+            shielded.__exit__(None, None, None)
+        self.assertIs(waiter.cancelled(), True)
+        self.assertEqual(await task, 'done')
+
+    async def test_3_8_shielded_scope_left_out_of_order(self):
+        with self.CancelScope() as outer:
+            outer.cancel('outer')
+            shielded = self.CancelScope(shield=True).__enter__()
+            inner = self.CancelScope().__enter__()
+            await self.assert_not_cancelled()
+            with self.assertRaises(RuntimeError):
+                shielded.__exit__(None, None, None)
+            await self.assert_level('outer')
+            inner.__exit__(None, None, None)
+        await self.check_sound()
+
     def test_3_8_left_without_a_task(self):
         scopes = []
 
@@ -1940,6 +2018,37 @@ class MisuseTests:
             task = self.spawn(host(scope))
             self.assertEqual(await task, 'result')
             await self.check_sound()
+
+    async def test_3_8_group_left_open_by_a_task_that_ended(self):
+        # Its members move up to what the task itself was in.
+        async def host():
+            scope.__enter__()
+            inner = asyncio.TaskGroup()
+            await inner.__aenter__()
+            for waiter in waiters:
+                inner.create_task(member(waiter))
+            await asyncio.sleep(0)
+
+        async def member(waiter):
+            await waiter
+
+        scope = self.CancelScope(deadline=self.loop.time() + 5)
+        waiters = [self.loop.create_future() for _ in range(2)]
+        with self.CancelScope() as outer:
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(host())
+                await self.settle()
+                self.assertIs(task.done(), True)
+                scope.cancel()
+                self.assertNotIn('active', repr(scope))
+                await asyncio.sleep(10)
+                self.assertEqual([w.done() for w in waiters], [False, False])
+                outer.cancel()
+                self.assertEqual([w.cancelled() for w in waiters],
+                                 [True, True])
+                with self.CancelScope(shield=True):
+                    await self.settle()
+        await self.check_sound()
 
     async def test_3_8_generator_closed_in_another_task(self):
         """Trap 14."""
@@ -2360,7 +2469,7 @@ class ReentrancyTests:
                 return super().cancel(msg)
         return Future(loop=self.loop)
 
-    async def check(self, callback, *, scopes):
+    async def check(self, callback, *, scopes, error=None):
         """Run callback() amid the cancel of a scope with three members."""
         async def member(future):
             with self.CancelScope(deadline=self.loop.time() + 100) as scope:
@@ -2374,8 +2483,12 @@ class ReentrancyTests:
                 for future in futures:
                     group.create_task(member(future))
                 await self.settle()
-                with contextlib.suppress(MyError):
+                if error is None:
                     outer.cancel()
+                else:           # the caller hears of it, as in stock
+                    with self.assertRaises(MyError) as cm:
+                        outer.cancel()
+                    self.assertIs(cm.exception, error)
                 self.assertIs(outer.cancel_called, True)
                 self.assertEqual([f.cancelled() for f in futures][::2],
                                  [True, True])
@@ -2435,9 +2548,10 @@ class ReentrancyTests:
 
     async def test_2_8_cancel_of_a_future_fails(self):
         def fail():
-            raise MyError
+            raise error
 
-        await self.check(fail, scopes=[])
+        error = MyError()
+        await self.check(fail, scopes=[], error=error)
 
 
 class Model:
@@ -2761,6 +2875,40 @@ class ScaleTests:
                             waiter.set_result(None)
                 self.assert_scope(scope, called=False, caught=False)
 
+    async def test_2_8_group_forgets_its_finished_members(self):
+        async def child():
+            with self.CancelScope(deadline=self.loop.time() + 1000):
+                await asyncio.sleep(0)
+
+        async def run_children():
+            for _ in range(500):
+                await group.create_task(child())
+            await asyncio.sleep(0)
+            support.gc_collect()
+            return sys.getallocatedblocks()
+
+        async with asyncio.TaskGroup() as group:
+            await run_children()
+            before = await run_children()
+            after = await run_children()
+        self.assertLess(after - before, 250)
+
+    async def test_2_8_task_forgets_the_scopes_it_has_left(self):
+        async def run_scopes():
+            for i in range(500):
+                with self.CancelScope(deadline=self.loop.time() + 1000):
+                    with self.CancelScope() as scope:
+                        if i % 2:
+                            scope.cancel()
+                        await asyncio.sleep(0)
+            support.gc_collect()
+            return sys.getallocatedblocks()
+
+        await run_scopes()
+        before = await run_scopes()
+        after = await run_scopes()
+        self.assertLess(after - before, 250)
+
     async def test_2_8_dealloc_of_an_abandoned_chain(self):
         """Trap 44: only the innermost scope is referenced."""
         first = None
@@ -2825,12 +2973,14 @@ class ScaleTests:
         await self.settle()
         ref = weakref.ref(task)
         del task
-        with support.catch_unraisable_exception():
-            # The blocks are left outside of their task: no crash, no more.
+        with support.catch_unraisable_exception() as cm:
+            # That the coroutine is closed outside of its task is nobody's
+            # mistake.
             support.gc_collect()
+            self.assertIsNone(cm.unraisable)
         self.assertIsNone(ref())
-        self.assertIn('Task was destroyed but it is pending!',
-                      [problem['message'] for problem in self.problems])
+        self.assertEqual([problem['message'] for problem in self.problems],
+                         ['Task was destroyed but it is pending!'])
         self.problems.clear()
         await asyncio.sleep(100)
         await self.assert_not_cancelled()
@@ -3063,6 +3213,14 @@ class ImplementationTests(unittest.TestCase):
         for name in '__enter__', '__exit__':
             self.assertTrue(callable(getattr(c, name)))
             self.assertTrue(callable(getattr(py, name)))
+
+        def subclass(cls):
+            try:
+                types.new_class('Subclass', (cls,))
+            except TypeError as exc:
+                return str(exc)
+
+        self.assertEqual(bool(subclass(c)), bool(subclass(py)))
 
     @unittest.skipUnless(hasattr(cancelscopes, '_CCancelScope'),
                          'requires the C _asyncio module')

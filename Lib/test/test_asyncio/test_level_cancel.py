@@ -346,6 +346,26 @@ class DeliveryTests:
 
         self.assertEqual(await self.run_body(body), 'done')
 
+    async def test_2_2_errors_of_the_task_machinery_are_kept(self):
+        # A bad yield makes a RuntimeError at the next step: that is real.
+        @types.coroutine
+        def yield_this(value):
+            yield value
+
+        async def body(cancel):
+            cancel()
+            await self.assert_level(times=1)
+            for value in 'nonsense', (i for i in ()):
+                with self.assertRaisesRegex(RuntimeError, 'yield'):
+                    await yield_this(value)
+                await self.assert_level(times=1)
+            with self.assertRaisesRegex(RuntimeError, 'itself'):
+                await asyncio.current_task()
+            await self.assert_level()
+            return 'done'
+
+        self.assertEqual(await self.run_body(body), 'done')
+
     async def test_2_2_request_is_made_at_once(self):
         # When the yield is handled, not a tick later.
         async def body(cancel):
@@ -1082,6 +1102,50 @@ class ResultTests:
             self.assertIs(scope.cancel_called, True)
             await self.assert_level()
 
+    async def test_2_2_requests_of_several_scopes_reach_a_future_once(self):
+        """Trap 16."""
+        future = make_refusing_future(self)
+
+        async def host():
+            with self.CancelScope() as outer:
+                with self.CancelScope() as middle:
+                    with self.CancelScope() as inner:
+                        scopes.extend([inner, middle, outer])
+                        self.assertEqual(await future, 'result')
+                        await self.assert_cancelled(asyncio.sleep(0), 'inner')
+                        return 'done'
+
+        scopes = []
+        task = self.spawn(host())
+        await self.settle()
+        for scope, message in zip(scopes, ('inner', 'middle', 'outer')):
+            scope.cancel(message)
+            scope.shield = True
+            scope.shield = False
+        self.assertEqual(future.requests, ['inner'])
+        await self.settle()
+        future.set_result('result')
+        self.assertEqual(await task, 'done')
+        self.assertEqual(future.requests, ['inner'])
+
+    async def test_2_2_request_of_a_scope_after_that_of_the_task(self):
+        future = make_refusing_future(self)
+
+        async def host():
+            with self.CancelScope() as scope:
+                scopes.append(scope)
+                await future
+
+        scopes = []
+        task = self.spawn(host())
+        await self.settle()
+        task.cancel('task')
+        scopes[0].cancel('scope')
+        self.assertEqual(future.requests, ['task'])
+        future.set_result('result')
+        with self.assertRaises(asyncio.CancelledError):
+            await task
+
     async def test_2_6_cancel_after_the_last_yield_point(self):
         async def child():
             with self.CancelScope() as scope:
@@ -1396,6 +1460,42 @@ class TaskCancelTests:
         await self.settle()
         waiter.set_result('result')
         task.cancel()
+        self.assertEqual(await task, 'done')
+
+    async def test_5_1_hidden_request_is_not_used_up(self):
+        # What is delivered in the shielded scope is that scope's own
+        # cancellation; the request stays undelivered (5.2).
+        async def child(point):
+            with self.CancelScope(shield=True) as scope:
+                asyncio.current_task().cancel('task')
+                scope.cancel('scope')
+                await self.assert_cancelled(point(), 'scope')
+            return 'result'
+
+        for point in bare_yield, self.forever, self.loop.create_future:
+            task = self.spawn(child(point))
+            with self.assertRaises(asyncio.CancelledError) as cm:
+                await task
+            self.assertEqual(cm.exception.args, ('task',))
+            self.assertIs(task.cancelled(), True)
+
+    async def test_5_1_hidden_request_does_not_cost_a_result(self):
+        waiter = self.loop.create_future()
+
+        async def child():
+            with self.CancelScope(shield=True) as scope:
+                scopes.append(scope)
+                self.assertEqual(await waiter, 'result')
+                await self.assert_level('scope')
+            await self.assert_level('task')
+            return 'done'
+
+        scopes = []
+        task = self.spawn(child())
+        await self.settle()
+        waiter.set_result('result')
+        task.cancel('task')
+        scopes[0].cancel('scope')
         self.assertEqual(await task, 'done')
 
     async def test_5_1_shield_set_after_the_request(self):
@@ -1730,6 +1830,25 @@ class CountTests:
                 scope.cancel()
         self.assertEqual(counts, [1, 1])
         await self.assert_not_cancelled()
+
+    async def test_5_3_shielded_member_of_a_cancelled_group(self):
+        async def child():
+            with self.CancelScope(shield=True):
+                await gate
+            counts.append(asyncio.current_task().cancelling())
+            await self.assert_cancelled(self.forever())
+            counts.append(asyncio.current_task().cancelling())
+            self.assertEqual(asyncio.current_task().uncancel(), 0)
+
+        counts = []
+        gate = self.loop.create_future()
+        with self.CancelScope() as scope:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(child())
+                await self.settle()
+                scope.cancel()
+                gate.set_result(None)
+        self.assertEqual(counts, [0, 1])
 
     async def test_5_3_timeout_leaves_nothing(self):
         """Trap 21."""
