@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import copy
 import gc
 import inspect
 import math
+import pickle
 import random
 import sys
 import threading
@@ -2127,6 +2129,20 @@ class MisuseTests:
         await generator.aclose()
         await self.assert_not_cancelled()
 
+    async def test_3_8_initialised_again(self):
+        with self.CancelScope() as outer:
+            with self.CancelScope() as scope:
+                with contextlib.suppress(RuntimeError):
+                    scope.__init__(shield=True)
+                await self.check_sound()
+                scope.cancel()
+                await self.assert_level()
+                await asyncio.sleep(0)
+            self.assert_scope(scope, called=True, caught=True)
+            outer.cancel()
+            await self.assert_level()
+        await self.check_sound()
+
     async def test_3_8_shield_is_a_bool(self):
         for value in 1, 0, None, 'yes', []:
             with self.subTest(value=value):
@@ -2354,6 +2370,37 @@ class ReferenceTests:
             del message, scope
             await asyncio.sleep(0)
             self.assertIsNone(ref())
+
+    async def test_3_9_message_that_refers_to_the_scope(self):
+        for entered in False, True:
+            scope = self.CancelScope()
+            scope.cancel([scope])
+            if entered:
+                with scope:
+                    await asyncio.sleep(0)
+            ref = weakref.ref(scope)
+            del scope
+            await asyncio.sleep(0)
+            support.gc_collect()
+            self.assertIsNone(ref())
+
+    async def test_3_9_message_that_refers_to_the_task(self):
+        async def child():
+            with self.CancelScope() as scope:
+                scope.cancel(asyncio.current_task())
+                await asyncio.sleep(0)
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.forever()
+
+        task = self.spawn(child())
+        await self.settle()
+        task.cancel([task])
+        await task
+        await asyncio.sleep(0)
+        ref = weakref.ref(task)
+        del task
+        support.gc_collect()
+        self.assertIsNone(ref())
 
     async def test_3_9_scope_that_was_never_entered_is_freed(self):
         with support.disable_gc():
@@ -3213,6 +3260,11 @@ class ImplementationTests(unittest.TestCase):
         for name in '__enter__', '__exit__':
             self.assertTrue(callable(getattr(c, name)))
             self.assertTrue(callable(getattr(py, name)))
+
+        for cls in c, py:
+            for function in copy.copy, copy.deepcopy, pickle.dumps:
+                with self.assertRaises(TypeError):
+                    function(cls())
 
         def subclass(cls):
             try:
