@@ -365,9 +365,11 @@ class _PyCancelScope(_Node):
     def __init_subclass__(cls):
         raise TypeError("type 'CancelScope' is not an acceptable base type")
 
-    def __init__(self, *, deadline=None, shield=False):
+    # Not __init__(), which could be called again on a scope in the tree.
+    def __new__(cls, *, deadline=None, shield=False):
         _check_shield(shield)
-        super().__init__()
+        self = super().__new__(cls)
+        _Node.__init__(self)
         self._state = _NEW
         self._shield = shield
         self._deadline = _to_deadline(deadline)
@@ -376,6 +378,13 @@ class _PyCancelScope(_Node):
         self._loop = None
         self._expired = False  # The deadline asked first.
         self._caught = False
+        return self
+
+    def __init__(self, *, deadline=None, shield=False):
+        pass
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError("cannot pickle 'CancelScope' object")
 
     def __enter__(self):
         if self._state is not _NEW:
@@ -460,8 +469,10 @@ class _PyCancelScope(_Node):
         task = _current_task()
         host = self._host()
         if task is None or host is not task:
-            if (isinstance(exc, GeneratorExit)
-                    and host is not None and _is_closing(host)):
+            # An active scope whose host is no more: it is being collected.
+            if isinstance(exc, GeneratorExit) and (
+                    _is_closing(host) if host is not None
+                    else self._state is _ACTIVE):
                 return ''
             return ('This CancelScope was entered in another task; leave a '
                     'scope in the task that entered it (an asynchronous '
