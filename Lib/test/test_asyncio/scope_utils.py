@@ -142,14 +142,13 @@ class ScopeTestCase(unittest.TestCase):
         loop = self.loop
         finished = False
         try:
-            main = loop.create_task(coro)
-            result = loop.run_until_complete(main)
-            del main
+            # No references stay here, for the tests that look for them.
+            result = loop.run_until_complete(loop.create_task(coro))
             pending = self.all_tasks()
             loop.run_until_complete(loop.shutdown_asyncgens())
             finished = True
         finally:
-            coro = main = None      # do not disturb the tests of references
+            coro = None
             try:
                 if not finished:
                     self._stop_tasks()

@@ -169,6 +169,8 @@ class ScopeTreeTests:
                 with self.assertRaises(MyError):
                     group.create_task(self.forever())
                 self.loop.set_task_factory(factory)
+                with self.assertRaises(TypeError):
+                    group.create_task('not a coroutine')
                 # This one is not taken for the one that was not made.
                 other = self.spawn(asyncio.sleep(1, 'done'))
                 scope.cancel()

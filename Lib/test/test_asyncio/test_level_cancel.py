@@ -7,7 +7,6 @@ import types
 import unittest
 import weakref
 from asyncio import tasks
-from test import support
 
 from test.test_asyncio.scope_utils import matrix
 

@@ -126,7 +126,7 @@ class TimeoutTests:
             scope.cancel()
             async with asyncio.timeout(10):
                 trace.append('in')
-            async with asyncio.timeout(-1) as timeout:
+            async with asyncio.timeout(-1):
                 trace.append('in')
         self.assertEqual(trace, ['in', 'in'])
         self.assert_scope(scope, called=True, caught=False)
@@ -233,6 +233,7 @@ class TimeoutTests:
                             seen = type(exc)
                             raise
                 self.assertIs(seen, asyncio.CancelledError)
+                self.assertIs(inner.expired(), True)
                 self.assertIs(outer.expired(), True)
                 await self.assert_not_cancelled()
 
