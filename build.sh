@@ -9,7 +9,8 @@ if ! command -v python3 >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >
     apt-get update -qq >&2
     DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends python3 >&2
 fi
-if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
+# -E here and below: PYTHONPATH and its like are meant for the user's program, not for the tools.
+if ! python3 -E -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
     echo 'build.sh: error: a python3 of version 3.9 or later is needed to run the build.' >&2
     echo '  Install it, for instance with: sudo apt-get install python3' >&2
     exit 1
@@ -18,5 +19,4 @@ fi
 # The tools run in the project's root; files that the user names are relative to where the user is.
 export ASYNCBIS_CWD=$PWD
 cd -- "$root"
-# -E: PYTHONPATH and its like are meant for the user's program, not for the tools.
 exec python3 -E -m tools "$@"

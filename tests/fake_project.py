@@ -7,12 +7,11 @@ import hashlib
 import io
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tarfile
 
-import pytest
+from tools import changed_tests
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -102,10 +101,7 @@ class Project:
         self.pin(self.sha256)
         self.write('patches/series', '# The order.\n\n')
         self.write('.gitignore', '/build/\n')
-        self.write('docs/changed-tests.md', (
-            '# Upstream tests that the series changes\n\nGenerated from the series by `./build.sh refresh`; do not '
-            'edit. A patch that changes a test of upstream says in a trailer\n`Rule:` which rule of the semantics '
-            'makes the change necessary.\n\nNone.\n'))
+        self.write(changed_tests.PATH, changed_tests.document(None, [], []))
         # Whatever the machine lacks, the packages count as installed, and docker as missing.
         self.stub('dpkg-query', 'import sys; sys.path.insert(0, {!r})\nfrom tools import packages\n'
                   'for name in packages.BUILD: print("installed", name)'.format(str(ROOT)))
@@ -206,22 +202,3 @@ class Project:
 def _write(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding='utf-8')
-
-
-@pytest.fixture
-def project(tmp_path):
-    """A Project with nothing in it yet."""
-    return Project(tmp_path)
-
-
-@pytest.fixture(scope='session')
-def template(tmp_path_factory):
-    """The folder of a Project with two patches and two overlay files."""
-    return Project(tmp_path_factory.mktemp('template')).with_two_patches().folder
-
-
-@pytest.fixture
-def patched(template, tmp_path):
-    """A Project with two patches and two overlay files."""
-    shutil.copytree(template, tmp_path, symlinks=True, dirs_exist_ok=True)
-    return Project(tmp_path)

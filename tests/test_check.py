@@ -2,12 +2,13 @@
 
 import re
 
+from blurb.blurb import BlurbError, Blurbs
 import pytest
 
+from fake_project import ROOT
 from tools import changed_tests
 from tools import lint
-
-pytest_plugins = ['fake_project']
+from tools import project as project_module
 
 FIRST = 'patches/make-f0-return-a-word.patch'
 TEST_FILE = 'Lib/test/test_asyncio/test_tasks.py'
@@ -208,7 +209,6 @@ def test_path_of_the_machine(patched):
 ])
 def test_news(patched, path, text, complaint):
     """Our rules and blurb's own are the same."""
-    from blurb.blurb import BlurbError, Blurbs
     path = f'Misc/NEWS.d/next/{path}'
     patched.write(path, text)
     inputs = _inputs(patched)
@@ -224,8 +224,6 @@ def test_news(patched, path, text, complaint):
 
 def test_news_of_the_project_itself():
     """blurb takes the entries that are in the tree."""
-    from blurb.blurb import Blurbs
-    from fake_project import ROOT
     blurbs = Blurbs()
     paths = sorted((ROOT / 'Misc' / 'NEWS.d').rglob('*.rst'))
     for path in paths:
@@ -234,8 +232,7 @@ def test_news_of_the_project_itself():
 
 
 def _inputs(patched):
-    from tools.project import Project
-    return Project(patched.root).read_inputs()
+    return project_module.Project(patched.root).read_inputs()
 
 
 # Generated files
@@ -319,7 +316,8 @@ def test_changed_tests_are_documented(patched):
 
 
 @pytest.mark.parametrize('line, owner', [
-    (1, ''), (3, 'A'), (5, 'A.test_x'), (6, 'A.test_x'), (7, 'A.test_x'), (9, 'A.test_y'), (12, 'A.test_y'), (14, 'B.helper'),
+    (1, ''), (3, 'A'), (5, 'A.test_x'), (6, 'A.test_x'), (7, 'A.test_x'), (9, 'A.test_y'), (12, 'A.test_y'),
+    (14, 'B.helper'),
 ])
 def test_owner_of_a_line(line, owner):
     text = ('import x\n'             # 1

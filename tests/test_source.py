@@ -5,8 +5,6 @@ import threading
 
 import pytest
 
-pytest_plugins = ['fake_project']
-
 
 class Server(http.server.ThreadingHTTPServer):
     """A mirror: below /good the tarball, below /truncated its first half, below /tampered another one."""

@@ -40,12 +40,12 @@ usage: ./build.sh VERB ...
 Options stand before the FILE of run.
 
 The edit loop.  A file that upstream has is changed by a patch: edit it in build/src, `./build.sh build`, try it,
-`git commit` there (or `git commit --fixup`), then `./build.sh refresh --autosquash`.  The patch file is named after the
-commit's subject, without `asyncio: `.  A file that upstream does not have lies in this project, at the same path: edit it
-here or in build/src, as you like; refresh brings it back.  Commits that touch both kinds are split.
+`git commit` there (or `git commit --fixup`), then `./build.sh refresh --autosquash`.  The patch's file is named after
+the commit's subject, without `asyncio: `.  A file that upstream does not have lies in this project, at the same path:
+edit it here or in build/src, as you like; refresh brings it back.  Commits that touch both kinds are split.
 
 PATTERN of test.  tests/FILE[::TEST] is for pytest; test_NAME is a module of test_asyncio; anything else selects the
-tests of test_asyncio whose name contains it.  With --variant only that variant is tested, and with tests only.
+tests of test_asyncio whose name contains it.  With --variant only that variant is tested, with PATTERN only release.
 
 $ASYNCBIS_DEBIAN_SITES replaces the Debian mirrors that apt is set up with, as places to look for the tarball.
 """

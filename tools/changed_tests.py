@@ -9,8 +9,8 @@ RULE = re.compile(r'\d+(\.\d+[a-z]?)?(, \d+(\.\d+[a-z]?)?)*')
 _HEAD = """\
 # Upstream tests that the series changes
 
-Generated from the series by `./build.sh refresh`; do not edit. A patch that changes a test of upstream says in a trailer
-`Rule:` which rule of the semantics makes the change necessary.
+Generated from the series by `./build.sh refresh`; do not edit. A patch that changes a test of upstream says in a
+trailer `Rule:` which rule of the semantics makes the change necessary.
 
 """
 

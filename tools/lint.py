@@ -271,7 +271,7 @@ def _generators(project, tree, inputs, patches, history):
     else:
         python = project.build / 'release' / 'python'
         if not python.exists():
-            yield 'Argument Clinic: needs a python3 of version 3.10 or later; install one, or run ./build.sh build first'
+            yield 'Argument Clinic: needs a python3 from 3.10 on; install one, or run ./build.sh build first'
             return
     with tempfile.TemporaryDirectory(prefix='check-', dir=project.build) as name:
         folder = pathlib.Path(name)

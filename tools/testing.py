@@ -183,7 +183,8 @@ class Runner:
         ui.run_logged(f'{builder.name}: tests like {self._pattern}', command, log=log, cwd=_scratch(builder),
                       env=ui.clean_environment(), mend='Run it again with a narrower PATTERN; see ./build.sh help',
                       echo=True)
-        totals = re.search(r'^Ran (\d+) tests?.*\n\nOK(?: \(skipped=(\d+)\))?$', log.read_text(encoding='utf-8'), re.MULTILINE)
+        totals = re.search(r'^Ran (\d+) tests?.*\n\nOK(?: \(skipped=(\d+)\))?$', log.read_text(encoding='utf-8'),
+                           re.MULTILINE)
         # (The modules for Windows are counted as skipped tests, whatever the pattern.)
         if totals and totals[1] == totals[2]:
             raise ui.UserError(f'no test of test_asyncio has {self._pattern} in its name. See PATTERN in '

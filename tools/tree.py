@@ -250,12 +250,12 @@ class Tree:
         stream.commit(ref, git_module.IDENTITY, git_module.DATE, _SUBJECT_SOURCES + '\n', parent=upstream)
         stream.content(base, early)
         for patch, tree in zip(patches.values(), trees):
-            stamp = email.utils.parsedate_tz(patch.date)
-            if stamp is None:
+            try:
+                moment = email.utils.parsedate_to_datetime(patch.date)
+            except (TypeError, ValueError):
                 raise ui.UserError(f'patches/{patch.name}: its Date cannot be read: {patch.date}\n'
-                                   '  Write it as `date --rfc-email` does.')
-            offset = (stamp[9] or 0) // 60
-            date = f'{email.utils.mktime_tz(stamp)} {"-" if offset < 0 else "+"}{abs(offset) // 60:02}{abs(offset) % 60:02}'
+                                   '  Write it as `date --rfc-email` does.') from None
+            date = f'{int(moment.timestamp())} {moment.strftime("%z") or "+0000"}'
             stream.commit(ref, patch.author, date, patch.message)
             stream.content(tree, early)
         stream.commit(ref, git_module.IDENTITY, git_module.DATE, _SUBJECT_LATE + '\n')
@@ -350,7 +350,8 @@ class Tree:
                                f'  Put the work on the prepared branch: git -C build/src rebase --onto {BRANCH} '
                                '...') from None
         commits = []
-        for line in self.git.text('rev-list', '--reverse', '--topo-order', '--parents', f'{upstream}..{head}').splitlines():
+        lines = self.git.text('rev-list', '--reverse', '--topo-order', '--parents', f'{upstream}..{head}').splitlines()
+        for line in lines:
             commit, *parents = line.split()
             if len(parents) != 1:
                 raise ui.UserError(f'commit {commit[:12]} in build/src is a merge, which cannot become a patch.\n'
@@ -430,7 +431,8 @@ class Tree:
         for line in self.git.text('log', '--format=%h %s', f'upstream..{head}').splitlines():
             if _AUTOSQUASH.match(line.split(' ', 1)[1]):
                 raise ui.UserError(f'commit {line} in build/src waits to be folded in.\n'
-                                   '  Do it with ./build.sh refresh --autosquash, or: git -C build/src rebase -i upstream')
+                                   '  Do it with ./build.sh refresh --autosquash, or: git -C build/src rebase -i '
+                                   'upstream')
         patches, overlay = self.export(head)
         new, pending = self._merge(inputs, patches, overlay)
         # The proof that nothing is lost comes before the first file is written.
@@ -478,11 +480,12 @@ class Tree:
         pending = [name for name in self._state().get('pending', [])
                    if name in inputs.patches and name not in exported]
         exported.update((name, inputs.patches[name]) for name in pending)
-        now = {name: digest for name, digest in inputs.digests().items() if name.startswith('patches/')}
-        if now == {name: digest for name, digest in then.items() if name.startswith('patches/')}:
+        patches_then = {name: digest for name, digest in then.items() if name.startswith('patches/')}
+        patches_now = {name: digest for name, digest in inputs.digests().items() if name.startswith('patches/')}
+        patches_there = {f'patches/{name}': File(data).digest for name, data in exported.items()}
+        if patches_now == patches_then:
             new = Inputs(merged, exported, merge_series(inputs.series, list(exported)))
-        elif {f'patches/{name}': File(data).digest for name, data in exported.items()} == {
-                name: digest for name, digest in then.items() if name.endswith('.patch') and name.startswith('patches/')}:
+        elif patches_there == {name: digest for name, digest in patches_then.items() if name != 'patches/series'}:
             new = Inputs(merged, inputs.patches, inputs.series)
         else:
             conflicts.append('patches/')

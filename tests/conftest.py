@@ -1,0 +1,28 @@
+"""Fixtures for the tests of the tools."""
+
+import shutil
+
+import pytest
+
+pytest.register_assert_rewrite('fake_project')
+
+from fake_project import Project  # noqa: E402 (asserts in it are to be explained as those in tests are)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A Project with nothing in it yet."""
+    return Project(tmp_path)
+
+
+@pytest.fixture(scope='session')
+def template(tmp_path_factory):
+    """The folder of a Project with two patches and two overlay files."""
+    return Project(tmp_path_factory.mktemp('template')).with_two_patches().folder
+
+
+@pytest.fixture
+def patched(template, tmp_path):
+    """A Project with two patches and two overlay files."""
+    shutil.copytree(template, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return Project(tmp_path)
