@@ -1974,6 +1974,27 @@ class MisuseTests:
         self.assertIs(waiter.cancelled(), True)
         self.assertEqual(await task, 'done')
 
+    async def test_3_8_shielded_innermost_scope_left_in_another_task(self):
+        async def host():
+            with self.CancelScope() as outer:
+                scopes.append(outer)
+                shielded.__enter__()
+                await waiter
+            self.assert_scope(outer, called=True, caught=True)
+            return 'done'
+
+        scopes = []
+        shielded = self.CancelScope(shield=True)
+        waiter = self.loop.create_future()
+        task = self.spawn(host())
+        await self.settle()
+        scopes[0].cancel()
+        self.assertIs(waiter.done(), False)
+        with self.assertRaisesRegex(RuntimeError, '(?i)task'):
+            shielded.__exit__(None, None, None)
+        self.assertIs(waiter.cancelled(), True)
+        self.assertEqual(await task, 'done')
+
     async def test_3_8_shielded_scope_left_out_of_order(self):
         with self.CancelScope() as outer:
             outer.cancel('outer')
@@ -2054,6 +2075,65 @@ class MisuseTests:
                     await self.settle()
         await self.check_sound()
 
+    async def test_3_8_shielded_group_left_open_by_a_task_that_ended(self):
+        # Nothing is above the members any more that would shield them.
+        async def host():
+            self.CancelScope(shield=True).__enter__()
+            inner = asyncio.TaskGroup()
+            await inner.__aenter__()
+            inner.create_task(member())
+            await gate
+
+        async def member():
+            await waiter
+
+        for cancel_first in False, True:
+            with self.subTest(cancel_first=cancel_first):
+                gate = self.loop.create_future()
+                waiter = self.loop.create_future()
+                with self.CancelScope() as outer:
+                    async with asyncio.TaskGroup() as group:
+                        group.create_task(host())
+                        await self.settle()
+                        with self.CancelScope(shield=True):
+                            if cancel_first:
+                                outer.cancel()
+                                await self.settle()
+                            self.assertIs(waiter.done(), False)
+                            gate.set_result(None)
+                            await self.settle()
+                            if not cancel_first:
+                                outer.cancel()
+                            self.assertIs(waiter.cancelled(), True)
+                            await self.settle()
+        await self.check_sound()
+
+    async def test_3_8_cancelled_group_left_open_by_a_task_that_ended(self):
+        # Nor anything that would cancel them.
+        async def host():
+            scope = self.CancelScope().__enter__()
+            inner = asyncio.TaskGroup()
+            await inner.__aenter__()
+            members.append(inner.create_task(member()))
+            await gate
+            scope.cancel()
+
+        async def member():
+            await self.assert_cancelled(self.forever())
+            with self.CancelScope(shield=True):
+                await self.settle()
+            await self.assert_not_cancelled()
+            return 'done'
+
+        members = []
+        gate = self.loop.create_future()
+        task = self.spawn(host())
+        await self.settle()
+        gate.set_result(None)
+        await task
+        self.assertEqual(await members[0], 'done')
+        await self.check_sound()
+
     async def test_3_8_generator_closed_in_another_task(self):
         """Trap 14."""
         trace = []
@@ -2130,6 +2210,35 @@ class MisuseTests:
         await self.assert_level()
         await generator.aclose()
         await self.assert_not_cancelled()
+
+    async def test_3_8_loop_that_cannot_set_a_timer(self):
+        def fail(*args, **kwargs):
+            raise MyError
+
+        call_at = self.loop.call_at
+        start = self.loop.time()
+        scope = self.CancelScope(deadline=start + 5)
+        self.loop.call_at = fail
+        with self.assertRaises(MyError):
+            scope.__enter__()
+        self.loop.call_at = call_at
+        await self.check_sound()
+        with scope:
+            await self.forever()
+        self.assertEqual(self.loop.time(), start + 5)
+        self.assert_scope(scope, called=True, caught=True)
+
+        with self.CancelScope() as scope:
+            self.loop.call_at = fail
+            with self.assertRaises(MyError):
+                scope.deadline = start + 8
+            self.loop.call_at = call_at
+            await self.check_sound()
+            scope.deadline = start + 9
+            await self.forever()
+        self.assertEqual(self.loop.time(), start + 9)
+        self.assert_scope(scope, called=True, caught=True)
+        await self.check_sound()
 
     async def test_3_8_initialised_again(self):
         with self.CancelScope() as outer:
@@ -2594,6 +2703,31 @@ class ReentrancyTests:
 
         await self.spawn(abandon())
         await self.check(support.gc_collect, scopes=[])
+
+    async def test_2_8_cancel_of_a_future_fails_at_a_deadline(self):
+        # The loop hears of it; the others are interrupted all the same.
+        def fail():
+            raise error
+
+        async def host(future):
+            with self.CancelScope(deadline=deadline):
+                await future
+            return self.loop.time()
+
+        error = MyError()
+        deadline = self.loop.time() + 5
+        futures = [self.loop.create_future(), self.make_future(fail),
+                   self.loop.create_future()]
+        hosts = [self.spawn(host(future)) for future in futures]
+        await asyncio.wait([hosts[0], hosts[2]])
+        self.assertEqual([hosts[0].result(), hosts[2].result()],
+                         [deadline] * 2)
+        self.assertEqual([problem['exception'] for problem in self.problems],
+                         [error])
+        self.problems.clear()
+        futures[1].set_result(None)
+        await hosts[1]
+        await self.assert_not_cancelled()
 
     async def test_2_8_cancel_of_a_future_fails(self):
         def fail():

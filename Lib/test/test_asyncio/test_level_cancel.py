@@ -1139,6 +1139,9 @@ class ResultTests:
         task = self.spawn(host())
         await self.settle()
         task.cancel('task')
+        scopes[0].shield = True
+        scopes[0].shield = False
+        self.assertEqual(future.requests, ['task'])
         scopes[0].cancel('scope')
         self.assertEqual(future.requests, ['task'])
         future.set_result('result')
