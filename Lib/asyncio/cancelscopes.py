@@ -162,21 +162,18 @@ def _interrupt_all(hosts):
             error = None
 
 
-# The four places in which a task meets the tree.  Twins: Modules/_asyncio.
+# The three places in which a task meets the tree.  Twins: Modules/_asyncio.
 
 def _interrupt(task):
     """Ask what *task* is blocked on, if anything, to give up: once a yield."""
     cause = task._scope._cause
     waiter = task._fut_waiter
     if cause is None or waiter is None or task._asked:
-        return False
+        return
     task._asked = True
-    return waiter.cancel(msg=cause._msg)
-
-
-def _interrupt_yield(task):
-    """*task* has yielded a Future in a cancelled scope."""
-    if _interrupt(task) and _is_visible(task._own_scope, task._scope):
+    if (waiter.cancel(msg=cause._msg)
+            and _is_visible(task._own_scope, task._scope)):
+        # It stands for the requests made through Task.cancel() as well.
         task._must_cancel = False
 
 
@@ -196,7 +193,7 @@ def _exception_for_step(task, exc):
         bare_yield = task._fut_waiter is None and exc is None
         if not (explicit or bare_yield):
             return exc
-        msg = task._scope._cause._msg
+        msg = task._cancel_message if explicit else task._scope._cause._msg
         exc = (exceptions.CancelledError() if msg is None
                else exceptions.CancelledError(msg))
     if explicit:
@@ -398,19 +395,20 @@ class _PyCancelScope(_Node):
                 'A _PyCancelScope can only be entered in a _PyTask; '
                 'use asyncio.CancelScope')
         loop = task._loop
-        deadline = self._deadline
         if self._delay is not None:
-            deadline = self._deadline = loop.time() + self._delay
+            self._deadline = loop.time() + self._delay
             self._delay = None
-        if deadline is not None and not self._requested:
-            if deadline <= loop.time():
-                self._requested = self._expired = True
-            else:
-                self._timer = loop.call_at(deadline, self._on_deadline)
         self._loop = loop
         self._state = _ACTIVE
         self._attach(task._scope, weakref.ref(task))
         task._scope = self
+        try:
+            self._arm()
+        except BaseException:
+            if self._state is _ACTIVE:
+                self._leave()
+            self._state = _NEW
+            raise
         return self
 
     def __exit__(self, exc_type, exc, tb):
@@ -498,6 +496,15 @@ class _PyCancelScope(_Node):
         if task is not None and parent._cause is not None:
             _interrupt(task)
 
+    def _arm(self):
+        if self._deadline is None or self._requested:
+            return
+        if self._deadline <= self._loop.time():
+            self._expire()
+        else:
+            self._timer = self._loop.call_at(self._deadline,
+                                             self._on_deadline)
+
     def _disarm(self):
         if self._timer is not None:
             self._timer.cancel()
@@ -573,14 +580,9 @@ class _PyCancelScope(_Node):
         self._check_thread()
         self._deadline = deadline
         self._delay = None
-        if self._state is not _ACTIVE or self._requested:
-            return
-        self._disarm()
-        if deadline is not None:
-            if deadline <= self._loop.time():
-                self._expire()
-            else:
-                self._timer = self._loop.call_at(deadline, self._on_deadline)
+        if self._state is _ACTIVE:
+            self._disarm()
+            self._arm()
 
     @property
     def shield(self):
@@ -603,6 +605,8 @@ class _PyCancelScope(_Node):
 
         Return the task and whether it does: a foreign kind of task does not.
         """
+        if self._state is not _ACTIVE:
+            raise RuntimeError('This CancelScope is not active')
         outer = _spawning.scope, _spawning.taker
         _spawning.scope, _spawning.taker = self, None
         try:

@@ -352,8 +352,18 @@ scope_filter_group(CancelScopeObj *self, PyObject *group, PyObject *cancelled)
     if (pair == NULL) {
         return -1;
     }
-    PyObject *matched, *rest;
-    if (!PyArg_ParseTuple(pair, "OO:split", &matched, &rest)) {
+    /* A subclass can return anything. */
+    if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
+        PyErr_Format(PyExc_TypeError, "%T.split() must return a pair, not %T",
+                     group, pair);
+        Py_DECREF(pair);
+        return -1;
+    }
+    PyObject *matched = PyTuple_GET_ITEM(pair, 0);
+    PyObject *rest = PyTuple_GET_ITEM(pair, 1);
+    if (!Py_IsNone(rest) && !PyExceptionInstance_Check(rest)) {
+        PyErr_Format(PyExc_TypeError, "%T.split() must return exceptions or "
+                     "None, not %T", group, rest);
         Py_DECREF(pair);
         return -1;
     }

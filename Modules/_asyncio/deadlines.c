@@ -157,11 +157,14 @@ deadlines_add(asyncio_state *state, CancelScopeObj *scope, PyObject *loop)
     scope->cs_deadlines = self;
     deadlines_put(self, self->dl_size++, scope);
     deadlines_settle(self, scope->cs_heap_index);
-    if (deadlines_arm(self) < 0) {
+    /* The loop may do anything, such as to have the scope left. */
+    Py_INCREF(self);
+    int res = deadlines_arm(self);
+    if (res < 0 && scope->cs_deadlines == self) {
         deadlines_remove(scope);
-        return -1;
     }
-    return 0;
+    Py_DECREF(self);
+    return res;
 }
 
 static int

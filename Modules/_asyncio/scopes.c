@@ -25,7 +25,7 @@
 
                   yields a pending Future
         +---------------------------------------> BLOCKED
-        |      task_interrupt_yield()                |
+        |          task_interrupt()                  |
      RUNNING                                         | the Future is done
         |      yields nothing                        v
         +---------------------------------------> SCHEDULED
@@ -234,7 +234,8 @@ cancel_waiter(TaskObj *task, PyObject *msg)
 }
 
 /* If the task's scope is cancelled, ask what the task is blocked on to give
-   up: once a yield.  Return if it will, or -1. */
+   up: once a yield.  If it will, it stands for the requests made through
+   Task.cancel() as well. */
 static int
 task_interrupt(TaskObj *task)
 {
@@ -246,7 +247,13 @@ task_interrupt(TaskObj *task)
     PyObject *msg = scope_msg(cause);
     int res = cancel_waiter(task, msg);
     Py_DECREF(msg);
-    return res;
+    if (res < 0) {
+        return -1;
+    }
+    if (res && scope_is_visible(&task->task_own_scope, task->task_scope)) {
+        task->task_must_cancel = 0;
+    }
+    return 0;
 }
 
 /* Interrupt every task of the list, which may be NULL and is released, but for
@@ -310,20 +317,6 @@ task_note_delivery(TaskObj *task, scope_node *cause)
     }
 }
 
-/* The task has yielded a Future, and its scope is cancelled. */
-static int
-task_interrupt_yield(TaskObj *task)
-{
-    int res = task_interrupt(task);
-    if (res < 0) {
-        return -1;
-    }
-    if (res && scope_is_visible(&task->task_own_scope, task->task_scope)) {
-        task->task_must_cancel = 0;
-    }
-    return 0;
-}
-
 /* The task, whose scope is cancelled, is about to run.  If it gets something
    else than *exc, put a new reference there and return 1; -1 is an error. */
 static int
@@ -346,7 +339,8 @@ task_exception_for_step(asyncio_state *state, TaskObj *task, PyObject **exc)
         if (!explicit && !bare_yield) {
             return 0;
         }
-        PyObject *msg = scope_msg(cause);
+        PyObject *msg = explicit ? Py_NewRef(task->task_cancel_msg)
+                                 : scope_msg(cause);
         if (Py_IsNone(msg)) {
             *exc = PyObject_CallNoArgs(state->asyncio_CancelledError);
         }
@@ -373,18 +367,25 @@ task_exception_for_step(asyncio_state *state, TaskObj *task, PyObject **exc)
 
 /* ----- A task's own scope ----- */
 
+/* Is anything linked with the task's own scope? */
+static inline bool
+task_is_in_tree(TaskObj *task)
+{
+    scope_node *own = &task->task_own_scope;
+    return own->host != NULL
+        && (task->task_scope != own || own->parent != NULL
+            || !llist_empty(&own->children));
+}
+
 /* The task is done or is going away: take it and the scopes that it has left
    open out of the tree.  Keeps the current exception. */
 static void
 task_leave_tree(TaskObj *task, scope_state state)
 {
-    scope_node *own = &task->task_own_scope;
-    if (own->host == NULL
-        || (task->task_scope == own && own->parent == NULL
-            && llist_empty(&own->children)))
-    {
+    if (!task_is_in_tree(task)) {
         return;
     }
+    scope_node *own = &task->task_own_scope;
     PyObject *exc = PyErr_GetRaisedException();
     PyObject *hosts = NULL;
     int res = 0;
@@ -468,6 +469,21 @@ task_scopes_traverse(TaskObj *task, visitproc visit, void *arg)
         }
     }
     return 0;
+}
+
+/* The task is being deallocated: take it out of the tree while it can still be
+   referred to.  Its finalizer has done so, but that runs once, and a task that
+   was resurrected by it may have entered scopes since.  Return true if the
+   task has been resurrected again. */
+static bool
+task_scopes_dealloc(TaskObj *task)
+{
+    if (!task_is_in_tree(task)) {
+        return false;
+    }
+    _PyObject_ResurrectStart((PyObject *)task);
+    task_leave_tree(task, SCOPE_DESTROYED);
+    return _PyObject_ResurrectEnd((PyObject *)task);
 }
 
 static void
