@@ -1642,6 +1642,7 @@ class TaskCancelTests:
                     await task
                 self.assertEqual(cm.exception.args, ('late',))
                 self.assertIs(task.cancelled(), True)
+                self.assertIs(task._must_cancel, False)
 
     async def test_5_2_never_yields_and_cancelled_before_the_start(self):
         trace = []
