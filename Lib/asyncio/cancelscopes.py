@@ -231,10 +231,13 @@ def _is_visible(outer, inner):
 
 def _note_delivery(task, cause):
     """The CancelledError that *cause* asked for reaches the coroutine."""
+    own = task._own_scope
+    if cause is own:
+        return  # Requests made through cancel() have a count of their own.
     if cause._host() is task:
         cause._delivered = True
     else:
-        task._own_scope._delivered = True
+        own._delivered = True
 
 
 def _contributions(task):
@@ -245,8 +248,7 @@ def _contributions(task):
         if node._delivered and not node._lifted:
             yield node
         node = node._parent
-    # An own scope counts for all that is outside; the requests made through
-    # cancel() have their own count.
+    # An own scope counts for all that is outside.
     if own._delivered and not own._lifted and own._outer_cause() is not None:
         yield own
 

@@ -309,11 +309,16 @@ scope_update(scope_node *node)
 static void
 task_note_delivery(TaskObj *task, scope_node *cause)
 {
+    scope_node *own = &task->task_own_scope;
+    if (cause == own) {
+        /* The requests made through cancel() have a count of their own. */
+        return;
+    }
     if (cause->host == task) {
         cause->delivered = 1;
     }
     else {
-        task->task_own_scope.delivered = 1;
+        own->delivered = 1;
     }
 }
 
@@ -504,8 +509,7 @@ task_contribution(TaskObj *task, scope_node *node)
             return node;
         }
     }
-    /* An own scope counts for all that is outside; the requests made through
-       cancel() have their own count. */
+    /* An own scope counts for all that is outside. */
     if (own->delivered && !own->lifted && scope_outer_cause(own) != NULL) {
         return own;
     }

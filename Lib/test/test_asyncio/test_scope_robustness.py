@@ -1,0 +1,343 @@
+"""Cancel scopes among hostile and broken objects, and cases found by review.
+
+Names of tests carry the number of the rule that they check.
+"""
+
+import asyncio
+import collections.abc
+import gc
+import unittest
+
+from test.test_asyncio import scope_utils
+
+
+def tearDownModule():
+    asyncio.events._set_event_loop_policy(None)
+
+
+class Handle:
+    """A timer handle that knows nothing of its callback."""
+
+    def __init__(self, on_cancel=None):
+        self.on_cancel = on_cancel
+
+    def cancel(self):
+        if self.on_cancel is not None:
+            self.on_cancel()
+
+
+class Refusing(asyncio.Future):
+    def cancel(self, msg=None):
+        return False
+
+
+@scope_utils.matrix
+class HostileTests:
+
+    def leave(self, *scopes):
+        for scope in scopes:
+            scope.__exit__(None, None, None)
+
+    async def test_3_8_call_at_leaves_the_scope(self):
+        def call_at(when, callback, *args, context=None):
+            del self.loop.call_at
+            self.leave(scope)
+            return Handle()
+
+        scope = self.CancelScope(deadline=self.loop.time() + 100)
+        self.loop.call_at = call_at
+        scope.__enter__()
+        with self.assertRaisesRegex(RuntimeError, 'already been left'):
+            self.leave(scope)
+        await self.assert_not_cancelled()
+
+    async def test_3_8_cancelling_a_timer_leaves_the_scopes(self):
+        def on_cancel():
+            for handle in handles:
+                handle.on_cancel = None
+            self.leave(inner, outer)
+
+        def call_at(when, callback, *args, context=None):
+            handles.append(Handle(on_cancel))
+            return handles[-1]
+
+        handles = []
+        outer = self.CancelScope(deadline=self.loop.time() + 100)
+        inner = self.CancelScope(deadline=self.loop.time() + 50)
+        self.loop.call_at = call_at
+        try:
+            outer.__enter__()
+            inner.__enter__()
+            # An earlier deadline moves the timer, wherever it is armed.
+            inner.deadline = self.loop.time() + 10
+        finally:
+            del self.loop.call_at
+        for scope in inner, outer:
+            if ' active' in repr(scope):
+                self.leave(scope)
+        await self.assert_not_cancelled()
+
+    async def test_3_8_call_at_fails(self):
+        def call_at(when, callback, *args, context=None):
+            raise OSError('no more timers')
+
+        self.loop.call_at = call_at
+        scope = self.CancelScope(deadline=self.loop.time() + 100)
+        with self.assertRaisesRegex(OSError, 'no more timers'):
+            scope.__enter__()
+        del self.loop.call_at
+        with scope:     # it is as it was before
+            await self.assert_not_cancelled()
+        await self.assert_not_cancelled()
+
+    async def test_3_4_split_returns_nonsense(self):
+        class Group(BaseExceptionGroup):
+            def split(self, condition):
+                return answer
+
+        for answer in None, (), (self, self, self):
+            with self.subTest(answer=answer), self.assertRaises((TypeError, ValueError)):
+                with self.CancelScope() as scope:
+                    scope.cancel()
+                    raise Group('group', [asyncio.CancelledError()])
+            await self.assert_not_cancelled()
+        answer = (ValueError(), 42)
+        with self.assertRaises(TypeError):
+            with self.CancelScope() as scope:
+                scope.cancel()
+                raise Group('group', [asyncio.CancelledError()])
+        await self.assert_not_cancelled()
+
+    async def test_5_1_resurrected_task_is_dropped_with_a_scope_open(self):
+        # A finalizer runs once; what the task enters after it has to be taken
+        # out of the tree by the deallocation.
+        test, loop = self, self.loop
+
+        class Waiter:
+            """Future-like, and keeps nothing alive."""
+            _asyncio_future_blocking = True
+
+            def get_loop(self):
+                return loop
+
+            _loop = property(get_loop)
+
+            def add_done_callback(self, callback, *, context=None):
+                pass
+
+            def cancel(self, msg=None):
+                return False
+
+        class Coroutine(collections.abc.Coroutine):
+            """A coroutine that is no generator, such as Cython makes them."""
+            steps = 0
+
+            def __await__(self):
+                return self
+
+            def send(self, value):
+                self.steps += 1
+                if self.steps == 1:
+                    future = loop.create_future()
+                    future._asyncio_future_blocking = True
+                    return future
+                self.scope = test.CancelScope().__enter__()
+                members.append(self.scope._spawn(loop.create_task, member())[0])
+                return Waiter()
+
+            def throw(self, *args):
+                raise args[0]
+
+            def close(self):
+                pass
+
+            def __del__(self):
+                if self.steps > 1:
+                    self.scope.cancel()
+                    closed.append(repr(self.scope))
+
+        async def member():
+            await asyncio.sleep(1)
+            return 'member'
+
+        members, closed, saved = [], [], []
+        loop.set_exception_handler(lambda loop, context: saved.append(context['task']))
+        loop.create_task(Coroutine())
+        await asyncio.sleep(0)
+        gc.collect()
+        self.assertEqual(len(saved), 1)
+        loop.set_exception_handler(self._on_problem)
+        saved[0]._fut_waiter.set_result(None)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        self.assertEqual(len(members), 1)
+        saved.clear()
+        gc.collect()
+        self.assertEqual(len(closed), 1)
+        self.assertEqual(await members[0], 'member')
+
+
+@scope_utils.matrix
+class ReviewTests:
+
+    async def test_2_2_result_is_kept_when_a_shield_is_dropped(self):
+        # Task.cancel() waits for the shield; what is awaited takes the request
+        # when the shield goes, so the request is delivered.
+        async def stubborn():
+            try:
+                await self.forever()
+            except asyncio.CancelledError:
+                return 42
+
+        async def host():
+            nonlocal scope
+            with self.CancelScope(shield=True) as scope:
+                results.append(await inner)
+            await self.assert_cancelled(asyncio.sleep(0), 'why')
+
+        scope, results = None, []
+        inner = self.spawn(stubborn())
+        task = self.spawn(host())
+        await self.settle()
+        task.cancel('why')
+        self.assertTrue(task._must_cancel)
+        scope.shield = False
+        self.assertFalse(task._must_cancel)
+        await task
+        self.assertEqual(results, [42])
+
+    async def test_2_9_expired_scope_below_a_cancelled_one(self):
+        with self.CancelScope() as outer:
+            outer.cancel('outer')
+            with self.CancelScope(deadline=self.loop.time() - 1) as inner:
+                await self.assert_cancelled(asyncio.sleep(0), 'outer')
+                self.assertEqual(asyncio.current_task().cancelling(), 1)
+            self.assert_scope(inner, called=True, caught=False)
+            await self.assert_cancelled(asyncio.sleep(0), 'outer')
+        await self.assert_not_cancelled()
+
+    async def test_2_9_message_of_the_request_that_overrides(self):
+        async def host():
+            with self.CancelScope() as scope:
+                scope.cancel('scope')
+                self.loop.call_soon(task.cancel, 'task')
+                await self.assert_cancelled(asyncio.sleep(0), 'task')
+                refusing = Refusing(loop=self.loop)
+                self.loop.call_soon(refusing.set_result, None)
+                self.loop.call_soon(task.cancel, 'again')
+                await self.assert_cancelled(refusing, 'again')
+                await self.assert_cancelled(asyncio.sleep(0), 'scope')
+
+        task = self.spawn(host())
+        with self.assertRaises(asyncio.CancelledError):
+            await task
+
+    async def test_5_3_own_request_is_not_counted_for_the_outside(self):
+        async def member():
+            task = asyncio.current_task()
+            await self.assert_cancelled(self.forever())
+            task.uncancel()
+            counts.append(task.cancelling())
+            group._scope.cancel()
+            counts.append(task.cancelling())
+            await self.assert_cancelled(asyncio.sleep(0))
+            counts.append(task.cancelling())
+
+        counts = []
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(member())
+            await self.settle()
+            task.cancel()
+        # Requested, but not delivered yet; then delivered.
+        self.assertEqual(counts, [0, 0, 1])
+
+    async def test_6_1_foreign_task_spawned_while_a_cancelled_group_joins(self):
+        class Foreign(asyncio.Future):
+            calls = 0
+
+            def cancel(self, msg=None):
+                self.calls += 1
+                return super().cancel(msg)
+
+        def factory(loop, coro, **kwargs):
+            coro.close()
+            foreign.append(Foreign(loop=loop))
+            return foreign[-1]
+
+        async def member():
+            try:
+                await self.forever()
+            finally:
+                previous = self.loop.get_task_factory()
+                self.loop.set_task_factory(factory)
+                group.create_task(asyncio.sleep(1))
+                self.loop.set_task_factory(previous)
+
+        async def failing():
+            raise ValueError
+
+        foreign = []
+        with self.assertRaises(ExceptionGroup) as cm:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(member())
+                await asyncio.sleep(0)
+                group.create_task(failing())
+        self.assertEqual([type(exc) for exc in cm.exception.exceptions], [ValueError])
+        self.assertEqual([task.calls for task in foreign], [1])
+
+    async def test_6_2_group_whose_host_has_ended(self):
+        async def host():
+            await group.__aenter__()
+
+        group = asyncio.TaskGroup()
+        await self.spawn(host())
+        coro = asyncio.sleep(0)
+        with self.assertRaisesRegex(RuntimeError, 'is finished'):
+            group.create_task(coro)
+        self.assertIsNone(coro.cr_frame)    # it was closed
+
+    async def test_6_3_scope_left_open_in_the_body_hides_no_error(self):
+        async def failing():
+            raise ValueError
+
+        async def forgetful():
+            async with asyncio.TaskGroup() as group:
+                self.CancelScope().__enter__()
+                group.create_task(failing())
+
+        async def exiting():
+            async with asyncio.TaskGroup():
+                self.CancelScope().__enter__()
+                raise asyncio.QueueEmpty
+
+        with self.assertRaises(ExceptionGroup) as cm:
+            await self.spawn(forgetful())
+        self.assertEqual([type(exc) for exc in cm.exception.exceptions],
+                         [ValueError, RuntimeError])
+        with self.assertRaises(ExceptionGroup) as cm:
+            await self.spawn(exiting())
+        self.assertEqual([type(exc) for exc in cm.exception.exceptions],
+                         [asyncio.QueueEmpty, RuntimeError])
+
+    async def test_6_5_group_keeps_the_error_of_the_body(self):
+        async def host():
+            nonlocal error
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.forever())
+                try:
+                    await self.forever()
+                except asyncio.CancelledError as exc:
+                    error = exc
+                    raise
+
+        error = None
+        task = self.spawn(host())
+        await self.settle()
+        task.cancel('why')
+        with self.assertRaises(asyncio.CancelledError) as cm:
+            await task
+        self.assertIs(cm.exception, error)
+
+
+if __name__ == '__main__':
+    unittest.main()
