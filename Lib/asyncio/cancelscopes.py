@@ -441,7 +441,15 @@ class _PyCancelScope(_Node):
 
     def _filter(self, group):
         """Take the cancellations out of *group* and raise the rest."""
-        matched, rest = group.split(exceptions.CancelledError)
+        pair = group.split(exceptions.CancelledError)
+        # A subclass can return anything.
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(f'{type(group).__name__}.split() must return a '
+                            f'pair, not {type(pair).__name__}')
+        matched, rest = pair
+        if rest is not None and not isinstance(rest, BaseException):
+            raise TypeError(f'{type(group).__name__}.split() must return '
+                            f'exceptions or None, not {type(rest).__name__}')
         if matched is None:
             return False
         self._caught = True
@@ -453,7 +461,7 @@ class _PyCancelScope(_Node):
         finally:
             # Raised while *group* is being handled, but not caused by it.
             rest.__context__ = context
-            del group, matched, rest, context
+            del group, pair, matched, rest, context
 
     def _wrong_exit(self, exc):
         """Return what is wrong with leaving the scope now, or None.
@@ -499,13 +507,16 @@ class _PyCancelScope(_Node):
             _interrupt(task)
 
     def _arm(self):
-        if self._deadline is None or self._requested:
+        loop = self._loop
+        if self._deadline is None or self._requested or loop is None:
             return
-        if self._deadline <= self._loop.time():
+        if self._deadline <= loop.time():
             self._expire()
         else:
-            self._timer = self._loop.call_at(self._deadline,
-                                             self._on_deadline)
+            self._timer = loop.call_at(self._deadline, self._on_deadline)
+            # A hostile loop may have left the scope.
+            if self._state is not _ACTIVE:
+                self._disarm()
 
     def _disarm(self):
         if self._timer is not None:
@@ -644,8 +655,8 @@ def _is_closing(task):
     return False
 
 
-def _enter_twin(deadline, relative, shield, requested, msg):
-    """Enter, for the C CancelScope, a scope in a pure-Python task."""
+def _make_twin(deadline, relative, shield, requested, msg):
+    """Make the scope that stands in for a C one in a pure-Python task."""
     scope = _PyCancelScope(shield=shield)
     if relative:
         scope._set_delay(deadline)
@@ -653,7 +664,7 @@ def _enter_twin(deadline, relative, shield, requested, msg):
         scope._deadline = deadline
     if requested:
         scope.cancel(msg)
-    return scope.__enter__()
+    return scope
 
 
 def _current_task():

@@ -224,27 +224,34 @@ scope_leave(CancelScopeObj *self)
 static PyObject *
 scope_enter_twin(CancelScopeObj *self)
 {
-    PyObject *enter = cancelscopes_attr("_enter_twin");
-    if (enter == NULL) {
+    PyObject *make = cancelscopes_attr("_make_twin");
+    if (make == NULL) {
         return NULL;
     }
     PyObject *deadline = deadline_as_object(self->cs_deadline);
     PyObject *twin = NULL;
     if (deadline != NULL) {
         twin = PyObject_CallFunction(
-            enter, "OOOOO", deadline,
+            make, "OOOOO", deadline,
             self->cs_relative ? Py_True : Py_False,
             self->cs_node.shield ? Py_True : Py_False,
             self->cs_node.requested ? Py_True : Py_False,
             self->cs_node.msg == NULL ? Py_None : self->cs_node.msg);
         Py_DECREF(deadline);
     }
-    Py_DECREF(enter);
+    Py_DECREF(make);
     if (twin == NULL) {
         return NULL;
     }
-    Py_XSETREF(self->cs_twin, twin);
     self->cs_state = SCOPE_ACTIVE;
+    Py_XSETREF(self->cs_twin, twin);
+    PyObject *res = PyObject_CallMethodNoArgs(twin, &_Py_ID(__enter__));
+    if (res == NULL) {
+        Py_CLEAR(self->cs_twin);
+        self->cs_state = SCOPE_NEW;
+        return NULL;
+    }
+    Py_DECREF(res);
     return Py_NewRef(self);
 }
 

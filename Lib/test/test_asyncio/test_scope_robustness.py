@@ -142,6 +142,7 @@ class HostileTests:
                     future._asyncio_future_blocking = True
                     return future
                 self.scope = test.CancelScope().__enter__()
+                self.guard = Guard(self.scope)
                 members.append(self.scope._spawn(loop.create_task, member())[0])
                 return Waiter()
 
@@ -151,10 +152,14 @@ class HostileTests:
             def close(self):
                 pass
 
+        class Guard:
+            # Made after the first collection: it has not been finalized yet.
+            def __init__(self, scope):
+                self.scope = scope
+
             def __del__(self):
-                if self.steps > 1:
-                    self.scope.cancel()
-                    closed.append(repr(self.scope))
+                self.scope.cancel()
+                closed.append(repr(self.scope))
 
         async def member():
             await asyncio.sleep(1)
@@ -218,6 +223,7 @@ class ReviewTests:
 
     async def test_2_9_message_of_the_request_that_overrides(self):
         async def host():
+            task = asyncio.current_task()
             with self.CancelScope() as scope:
                 scope.cancel('scope')
                 self.loop.call_soon(task.cancel, 'task')
@@ -227,6 +233,7 @@ class ReviewTests:
                 self.loop.call_soon(task.cancel, 'again')
                 await self.assert_cancelled(refusing, 'again')
                 await self.assert_cancelled(asyncio.sleep(0), 'scope')
+            await asyncio.sleep(0)
 
         task = self.spawn(host())
         with self.assertRaises(asyncio.CancelledError):
