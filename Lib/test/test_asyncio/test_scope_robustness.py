@@ -111,6 +111,8 @@ class HostileTests:
     async def test_5_1_resurrected_task_is_dropped_with_a_scope_open(self):
         # A finalizer runs once; what the task enters after it has to be taken
         # out of the tree by the deallocation.
+        if self.Task is asyncio.tasks._PyTask:
+            self.skipTest('an object in Python has no deallocation to hook')
         test, loop = self, self.loop
 
         class Waiter:
