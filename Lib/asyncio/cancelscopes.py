@@ -8,9 +8,9 @@ that it has entered and not left.
 
 One invariant carries everything else:
 
-    node.cause is the scope whose request cancels the code that runs in the
-    node: the node itself if its cancel was requested, else the cause of its
-    parent unless the node is shielded, else None.
+    node.cause is a scope whose cancel was requested and whose request reaches
+    the code that runs in the node: the node itself, or an ancestor with no
+    shield in between.  It is None if and only if there is no such scope.
 
 A node with a cause is *effectively cancelled*, so the question that each
 yield of a task asks, "must I be interrupted?", costs one look at one field.
@@ -171,7 +171,7 @@ def _interrupt(task):
     if cause is None or waiter is None or task._asked:
         return
     task._asked = True
-    if (waiter.cancel(msg=cause._msg)
+    if (waiter.cancel(msg=cause._msg) and task._must_cancel
             and _is_visible(task._own_scope, task._scope)):
         # It stands for the requests made through Task.cancel() as well.
         task._must_cancel = False
@@ -622,19 +622,33 @@ class _PyCancelScope(_Node):
             raise RuntimeError('This CancelScope is not active')
         outer = _spawning.scope, _spawning.taker
         _spawning.scope, _spawning.taker = self, None
+        task = None
         try:
             task = create_task(*args, **kwargs)
-            taker = _spawning.taker
         finally:
+            taker = _spawning.taker
             _spawning.scope, _spawning.taker = outer
-        ours = isinstance(task, tasks._PyTask)
-        if task is not taker:
-            # The factory made a task of its own first.
-            if taker is not None and not taker.done():
+            if taker is not None and taker is not task and not taker.done():
+                # The factory made a task of its own first, or has failed since.
                 _move(taker, None)
-            if ours and not task.done() and self._state is _ACTIVE:
+        ours = isinstance(task, tasks._PyTask)
+        if ours and task is not taker and not task.done():
+            ours = self._can_adopt(task)
+            if ours:
                 _move(task, self)
         return task, ours
+
+    def _can_adopt(self, task):
+        """Tell if a task that its factory has not just made may hang here.
+
+        Not if it hangs elsewhere, nor if this scope hangs below it.
+        """
+        if self._state is not _ACTIVE or task._own_scope._parent is not None:
+            return False
+        node = self
+        while node is not None and node is not task._own_scope:
+            node = node._parent
+        return node is None
 
     def __repr__(self):
         return _scope_repr(self._state, self._requested, self._caught,
@@ -676,14 +690,14 @@ def _current_task():
     return tasks.current_task(loop) if task is None else task
 
 
-def _shielded(shield=True):
+def _shielded():
     """Return a scope in which the clean-up of the library itself may wait.
 
     A foreign kind of task cannot have one; it is cancelled by edge, so it does
     not need one either.
     """
     if isinstance(_current_task(), (tasks.Task, tasks._PyTask)):
-        return CancelScope(shield=shield)
+        return CancelScope(shield=True)
     return contextlib.nullcontext()
 
 

@@ -496,8 +496,16 @@ _asyncio_CancelScope_cancel_called_get_impl(CancelScopeObj *self)
         return PyBool_FromLong(self->cs_node.requested);
     }
     if (self->cs_state == SCOPE_ACTIVE) {
-        deadlines_remove(self);
-        if (scope_arm(self) < 0) {
+        double now;
+        PyObject *loop = Py_NewRef(self->cs_node.host->task_loop);
+        int res = loop_time(loop, &now);
+        Py_DECREF(loop);
+        if (res == 0 && self->cs_state == SCOPE_ACTIVE
+            && !self->cs_node.requested && self->cs_deadline <= now)
+        {
+            res = scope_request(self, NULL, true);
+        }
+        if (res < 0) {
             return NULL;
         }
     }
@@ -661,6 +669,23 @@ PyDoc_STRVAR(CancelScope__spawn__doc__,
 "\n"
 "Return the task and whether it does: a foreign kind of task does not.");
 
+/* May a task that its factory has not just made hang below the node?  Not if it
+   hangs elsewhere, nor if the node hangs below it. */
+static bool
+scope_can_adopt(scope_node *node, TaskObj *task)
+{
+    scope_node *own = &task->task_own_scope;
+    if (own->host == NULL || own->parent != NULL) {
+        return false;
+    }
+    for (; node != NULL; node = node->parent) {
+        if (node == own) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static PyObject *
 CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
@@ -692,15 +717,21 @@ CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     bool ours = task != NULL
         && Task_Check(get_asyncio_state_by_cls(Py_TYPE(self)), task);
     int res = 0;
-    if (task != NULL && task != (PyObject *)mine.taker) {
-        /* The factory made a task of its own first. */
+    if (task != (PyObject *)mine.taker) {
+        /* The factory made a task of its own first, or has failed since. */
+        PyObject *error = PyErr_GetRaisedException();
         if (mine.taker != NULL && mine.taker->task_state == STATE_PENDING) {
             res = task_move(mine.taker, NULL);
         }
-        if (ours && res == 0 && ((TaskObj *)task)->task_state == STATE_PENDING
-            && self->cs_state == SCOPE_ACTIVE)
-        {
-            res = task_move((TaskObj *)task, &self->cs_node);
+        if (ours && ((TaskObj *)task)->task_state == STATE_PENDING) {
+            ours = res == 0 && self->cs_state == SCOPE_ACTIVE
+                && scope_can_adopt(&self->cs_node, (TaskObj *)task);
+            if (ours) {
+                res = task_move((TaskObj *)task, &self->cs_node);
+            }
+        }
+        if (error != NULL) {
+            PyErr_SetRaisedException(error);
         }
     }
     Py_XDECREF(mine.taker);
@@ -719,9 +750,12 @@ CancelScope_repr(PyObject *op)
         return PyObject_Repr(self->cs_twin);
     }
     PyObject *repr = cancelscopes_attr("_scope_repr");
+    if (repr == NULL) {
+        return NULL;
+    }
     PyObject *deadline = deadline_as_object(self->cs_deadline);
     PyObject *res = NULL;
-    if (repr != NULL && deadline != NULL) {
+    if (deadline != NULL) {
         TaskObj *host = self->cs_node.host;
         res = PyObject_CallFunction(
             repr, "sOOOOOO", scope_state_names[self->cs_state],
@@ -732,7 +766,7 @@ CancelScope_repr(PyObject *op)
             self->cs_node.shield ? Py_True : Py_False,
             host == NULL ? Py_None : host->task_loop);
     }
-    Py_XDECREF(repr);
+    Py_DECREF(repr);
     Py_XDECREF(deadline);
     return res;
 }
@@ -757,7 +791,11 @@ CancelScope_clear(PyObject *op)
     /* The links to other scopes are the host's to take apart. */
     CancelScopeObj *self = CancelScope_CAST(op);
     Py_CLEAR(self->cs_node.msg);
-    Py_CLEAR(self->cs_twin);
+    if (self->cs_twin != NULL) {
+        /* Without it there is nothing to be active in. */
+        self->cs_state = SCOPE_DESTROYED;
+        Py_CLEAR(self->cs_twin);
+    }
     return 0;
 }
 
@@ -912,29 +950,4 @@ _asyncio_current_effective_deadline_impl(PyObject *module)
         node = node->shield ? NULL : node->parent;
     }
     return PyFloat_FromDouble(earliest);
-}
-
-/* ----- Module ----- */
-
-static int
-scopes_exec(PyObject *mod, asyncio_state *state)
-{
-    static const struct {
-        PyType_Spec *spec;
-        size_t offset;
-    } types[] = {
-        {&CancelScope_spec, offsetof(asyncio_state, CancelScopeType)},
-        {&Deadlines_spec, offsetof(asyncio_state, DeadlinesType)},
-    };
-
-    llist_init(&state->deadlines);
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(types); i++) {
-        PyObject *type = PyType_FromMetaclass(NULL, mod, types[i].spec, NULL);
-        if (type == NULL) {
-            return -1;
-        }
-        *(PyTypeObject **)((char *)state + types[i].offset) =
-            (PyTypeObject *)type;
-    }
-    return PyModule_AddType(mod, state->CancelScopeType);
 }

@@ -60,6 +60,23 @@ deadlines_remove(CancelScopeObj *scope)
     Py_DECREF(self);
 }
 
+/* The timer that is armed, if it still exists: a new reference. */
+static PyObject *
+deadlines_take_timer(DeadlinesObj *self)
+{
+    PyObject *timer = self->dl_timer;
+    self->dl_timer = NULL;
+    if (timer != NULL && PyWeakref_Check(timer)) {
+        PyObject *weak = timer;
+        timer = NULL;
+        if (PyWeakref_GetRef(weak, &timer) < 0) {
+            PyErr_Clear();
+        }
+        Py_DECREF(weak);
+    }
+    return timer;
+}
+
 /* Set the timer for the earliest deadline, if it is not due by then anyway. */
 static int
 deadlines_arm(DeadlinesObj *self)
@@ -72,14 +89,15 @@ deadlines_arm(DeadlinesObj *self)
         if (self->dl_armed <= when) {
             return 0;
         }
-        PyObject *timer = self->dl_timer;
-        self->dl_timer = NULL;
-        PyObject *res = PyObject_CallMethodNoArgs(timer, &_Py_ID(cancel));
-        Py_DECREF(timer);
-        if (res == NULL) {
-            return -1;
+        PyObject *timer = deadlines_take_timer(self);
+        if (timer != NULL) {
+            PyObject *res = PyObject_CallMethodNoArgs(timer, &_Py_ID(cancel));
+            Py_DECREF(timer);
+            if (res == NULL) {
+                return -1;
+            }
+            Py_DECREF(res);
         }
-        Py_DECREF(res);
     }
     PyObject *when_obj = PyFloat_FromDouble(when);
     if (when_obj == NULL) {
@@ -94,6 +112,20 @@ deadlines_arm(DeadlinesObj *self)
         state->context_kwname);
     Py_DECREF(when_obj);
     if (timer == NULL) {
+        return -1;
+    }
+    /* The timer owns us, so own it only if there is no other way: a loop that
+       is closed with its timers is to go away at once. */
+    PyObject *weak = PyWeakref_NewRef(timer, NULL);
+    if (weak != NULL) {
+        Py_DECREF(timer);
+        timer = weak;
+    }
+    else if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Clear();
+    }
+    else {
+        Py_DECREF(timer);
         return -1;
     }
     self->dl_armed = when;
@@ -191,7 +223,10 @@ Deadlines_call(PyObject *op, PyObject *Py_UNUSED(args),
 
     Py_CLEAR(self->dl_timer);
     if (loop_time(self->dl_loop, &now) < 0) {
-        return NULL;
+        /* It is late enough for what was armed. */
+        PyErr_FormatUnraisable("Exception ignored in time() of %R",
+                               self->dl_loop);
+        now = self->dl_armed;
     }
     /* Loops run a timer up to one tick of the clock too early. */
     now = Py_MAX(now, self->dl_armed);

@@ -2,11 +2,8 @@
 
    Included by _asynciomodule.c.  Lib/asyncio/cancelscopes.py is the same in
    Python and begins with the explanation of the tree.  In short:
-   a node is effectively cancelled if it has a cause, and
-
-       cause = the node itself, if its cancel was requested; else
-               none, if it is shielded or has no parent; else
-               the parent's cause.
+   a node is effectively cancelled if it has a cause, which is a node whose
+   cancel was requested: itself, or an ancestor with no shield in between.
 
    scope_mark() restores that below a node after any change and runs no Python
    code.  It collects the tasks that are blocked in a scope that has just
@@ -250,7 +247,9 @@ task_interrupt(TaskObj *task)
     if (res < 0) {
         return -1;
     }
-    if (res && scope_is_visible(&task->task_own_scope, task->task_scope)) {
+    if (res && task->task_must_cancel
+        && scope_is_visible(&task->task_own_scope, task->task_scope))
+    {
         task->task_must_cancel = 0;
     }
     return 0;
@@ -447,6 +446,7 @@ static int
 task_move(TaskObj *task, scope_node *parent)
 {
     scope_node *own = &task->task_own_scope;
+    assert(parent == NULL || own->parent == NULL);
     PyObject *old = scope_owns_parent(own) ? scope_owner(own->parent) : NULL;
     if (own->parent != NULL) {
         llist_remove(&own->siblings);

@@ -79,7 +79,8 @@ typedef struct DeadlinesObj {
     PyObject_HEAD
     PyObject *dl_loop;
     PyObject *dl_context;       /* empty: the timer works for everybody */
-    PyObject *dl_timer;         /* TimerHandle, or NULL while not armed */
+    PyObject *dl_timer;         /* the TimerHandle, by weak reference if it
+                                   can be had; NULL while not armed */
     double dl_armed;            /* when it is due */
     /* A binary heap.  Borrowed: a scope in it owns the DeadlinesObj. */
     CancelScopeObj **dl_heap;
