@@ -7,7 +7,9 @@ import asyncio
 import collections.abc
 import gc
 import unittest
+import weakref
 
+from test import support
 from test.test_asyncio import scope_utils
 
 
@@ -89,6 +91,62 @@ class HostileTests:
         with scope:     # it is as it was before
             await self.assert_not_cancelled()
         await self.assert_not_cancelled()
+
+    async def test_3_7_clock_fails_while_cancel_called_is_read(self):
+        def time():
+            raise OSError('no clock')
+
+        with self.CancelScope(deadline=self.loop.time() + 10) as scope:
+            self.loop.time = time
+            with self.assertRaisesRegex(OSError, 'no clock'):
+                scope.cancel_called
+            del self.loop.time
+            await self.forever()
+        self.assert_scope(scope, called=True, caught=True)
+
+    async def test_1_1_factory_returns_a_task_that_is_there(self):
+        # It hangs where it hangs: the tree gets no ring, and nobody a member.
+        async def member():
+            await self.forever()
+
+        async with asyncio.TaskGroup() as other:
+            theirs = other.create_task(member())
+            for existing in asyncio.current_task(), theirs:
+                with self.CancelScope() as scope:
+                    coro = asyncio.sleep(0)
+                    previous = self.loop.get_task_factory()
+                    self.loop.set_task_factory(lambda loop, coro, **kwargs: existing)
+                    task, ours = scope._spawn(self.loop.create_task, coro)
+                    self.loop.set_task_factory(previous)
+                    coro.close()
+                    self.assertIs(task, existing)
+                    self.assertIs(ours, False)
+                    scope.cancel()
+                    self.assertFalse(theirs.done())
+            theirs.cancel()
+        await self.assert_not_cancelled()
+
+    async def test_1_1_factory_fails_after_it_made_a_task(self):
+        def factory(loop, coro, **kwargs):
+            made.append(self.Task(coro, loop=loop))
+            raise OSError('no task')
+
+        async def background():
+            await self.forever()
+
+        made = []
+        with self.CancelScope() as scope:
+            previous = self.loop.get_task_factory()
+            self.loop.set_task_factory(factory)
+            with self.assertRaisesRegex(OSError, 'no task'):
+                scope._spawn(self.loop.create_task, background())
+            self.loop.set_task_factory(previous)
+            scope.cancel()
+        await self.settle()
+        self.assertFalse(made[0].done())
+        made[0].cancel()
+        await self.settle()
+        self.assertTrue(made[0].cancelled())
 
     async def test_3_4_split_returns_nonsense(self):
         class Group(BaseExceptionGroup):
@@ -346,6 +404,41 @@ class ReviewTests:
         with self.assertRaises(asyncio.CancelledError) as cm:
             await task
         self.assertIs(cm.exception, error)
+
+    async def test_6_5_uncancel_during_the_join(self):
+        # The body was cut short, so the group does not end as if it were not.
+        async def host():
+            async with asyncio.TaskGroup() as group:
+                group.create_task(member(asyncio.current_task()))
+                await self.forever()
+
+        async def member(host):
+            try:
+                await self.forever()
+            finally:
+                host.uncancel()
+
+        task = self.spawn(host())
+        await self.settle()
+        task.cancel()
+        with self.assertRaises(asyncio.CancelledError):
+            await task
+
+
+class ClosedLoopTests(unittest.TestCase):
+
+    def test_3_9_closed_loop_goes_away_with_its_timer(self):
+        async def main():
+            with asyncio.move_on_after(1000):
+                await asyncio.sleep(0)
+
+        with support.disable_gc():
+            loop = asyncio.new_event_loop()
+            gone = weakref.ref(loop)
+            loop.run_until_complete(main())
+            loop.close()
+            del loop
+            self.assertIsNone(gone())
 
 
 if __name__ == '__main__':
