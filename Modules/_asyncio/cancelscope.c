@@ -194,19 +194,13 @@ scope_leave(CancelScopeObj *self)
     scope_node *node = &self->cs_node;
     scope_node *parent = node->parent;
     TaskObj *task = (TaskObj *)Py_NewRef(node->host);
-    PyObject *owned = scope_owns_parent(node) ? scope_owner(parent) : NULL;
     PyObject *hosts = NULL;
 
     deadlines_remove(self);
     self->cs_state = SCOPE_LEFT;
     int res = scope_detach(node, &hosts);
     if (task->task_scope == node) {
-        /* Our reference to the parent becomes the task's. */
         task->task_scope = parent;
-        Py_DECREF(self);
-    }
-    else {
-        Py_XDECREF(owned);
     }
     if (res < 0 || hosts != NULL) {
         res = scope_finish_update(res, hosts);
@@ -277,12 +271,7 @@ _asyncio_CancelScope___enter___impl(CancelScopeObj *self)
     /* First of all, for what follows may run Python code. */
     self->cs_state = SCOPE_ACTIVE;
     scope_attach(&self->cs_node, task->task_scope, task);
-    /* The task's reference to the scope that was on top is ours now, and it
-       gets one to us: see scope_attach() for the one that we have taken. */
-    if (scope_owns_parent(&self->cs_node)) {
-        Py_DECREF(scope_owner(task->task_scope));
-    }
-    task->task_scope = &((CancelScopeObj *)Py_NewRef(self))->cs_node;
+    task->task_scope = &self->cs_node;
     if (scope_arm(self) < 0) {
         if (self->cs_state == SCOPE_ACTIVE && scope_leave(self) < 0) {
             return NULL;
@@ -779,16 +768,12 @@ CancelScope_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->cs_node.msg);
     Py_VISIT(self->cs_twin);
     Py_VISIT(self->cs_deadlines);
-    if (self->cs_node.host != NULL && scope_owns_parent(&self->cs_node)) {
-        Py_VISIT(scope_owner(self->cs_node.parent));
-    }
     return 0;
 }
 
 static int
 CancelScope_clear(PyObject *op)
 {
-    /* The links to other scopes are the host's to take apart. */
     CancelScopeObj *self = CancelScope_CAST(op);
     Py_CLEAR(self->cs_node.msg);
     if (self->cs_twin != NULL) {
@@ -804,9 +789,22 @@ CancelScope_dealloc(PyObject *op)
 {
     CancelScopeObj *self = CancelScope_CAST(op);
     PyTypeObject *tp = Py_TYPE(self);
+    if (self->cs_node.host != NULL) {
+        /* Nobody can leave it any more, such as when the frame of a coroutine
+           that refused to be closed goes away.  It must not stay in the tree,
+           where it would be in the way of its host. */
+        _PyObject_ResurrectStart(op);
+        PyObject *exc = PyErr_GetRaisedException();
+        if (scope_leave(self) < 0) {
+            PyErr_FormatUnraisable("Exception ignored while %R was "
+                                   "deallocated", op);
+        }
+        PyErr_SetRaisedException(exc);
+        if (_PyObject_ResurrectEnd(op)) {
+            return;
+        }
+    }
     PyObject_GC_UnTrack(self);
-    /* The host owns its scopes until it has taken them out of the tree. */
-    assert(self->cs_node.host == NULL && self->cs_node.parent == NULL);
     assert(self->cs_deadlines == NULL);
     PyObject_ClearWeakRefs(op);
     (void)CancelScope_clear(op);

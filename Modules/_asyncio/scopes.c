@@ -71,13 +71,6 @@ scope_owner(scope_node *node)
     return (PyObject *)_Py_CONTAINER_OF(node, CancelScopeObj, cs_node);
 }
 
-static inline bool
-scope_owns_parent(scope_node *node)
-{
-    return node->parent != NULL
-        && node->parent != &node->host->task_own_scope;
-}
-
 static inline scope_node *
 scope_outer_cause(scope_node *node)
 {
@@ -110,9 +103,6 @@ scope_attach(scope_node *node, scope_node *parent, TaskObj *host)
     llist_init(&node->children);
     if (parent != NULL) {
         llist_insert_tail(&parent->children, &node->siblings);
-        if (scope_owns_parent(node)) {
-            Py_INCREF(scope_owner(parent));
-        }
     }
     node->cause = scope_find_cause(node);
 }
@@ -170,9 +160,7 @@ scope_mark(scope_node *top, PyObject **hosts)
     return res;
 }
 
-/* Take a node out of the tree; what is below it moves up to its parent.  The
-   caller holds a reference to the node's owner and gets the one that the node
-   had to its parent. */
+/* Take a node out of the tree; what is below it moves up to its parent. */
 static int
 scope_detach(scope_node *node, PyObject **hosts)
 {
@@ -182,19 +170,14 @@ scope_detach(scope_node *node, PyObject **hosts)
     while (!llist_empty(&node->children)) {
         scope_node *child = llist_data(node->children.next,
                                        scope_node, siblings);
-        PyObject *unowned = scope_owns_parent(child) ? scope_owner(node) : NULL;
         llist_remove(&child->siblings);
         child->parent = parent;
         if (parent != NULL) {
             llist_insert_tail(&parent->children, &child->siblings);
-            if (scope_owns_parent(child)) {
-                Py_INCREF(scope_owner(parent));
-            }
         }
         if (scope_mark(child, hosts) < 0) {
             res = -1;
         }
-        Py_XDECREF(unowned);
     }
     if (parent != NULL) {
         llist_remove(&node->siblings);
@@ -402,16 +385,12 @@ task_leave_tree(TaskObj *task, scope_state state)
             res = -1;
         }
         scope->cs_state = state;
-        /* The scope's reference to its parent becomes the task's. */
         task->task_scope = parent;
-        Py_DECREF(scope);
     }
-    PyObject *group = scope_owns_parent(own) ? scope_owner(own->parent) : NULL;
     if (scope_detach(own, &hosts) < 0) {
         res = -1;
     }
     own->host = task;   /* It has no other, and may be asked. */
-    Py_XDECREF(group);
     if (scope_finish_update(res, hosts) < 0) {
         PyErr_FormatUnraisable("Exception ignored while %R left its scopes",
                                task);
@@ -447,33 +426,14 @@ task_move(TaskObj *task, scope_node *parent)
 {
     scope_node *own = &task->task_own_scope;
     assert(parent == NULL || own->parent == NULL);
-    PyObject *old = scope_owns_parent(own) ? scope_owner(own->parent) : NULL;
     if (own->parent != NULL) {
         llist_remove(&own->siblings);
     }
     own->parent = parent;
     if (parent != NULL) {
         llist_insert_tail(&parent->children, &own->siblings);
-        Py_INCREF(scope_owner(parent));
     }
-    Py_XDECREF(old);
     return scope_update(own);
-}
-
-static int
-task_scopes_traverse(TaskObj *task, visitproc visit, void *arg)
-{
-    scope_node *own = &task->task_own_scope;
-    Py_VISIT(own->msg);
-    if (own->host != NULL) {
-        if (task->task_scope != own) {
-            Py_VISIT(scope_owner(task->task_scope));
-        }
-        if (scope_owns_parent(own)) {
-            Py_VISIT(scope_owner(own->parent));
-        }
-    }
-    return 0;
 }
 
 /* The task is being deallocated: take it out of the tree while it can still be

@@ -14,20 +14,19 @@
 
 /* A scope: embedded in TaskObj (the task's own scope) and in CancelScope. */
 typedef struct scope_node {
-    /* The surrounding scope, NULL outside the tree.  A reference is held to
-       the object that it is embedded in, unless that is the node's own host,
-       which outlives its scopes: see scope_owns_parent(). */
+    /* All links are borrowed.  The tree owns nothing: a scope that goes away
+       takes itself out of it first, and a task takes its scopes out. */
+
+    /* The surrounding scope, NULL outside the tree. */
     struct scope_node *parent;
     /* The scope whose request cancels the code in this one: this node or one
-       of its ancestors, or NULL.  Borrowed. */
+       of its ancestors, or NULL. */
     struct scope_node *cause;
-    /* Head of the scopes right below, in order of entry.  Borrowed: they are
-       the ones that own their parent. */
+    /* Head of the scopes right below, in order of entry. */
     struct llist_node children;
     struct llist_node siblings;
     /* The task that entered the scope; for an own scope, the task that it is
-       embedded in.  NULL outside the tree.  Borrowed: a task takes its scopes
-       out of the tree when it ends or is deallocated. */
+       embedded in.  NULL outside the tree. */
     struct TaskObj *host;
     /* What the CancelledErrors are to say; NULL means None.  Owned. */
     PyObject *msg;
