@@ -59,8 +59,7 @@ class _Node:
     # from outside the task.)  _lifted: uncancel() has discounted that.
 
     __slots__ = ('_parent', '_children', '_cause', '_host', '_msg',
-                 '_requested', '_shield', '_delivered', '_lifted',
-                 '__weakref__')
+                 '_requested', '_shield', '_delivered', '_lifted')
 
     def __init__(self):
         self._parent = None
@@ -344,31 +343,15 @@ def _check_shield(shield):
             f'shield must be a bool, not {type(shield).__name__}')
 
 
-class _PyCancelScope(_Node):
-    """A block of code that can be cancelled as one.
-
-    Use it as a plain `with`, inside a task.  Once the scope is cancelled,
-    every await in its block that has to wait raises CancelledError, until the
-    block is left; there the scope swallows the error.
-
-    deadline -- when the scope cancels itself, in seconds on the clock of the
-        event loop, or None.
-    shield -- keep cancellation that comes from outside away from the block.
-
-    Modelled on trio.CancelScope.
-    """
+class _ScopeNode(_Node):
+    """The node of a _PyCancelScope, and all that can be done with it."""
 
     __slots__ = ('_state', '_deadline', '_delay', '_timer', '_loop',
                  '_expired', '_caught')
 
-    def __init_subclass__(cls):
-        raise TypeError("type 'CancelScope' is not an acceptable base type")
-
-    # Not __init__(), which could be called again on a scope in the tree.
-    def __new__(cls, *, deadline=None, shield=False):
+    def __init__(self, deadline, shield):
         _check_shield(shield)
-        self = super().__new__(cls)
-        _Node.__init__(self)
+        super().__init__()
         self._state = _NEW
         self._shield = shield
         self._deadline = _to_deadline(deadline)
@@ -377,15 +360,8 @@ class _PyCancelScope(_Node):
         self._loop = None
         self._expired = False  # The deadline asked first.
         self._caught = False
-        return self
 
-    def __init__(self, *, deadline=None, shield=False):
-        pass
-
-    def __reduce_ex__(self, protocol):
-        raise TypeError("cannot pickle 'CancelScope' object")
-
-    def __enter__(self):
+    def enter(self):
         if self._state is not _NEW:
             raise RuntimeError(
                 'This CancelScope has already been entered; '
@@ -411,9 +387,8 @@ class _PyCancelScope(_Node):
                 self._leave()
             self._state = _NEW
             raise
-        return self
 
-    def __exit__(self, exc_type, exc, tb):
+    def exit(self, exc):
         problem = self._wrong_exit(exc)
         if problem is not None:
             if self._state is _ACTIVE:
@@ -540,14 +515,7 @@ class _PyCancelScope(_Node):
         if self._state is _ACTIVE and self._cause is None:
             _update(self)
 
-    def cancel(self, msg=None):
-        """Cancel the scope: interrupt every await in it from now on.
-
-        *msg* goes into each CancelledError.  Only the first call counts.
-        Called before entry it takes effect on entry; after exit it does
-        nothing.  Not thread-safe: from another thread, use
-        loop.call_soon_threadsafe(scope.cancel).
-        """
+    def cancel(self, msg):
         if self._requested or self._state not in (_NEW, _ACTIVE):
             return
         self._check_thread()
@@ -558,9 +526,7 @@ class _PyCancelScope(_Node):
         if loop is not None and loop.get_debug():
             _check_calling_loop(loop)
 
-    @property
     def cancel_called(self):
-        """True if the scope's cancel was requested or its deadline passed."""
         if self._requested:
             return True
         if self._deadline is not None:
@@ -572,23 +538,7 @@ class _PyCancelScope(_Node):
                 return loop is not None and self._deadline <= loop.time()
         return self._requested
 
-    @property
-    def cancelled_caught(self):
-        """True if the scope swallowed the CancelledError that it caused."""
-        return self._caught
-
-    @property
-    def _overruled(self):
-        """True if the scope is cancelled from outside, visibly."""
-        return self._outer_cause() is not None
-
-    @property
-    def deadline(self):
-        """When the scope cancels itself (loop.time() clock), or None."""
-        return self._deadline
-
-    @deadline.setter
-    def deadline(self, value):
+    def set_deadline(self, value):
         deadline = _to_deadline(value)
         self._check_thread()
         self._deadline = deadline
@@ -597,27 +547,17 @@ class _PyCancelScope(_Node):
             self._disarm()
             self._arm()
 
-    @property
-    def shield(self):
-        """Whether cancellation from outside is kept away from the block."""
-        return self._shield
-
-    @shield.setter
-    def shield(self, value):
+    def set_shield(self, value):
         _check_shield(value)
         self._check_thread()
         self._shield = value
         if self._state is _ACTIVE:
             _update(self)
 
-    def _set_delay(self, delay):
+    def set_delay(self, delay):
         self._delay = _to_deadline(delay, 'delay')
 
-    def _spawn(self, create_task, /, *args, **kwargs):
-        """Call *create_task*; the task it makes hangs below this scope.
-
-        Return the task and whether it does: a foreign kind of task does not.
-        """
+    def spawn(self, create_task, args, kwargs):
         if self._state is not _ACTIVE:
             raise RuntimeError('This CancelScope is not active')
         outer = _spawning.scope, _spawning.taker
@@ -656,6 +596,113 @@ class _PyCancelScope(_Node):
                            self._loop)
 
 
+class _PyCancelScope:
+    """A block of code that can be cancelled as one.
+
+    Use it as a plain `with`, inside a task.  Once the scope is cancelled,
+    every await in its block that has to wait raises CancelledError, until the
+    block is left; there the scope swallows the error.
+
+    deadline -- when the scope cancels itself, in seconds on the clock of the
+        event loop, or None.
+    shield -- keep cancellation that comes from outside away from the block.
+
+    Modelled on trio.CancelScope.
+    """
+
+    # The tree knows the node alone, so that a scope which nobody can leave any
+    # more goes away and takes its node out.
+
+    __slots__ = ('_node', '__weakref__')
+
+    # Not __init__(), which could be called again on a scope in the tree.
+    def __new__(cls, *, deadline=None, shield=False):
+        node = _ScopeNode(deadline, shield)
+        self = super().__new__(cls)
+        self._node = node
+        return self
+
+    def __init__(self, *, deadline=None, shield=False):
+        pass
+
+    def __init_subclass__(cls):
+        raise TypeError("type 'CancelScope' is not an acceptable base type")
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError("cannot pickle 'CancelScope' object")
+
+    def __enter__(self):
+        self._node.enter()
+        return self
+
+    def __exit__(self, exc_type, exc, tb):
+        return self._node.exit(exc)
+
+    def __del__(self):
+        # Such as when the frame of a coroutine that refused to be closed goes
+        # away.  The node must not be in the way of its host.
+        if self._node._state is _ACTIVE:
+            self._node._leave()
+
+    def __repr__(self):
+        return repr(self._node)
+
+    def cancel(self, msg=None):
+        """Cancel the scope: interrupt every await in it from now on.
+
+        *msg* goes into each CancelledError.  Only the first call counts.
+        Called before entry it takes effect on entry; after exit it does
+        nothing.  Not thread-safe: from another thread, use
+        loop.call_soon_threadsafe(scope.cancel).
+        """
+        self._node.cancel(msg)
+
+    @property
+    def cancel_called(self):
+        """True if the scope's cancel was requested or its deadline passed."""
+        return self._node.cancel_called()
+
+    @property
+    def cancelled_caught(self):
+        """True if the scope swallowed the CancelledError that it caused."""
+        return self._node._caught
+
+    @property
+    def deadline(self):
+        """When the scope cancels itself (loop.time() clock), or None."""
+        return self._node._deadline
+
+    @deadline.setter
+    def deadline(self, value):
+        self._node.set_deadline(value)
+
+    @property
+    def shield(self):
+        """Whether cancellation from outside is kept away from the block."""
+        return self._node._shield
+
+    @shield.setter
+    def shield(self, value):
+        self._node.set_shield(value)
+
+    @property
+    def _expired(self):
+        """True if it was the deadline that cancelled the scope."""
+        return self._node._expired
+
+    @property
+    def _overruled(self):
+        """True if the scope is cancelled from outside, visibly."""
+        return self._node._outer_cause() is not None
+
+    def _spawn(self, create_task, /, *args, **kwargs):
+        """Call *create_task*; the task it makes hangs below this scope.
+
+        Return the task and whether it does: a foreign kind of task does not.
+        """
+        return self._node.spawn(create_task, args, kwargs)
+
+
 def _is_closing(task):
     """Tell if the coroutine of *task*, which is not current, is running.
 
@@ -673,9 +720,9 @@ def _make_twin(deadline, relative, shield, requested, msg):
     """Make the scope that stands in for a C one in a pure-Python task."""
     scope = _PyCancelScope(shield=shield)
     if relative:
-        scope._set_delay(deadline)
+        scope._node.set_delay(deadline)
     else:
-        scope._deadline = deadline
+        scope._node.set_deadline(deadline)
     if requested:
         scope.cancel(msg)
     return scope
@@ -747,7 +794,7 @@ def _py_move_on_after(delay, *, shield=False):
     deadline; one that is zero or negative has passed on entry.
     """
     scope = _PyCancelScope(shield=shield)
-    scope._set_delay(delay)
+    scope._node.set_delay(delay)
     return scope
 
 
@@ -774,7 +821,7 @@ def _py_current_effective_deadline():
         return -math.inf
     earliest = math.inf
     while node is not None:
-        if isinstance(node, _PyCancelScope) and node._deadline is not None:
+        if isinstance(node, _ScopeNode) and node._deadline is not None:
             earliest = min(earliest, node._deadline)
         node = None if node._shield else node._parent
     return earliest

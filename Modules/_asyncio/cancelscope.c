@@ -942,7 +942,7 @@ _asyncio_current_effective_deadline_impl(PyObject *module)
     double earliest = Py_INFINITY;
     while (node != NULL) {
         if (!node->is_task) {
-            double deadline = CancelScope_CAST(scope_owner(node))->cs_deadline;
+            double deadline = scope_of_node(node)->cs_deadline;
             earliest = Py_MIN(earliest, deadline);
         }
         node = node->shield ? NULL : node->parent;

@@ -62,13 +62,12 @@ static _Py_thread_local spawning_state *spawning;
 
 /* ----- The tree ----- */
 
-static inline PyObject *
-scope_owner(scope_node *node)
+/* The CancelScope of a node that is not a task's own scope. */
+static inline CancelScopeObj *
+scope_of_node(scope_node *node)
 {
-    if (node->is_task) {
-        return (PyObject *)_Py_CONTAINER_OF(node, TaskObj, task_own_scope);
-    }
-    return (PyObject *)_Py_CONTAINER_OF(node, CancelScopeObj, cs_node);
+    assert(!node->is_task);
+    return _Py_CONTAINER_OF(node, CancelScopeObj, cs_node);
 }
 
 static inline scope_node *
@@ -378,7 +377,7 @@ task_leave_tree(TaskObj *task, scope_state state)
     int res = 0;
 
     while (task->task_scope != own) {
-        CancelScopeObj *scope = (CancelScopeObj *)scope_owner(task->task_scope);
+        CancelScopeObj *scope = scope_of_node(task->task_scope);
         scope_node *parent = scope->cs_node.parent;
         deadlines_remove(scope);
         if (scope_detach(&scope->cs_node, &hosts) < 0) {

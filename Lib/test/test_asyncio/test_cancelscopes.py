@@ -2078,7 +2078,8 @@ class MisuseTests:
     async def test_3_8_shielded_group_left_open_by_a_task_that_ended(self):
         # Nothing is above the members any more that would shield them.
         async def host():
-            self.CancelScope(shield=True).__enter__()
+            shield = self.CancelScope(shield=True)
+            shield.__enter__()
             inner = asyncio.TaskGroup()
             await inner.__aenter__()
             inner.create_task(member())

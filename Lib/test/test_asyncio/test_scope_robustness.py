@@ -148,6 +148,31 @@ class HostileTests:
         await self.settle()
         self.assertTrue(made[0].cancelled())
 
+    async def test_3_8_scope_that_nobody_can_leave_leaves_by_itself(self):
+        # It would be in the way of those around it.
+        with self.CancelScope() as outer:
+            self.CancelScope(shield=True).__enter__()
+            support.gc_collect()
+            outer.cancel()
+            await self.assert_level()
+        self.assert_scope(outer, called=True, caught=True)
+        await self.assert_not_cancelled()
+
+    async def test_3_8_dropped_below_others(self):
+        dropped = [self.CancelScope(shield=True)]
+        with self.CancelScope() as outer:
+            dropped[0].__enter__()
+            with self.CancelScope() as inner:
+                outer.cancel('outer')
+                await asyncio.sleep(0)  # the shield holds
+                dropped.clear()
+                support.gc_collect()
+                await self.assert_cancelled(asyncio.sleep(0), 'outer')
+            self.assert_scope(inner, called=False, caught=False)
+            await self.assert_cancelled(asyncio.sleep(0), 'outer')
+        self.assert_scope(outer, called=True, caught=True)
+        await self.assert_not_cancelled()
+
     async def test_3_4_split_returns_nonsense(self):
         class Group(BaseExceptionGroup):
             def split(self, condition):
@@ -369,12 +394,14 @@ class ReviewTests:
 
         async def forgetful():
             async with asyncio.TaskGroup() as group:
-                self.CancelScope().__enter__()
+                scope = self.CancelScope()
+                scope.__enter__()
                 group.create_task(failing())
 
         async def exiting():
             async with asyncio.TaskGroup():
-                self.CancelScope().__enter__()
+                scope = self.CancelScope()
+                scope.__enter__()
                 raise asyncio.QueueEmpty
 
         with self.assertRaises(ExceptionGroup) as cm:
