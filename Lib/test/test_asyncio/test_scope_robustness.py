@@ -155,7 +155,7 @@ class HostileTests:
             support.gc_collect()
             outer.cancel()
             await self.assert_level()
-        self.assert_scope(outer, called=True, caught=True)
+        self.assert_scope(outer, called=True, caught=False)
         await self.assert_not_cancelled()
 
     async def test_3_8_dropped_below_others(self):
@@ -170,7 +170,7 @@ class HostileTests:
                 await self.assert_cancelled(asyncio.sleep(0), 'outer')
             self.assert_scope(inner, called=False, caught=False)
             await self.assert_cancelled(asyncio.sleep(0), 'outer')
-        self.assert_scope(outer, called=True, caught=True)
+        self.assert_scope(outer, called=True, caught=False)
         await self.assert_not_cancelled()
 
     async def test_3_4_split_returns_nonsense(self):
