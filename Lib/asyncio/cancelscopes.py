@@ -308,6 +308,8 @@ _spawning = _Spawning()
 
 def _adopt(task):
     """Give the new _PyTask *task* its own scope."""
+    if task._own_scope is not None:
+        _finish(task)  # Nothing prevents a second call of __init__().
     group = _spawning.scope
     if group is not None:
         _spawning.scope = None
