@@ -372,6 +372,13 @@ task_leave_tree(TaskObj *task, scope_state state)
         return;
     }
     scope_node *own = &task->task_own_scope;
+    if (task->task_scope == own && llist_empty(&own->children)) {
+        /* As a rule: a member of a group that has left what it entered. */
+        llist_remove(&own->siblings);
+        own->parent = NULL;
+        own->cause = NULL;
+        return;
+    }
     PyObject *exc = PyErr_GetRaisedException();
     PyObject *hosts = NULL;
     int res = 0;
