@@ -28,6 +28,28 @@ class Handle:
             self.on_cancel()
 
 
+class SteppedCoroutine(collections.abc.Coroutine):
+    """A coroutine that is no generator, such as Cython makes them.
+
+    At the top level because asyncio remembers the types of coroutines.
+    """
+
+    def __init__(self, *steps):
+        self.steps = list(steps)
+
+    def __await__(self):
+        return self
+
+    def send(self, value):
+        return self.steps.pop(0)(self)
+
+    def throw(self, *args):
+        raise args[0]
+
+    def close(self):
+        pass
+
+
 class Refusing(asyncio.Future):
     def cancel(self, msg=None):
         return False
@@ -213,29 +235,16 @@ class HostileTests:
             def cancel(self, msg=None):
                 return False
 
-        class Coroutine(collections.abc.Coroutine):
-            """A coroutine that is no generator, such as Cython makes them."""
-            steps = 0
+        def first_step(coro):
+            future = loop.create_future()
+            future._asyncio_future_blocking = True
+            return future
 
-            def __await__(self):
-                return self
-
-            def send(self, value):
-                self.steps += 1
-                if self.steps == 1:
-                    future = loop.create_future()
-                    future._asyncio_future_blocking = True
-                    return future
-                self.scope = test.CancelScope().__enter__()
-                self.guard = Guard(self.scope)
-                members.append(self.scope._spawn(loop.create_task, member())[0])
-                return Waiter()
-
-            def throw(self, *args):
-                raise args[0]
-
-            def close(self):
-                pass
+        def second_step(coro):
+            scope = test.CancelScope().__enter__()
+            coro.guard = Guard(scope)
+            members.append(scope._spawn(loop.create_task, member())[0])
+            return Waiter()
 
         class Guard:
             # Made after the first collection: it has not been finalized yet.
@@ -252,7 +261,7 @@ class HostileTests:
 
         members, closed, saved = [], [], []
         loop.set_exception_handler(lambda loop, context: saved.append(context['task']))
-        loop.create_task(Coroutine())
+        loop.create_task(SteppedCoroutine(first_step, second_step))
         await asyncio.sleep(0)
         gc.collect()
         self.assertEqual(len(saved), 1)
