@@ -79,19 +79,20 @@ class _Node:
             parent._children[self] = None
         self._cause = self._find_cause()
 
-    def _detach(self):
-        """Take this node out of the tree; what is below it moves up.
+    def _detach(self, heir):
+        """Take this node out of the tree; what is below it moves up to *heir*.
 
-        Return the nodes that moved, for _update().
+        That is one of its ancestors, or None.  Return the nodes that moved,
+        for _update().
         """
-        parent = self._parent
         moved = list(self._children)
         self._children.clear()
-        if parent is not None:
-            del parent._children[self]
-            parent._children.update(dict.fromkeys(moved))
+        if self._parent is not None:
+            del self._parent._children[self]
+        if heir is not None:
+            heir._children.update(dict.fromkeys(moved))
         for child in moved:
-            child._parent = parent
+            child._parent = heir
         self._parent = None
         self._cause = None
         self._host = _no_host
@@ -212,9 +213,9 @@ def _finish(task, state=_ABANDONED):
         if scope._state is _ACTIVE:
             scope._state = state
             scope._disarm()
-            moved += scope._detach()
+            moved += scope._detach(own._parent)
     task._scope = own
-    moved += own._detach()
+    moved += own._detach(own._parent)
     if moved:
         _update(*moved)
 
@@ -476,7 +477,7 @@ class _ScopeNode(_Node):
             task._scope = parent
         self._state = _LEFT
         self._disarm()
-        moved = self._detach()
+        moved = self._detach(parent)
         self._loop = None
         if moved:
             _update(*moved)

@@ -198,7 +198,7 @@ scope_leave(CancelScopeObj *self)
 
     deadlines_remove(self);
     self->cs_state = SCOPE_LEFT;
-    int res = scope_detach(node, &hosts);
+    int res = scope_detach(node, parent, &hosts);
     if (task->task_scope == node) {
         task->task_scope = parent;
     }

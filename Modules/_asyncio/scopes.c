@@ -159,26 +159,26 @@ scope_mark(scope_node *top, PyObject **hosts)
     return res;
 }
 
-/* Take a node out of the tree; what is below it moves up to its parent. */
+/* Take a node out of the tree; what is below it moves up to `heir`, one of its
+   ancestors, or NULL. */
 static int
-scope_detach(scope_node *node, PyObject **hosts)
+scope_detach(scope_node *node, scope_node *heir, PyObject **hosts)
 {
     int res = 0;
-    scope_node *parent = node->parent;
 
     while (!llist_empty(&node->children)) {
         scope_node *child = llist_data(node->children.next,
                                        scope_node, siblings);
         llist_remove(&child->siblings);
-        child->parent = parent;
-        if (parent != NULL) {
-            llist_insert_tail(&parent->children, &child->siblings);
+        child->parent = heir;
+        if (heir != NULL) {
+            llist_insert_tail(&heir->children, &child->siblings);
         }
         if (scope_mark(child, hosts) < 0) {
             res = -1;
         }
     }
-    if (parent != NULL) {
+    if (node->parent != NULL) {
         llist_remove(&node->siblings);
     }
     node->parent = NULL;
@@ -387,13 +387,13 @@ task_leave_tree(TaskObj *task, scope_state state)
         CancelScopeObj *scope = scope_of_node(task->task_scope);
         scope_node *parent = scope->cs_node.parent;
         deadlines_remove(scope);
-        if (scope_detach(&scope->cs_node, &hosts) < 0) {
+        if (scope_detach(&scope->cs_node, own->parent, &hosts) < 0) {
             res = -1;
         }
         scope->cs_state = state;
         task->task_scope = parent;
     }
-    if (scope_detach(own, &hosts) < 0) {
+    if (scope_detach(own, own->parent, &hosts) < 0) {
         res = -1;
     }
     own->host = task;   /* It has no other, and may be asked. */
