@@ -85,6 +85,12 @@ deadlines_arm(DeadlinesObj *self)
         return 0;
     }
     double when = self->dl_heap[0]->cs_deadline;
+    if (self->dl_timer != NULL
+        && PyWeakref_Check(self->dl_timer) && PyWeakref_IsDead(self->dl_timer))
+    {
+        /* Somebody has thrown the loop's timers away. */
+        Py_CLEAR(self->dl_timer);
+    }
     if (self->dl_timer != NULL) {
         if (self->dl_armed <= when) {
             return 0;
@@ -114,19 +120,22 @@ deadlines_arm(DeadlinesObj *self)
     if (timer == NULL) {
         return -1;
     }
-    /* The timer owns us, so own it only if there is no other way: a loop that
-       is closed with its timers is to go away at once. */
-    PyObject *weak = PyWeakref_NewRef(timer, NULL);
-    if (weak != NULL) {
-        Py_DECREF(timer);
-        timer = weak;
-    }
-    else if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-        PyErr_Clear();
-    }
-    else {
-        Py_DECREF(timer);
-        return -1;
+    /* The timer owns us, so own it only if there is no other way (the loop does
+       not keep it, or it takes no weak reference): a loop that is closed with
+       its timers is to go away at once. */
+    if (Py_REFCNT(timer) > 1) {
+        PyObject *weak = PyWeakref_NewRef(timer, NULL);
+        if (weak != NULL) {
+            Py_DECREF(timer);
+            timer = weak;
+        }
+        else if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Clear();
+        }
+        else {
+            Py_DECREF(timer);
+            return -1;
+        }
     }
     self->dl_armed = when;
     Py_XSETREF(self->dl_timer, timer);

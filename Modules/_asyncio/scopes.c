@@ -196,7 +196,7 @@ scope_msg(scope_node *node)
     return Py_NewRef(node->msg == NULL ? Py_None : node->msg);
 }
 
-/* waiter.cancel(msg).  Steals neither. */
+/* Call task_fut_waiter.cancel(msg): 1 if it takes the request, 0 if not. */
 static int
 cancel_waiter(TaskObj *task, PyObject *msg)
 {
@@ -325,8 +325,9 @@ task_exception_for_step(asyncio_state *state, TaskObj *task, PyObject **exc)
         if (!explicit && !bare_yield) {
             return 0;
         }
-        PyObject *msg = explicit ? Py_NewRef(task->task_cancel_msg)
-                                 : scope_msg(cause);
+        /* A second __init__() that failed has cleared task_cancel_msg. */
+        PyObject *msg = explicit && task->task_cancel_msg != NULL
+            ? Py_NewRef(task->task_cancel_msg) : scope_msg(cause);
         if (Py_IsNone(msg)) {
             *exc = PyObject_CallNoArgs(state->asyncio_CancelledError);
         }

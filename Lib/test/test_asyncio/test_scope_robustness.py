@@ -170,6 +170,50 @@ class HostileTests:
         await self.settle()
         self.assertTrue(made[0].cancelled())
 
+    async def test_3_7_loop_that_lost_its_timers(self):
+        with asyncio.move_on_after(10):
+            await asyncio.sleep(0)
+        self.loop._scheduled.clear()
+        self.loop._timer_cancelled_count = 0
+        with self.CancelScope(deadline=self.loop.time() + 20) as scope:
+            await self.forever()
+        self.assert_scope(scope, called=True, caught=True)
+
+    async def test_3_7_loop_that_does_not_keep_its_timer_handles(self):
+        def call_at(when, callback, *args, context=None):
+            original(when, callback, *args, context=context)
+            calls.append(when)
+            return Handle()
+
+        calls, original = [], self.loop.call_at
+        self.loop.call_at = call_at
+        now = self.loop.time()
+        with self.CancelScope(deadline=now + 20) as outer:
+            with self.CancelScope(deadline=now + 10) as inner:
+                await self.forever()
+            self.assert_scope(inner, called=True, caught=True)
+            await self.forever()
+        del self.loop.call_at
+        self.assert_scope(outer, called=True, caught=True)
+        self.assertEqual(self.loop.time(), now + 20)
+        self.assertLessEqual(len(calls), 4)     # and no timer a scope a turn
+
+    async def test_5_2_second_init_that_fails_with_a_cancel_pending(self):
+        async def host(future):
+            await future
+
+        future = self.loop.create_future()
+        task = self.spawn(host(future))
+        await self.settle()
+        future.set_result(None)
+        task.cancel()
+        self.assertTrue(task._must_cancel)
+        with self.assertRaises(TypeError):
+            task.__init__(None, loop=self.loop)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        self.assertTrue(task.cancelled())
+
     async def test_3_8_scope_that_nobody_can_leave_leaves_by_itself(self):
         # It would be in the way of those around it.
         with self.CancelScope() as outer:
