@@ -171,13 +171,17 @@ class HostileTests:
         self.assertTrue(made[0].cancelled())
 
     async def test_3_7_loop_that_lost_its_timers(self):
-        with asyncio.move_on_after(10):
-            await asyncio.sleep(0)
-        self.loop._scheduled.clear()
-        self.loop._timer_cancelled_count = 0
-        with self.CancelScope(deadline=self.loop.time() + 20) as scope:
-            await self.forever()
-        self.assert_scope(scope, called=True, caught=True)
+        now = self.loop.time()
+        with self.CancelScope(deadline=now + 1000) as outer:
+            with self.CancelScope(deadline=now + 10):
+                await asyncio.sleep(0)
+            self.loop._scheduled.clear()
+            self.loop._timer_cancelled_count = 0
+            with self.CancelScope(deadline=now + 20) as scope:
+                await self.forever()
+            self.assert_scope(scope, called=True, caught=True)
+        self.assertEqual(self.loop.time(), now + 20)
+        self.assert_scope(outer, called=False, caught=False)
 
     async def test_3_7_loop_that_does_not_keep_its_timer_handles(self):
         def call_at(when, callback, *args, context=None):
