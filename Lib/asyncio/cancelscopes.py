@@ -20,6 +20,11 @@ and only then are the tasks interrupted that are blocked in a node which has
 just become cancelled.  Nothing that could run foreign code happens while the
 tree is walked, and no walk recurses.
 
+A scope can have a group (see groups), which is told what becomes of the tasks
+right below the scope: its *members*.  The scope keeps them alive.  The root of
+the tree is the scope of the group that a Runner gives its event loop; without a
+Runner a task that was spawned into no group has no parent.
+
 Delivery is the task's side; it is explained beside tasks._PyTask and, for the
 C tasks, in Modules/_asyncio/, which implements the same tree.  The
 classes and functions whose names begin with _Py are the reference
@@ -34,13 +39,20 @@ __all__ = (
 )
 
 import contextlib
+import gc
 import math
+import os
+import sys
 import threading
+import types
 import weakref
 
 from . import events
 from . import exceptions
+from . import futures
 from . import tasks
+from .log import logger
+from _asyncio_legacy import legacy
 
 
 # The life of a CancelScope; the values are what repr() shows.
@@ -49,6 +61,14 @@ _ACTIVE = 'active'
 _LEFT = 'left'
 _ABANDONED = 'abandoned'  # Its task ended without leaving it.
 _DESTROYED = 'destroyed'  # Its task was destroyed while it was pending.
+
+# What becomes of the exception that a task ends with.
+_PROPAGATE = 'propagate'  # The group that the task belongs to gets it.
+_LOG = 'log'              # The exception handler of the loop gets it.
+_HAND_ON = None           # Whoever had the task made hands it to a caller.
+
+# Task.cancel() interrupts one await, as it did before there were scopes.
+_EDGE_CANCEL = 'edge-cancel' in legacy()
 
 
 class _Node:
@@ -93,6 +113,8 @@ class _Node:
             heir._children.update(dict.fromkeys(moved))
         for child in moved:
             child._parent = heir
+            if isinstance(child, _TaskScope):
+                _change_group(child, self, heir)
         self._parent = None
         self._cause = None
         self._host = _no_host
@@ -118,6 +140,16 @@ class _TaskScope(_Node):
     __slots__ = ()
 
 
+def _change_group(own, old, new):
+    """The parent of the own scope of a task changes from *old* to *new*."""
+    task = own._host()
+    if isinstance(old, _ScopeNode):
+        old._members.discard(task)
+    if (isinstance(new, _ScopeNode) and new._group is not None
+            and task is not None):
+        new._members.add(task)
+
+
 def _no_host():
     """Stand in for the weak reference to a host that is not, or no more."""
     return None
@@ -141,17 +173,26 @@ def _mark(*tops):
             host = node._host()
             if host is not None and host._scope is node:
                 hosts.append(host)
+            if isinstance(node, _ScopeNode) and node._watched:
+                hosts.append(node)
         node._cause = cause
         todo.extend(reversed(node._children))
     return hosts
 
 
 def _interrupt_all(hosts):
-    """Interrupt every task of *hosts*; then raise the first error."""
+    """Interrupt every task of *hosts*; then raise the first error.
+
+    The group of a scope among them cancels the tasks that are not in the tree.
+    """
     error = None
-    for task in hosts:
+    for host in hosts:
         try:
-            _interrupt(task)
+            if isinstance(host, _ScopeNode):
+                if host._cause is not None and host._group is not None:
+                    host._group._cancel_foreign(host._cause._msg)
+            else:
+                _interrupt(host)
         except BaseException as exc:
             if error is None:
                 error = exc
@@ -166,13 +207,18 @@ def _interrupt_all(hosts):
 
 def _interrupt(task):
     """Ask what *task* is blocked on, if anything, to give up: once a yield."""
-    cause = task._scope._cause
     waiter = task._fut_waiter
-    if cause is None or waiter is None or task._asked:
+    if waiter is None or task._asked:
+        return
+    cause = task._scope._cause
+    if cause is not None:
+        msg = cause._msg
+    elif _is_explicit(task):
+        msg = task._cancel_message
+    else:
         return
     task._asked = True
-    if (waiter.cancel(msg=cause._msg) and task._must_cancel
-            and _is_visible(task._own_scope, task._scope)):
+    if waiter.cancel(msg=msg) and _is_explicit(task):
         # It stands for the requests made through Task.cancel() as well.
         task._must_cancel = False
 
@@ -180,31 +226,88 @@ def _interrupt(task):
 def _exception_for_step(task, exc):
     """Return what *task* is to get in place of *exc* at its next step.
 
-    It is running in a cancelled scope.  The outcome of a Future that it waited
+    It is about to run in a cancelled scope, or Task.cancel() has not been
+    honoured yet.  The outcome of a Future that it waited
     for is kept, for there is always a next yield; but a request made through
     Task.cancel() after the Future was done overrides it, because that is what
     stock asyncio does and programs that pair cancel() with uncancel() around a
     timer count on it.
     """
-    if not task._started:
+    explicit = _is_explicit(task)
+    if not task._started and not (explicit and _EDGE_CANCEL):
         return exc
-    explicit = task._must_cancel and _is_visible(task._own_scope, task._scope)
+    cause = task._scope._cause
     if not isinstance(exc, exceptions.CancelledError):
         bare_yield = task._fut_waiter is None and exc is None
-        if not (explicit or bare_yield):
+        if not explicit and (cause is None or not bare_yield):
             return exc
-        msg = task._cancel_message if explicit else task._scope._cause._msg
+        msg = task._cancel_message if explicit else cause._msg
         exc = (exceptions.CancelledError() if msg is None
                else exceptions.CancelledError(msg))
     if explicit:
         task._must_cancel = False
-    _note_delivery(task, task._scope._cause)
+    if cause is not None:
+        _note_delivery(task, cause)
+        if task._source_traceback is not None:  # Made in debug mode.
+            _check_swallowed(task, exc, cause)
     return exc
+
+
+def _is_explicit(task):
+    """Tell if a request through Task.cancel() has still to be honoured."""
+    return task._must_cancel and _is_visible(task._own_scope, task._scope)
+
+
+def _end(task):
+    """*task* is done: tell whom its failure concerns; leave the tree.
+
+    Before its callbacks are scheduled, for some ask who is waiting for it.
+    """
+    if task._exception is not None and task._errors is not _HAND_ON:
+        try:
+            _report_failure(task)
+        except BaseException as exc:
+            _ignore(exc, task)
+    _finish(task)
+
+
+def _report_failure(task):
+    parent = task._own_scope._parent
+    if task._errors == _LOG:
+        _log_failure(task)
+    elif isinstance(parent, _ScopeNode) and parent._group is not None:
+        parent._group._member_failed(task)
+
+
+def _log_failure(task):
+    """What errors="log" means.  A moment later, outside the task's context."""
+    task._loop.call_soon(_log_failure_now, task)
+
+
+def _log_failure_now(task):
+    task._loop.call_exception_handler({
+        'message': 'Unhandled exception in a background task',
+        'exception': task.exception(),
+        'task': task,
+    })
+
+
+def _ignore(exc, task):
+    """Nobody is there to get *exc*."""
+    task._loop.call_exception_handler({
+        'message': 'Exception ignored while the end of a task was reported',
+        'exception': exc,
+        'task': task,
+    })
 
 
 def _finish(task, state=_ABANDONED):
     """*task* is done or is being destroyed: take it out of the tree."""
     own = task._own_scope
+    group = own._parent
+    host = None if group is None else group._host()
+    if host is not None:
+        futures.future_discard_from_awaited_by(task, host)
     moved = []
     # When garbage is collected, the coroutine may have been closed before and
     # have left its scopes without finding its task.
@@ -216,6 +319,9 @@ def _finish(task, state=_ABANDONED):
             moved += scope._detach(own._parent)
     task._scope = own
     moved += own._detach(own._parent)
+    task._delivered_exc = None
+    if isinstance(group, _ScopeNode):
+        group.dismiss(task)
     if moved:
         _update(*moved)
 
@@ -227,6 +333,88 @@ def _is_visible(outer, inner):
             return False
         inner = inner._parent
     return True
+
+
+# Stands for an exception: it has been reported that it was swallowed.
+_REPORTED = object()
+
+
+def _check_swallowed(task, exc, cause):
+    """Keep *exc*, which is thrown into *task*, in order to see it end.
+
+    If the one before has ended, it ended too early: report that.
+    """
+    before = task._delivered_exc
+    if before is None:
+        task._delivered_exc = exc
+    elif before is not _REPORTED:
+        origin = (cause._host() if isinstance(cause, _TaskScope)
+                  else cause._origin)
+        if _check_ended(task, before, origin):
+            task._delivered_exc = _REPORTED
+
+
+def _check_ended(task, exc, origin):
+    """If *task* has swallowed *exc*, while it is still cancelled, say where.
+
+    *origin* is the task that was cancelled as a whole, or the place where the
+    scope was entered, None for the root.  Return whether it was reported.
+    """
+    if _is_being_handled(exc, task):
+        return False
+    tb = exc.__traceback__
+    # The frame that the exception reached in the end is the first.
+    where = ('somewhere' if tb is None else
+             _format_place(tb.tb_frame.f_code, tb.tb_lineno))
+    if origin is None:
+        origin = 'its scope is that of asyncio.run()'
+    elif isinstance(origin, str):
+        origin = f'its scope was entered {origin}'
+    else:
+        origin = f'{origin!r} is cancelled'
+    logger.warning('%r swallowed a CancelledError %s and went on waiting, but '
+                   'it is still cancelled: %s', task, where, origin)
+    return True
+
+
+def _is_being_handled(exc, task):
+    """Tell if the coroutine of *task* still has to do with *exc*.
+
+    A coroutine that waits in an except or finally block refers to the exception
+    that is being handled.  So does one that keeps it for later.
+    """
+    awaiting = task.get_coro()
+    while awaiting is not None:
+        references = gc.get_referents(awaiting)
+        for found in references:
+            while isinstance(found, BaseException):
+                if found is exc:
+                    return True
+                found = found.__context__
+        for name in 'cr_await', 'gi_yieldfrom', 'ag_await':
+            if hasattr(awaiting, name):
+                awaiting = getattr(awaiting, name)
+                break
+        else:
+            # What an asynchronous generator is advanced by, or the end.
+            awaiting = next((found for found in references if
+                             isinstance(found, types.AsyncGeneratorType)),
+                            None)
+    return False
+
+
+def _find_origin():
+    """Return where the scope that is being entered stands in the program."""
+    frame = sys._getframe(1)
+    here = os.path.dirname(__file__)
+    while (frame.f_back is not None
+           and os.path.dirname(frame.f_code.co_filename) == here):
+        frame = frame.f_back
+    return _format_place(frame.f_code, frame.f_lineno)
+
+
+def _format_place(code, lineno):
+    return f'at {code.co_filename}:{lineno} in {code.co_qualname}()'
 
 
 def _note_delivery(task, cause):
@@ -257,9 +445,12 @@ def _contributions(task):
 
 def _cancel_task(task, msg):
     own = task._own_scope
-    own._msg = msg
-    own._requested = True
-    hosts = _mark(own) if own._cause is None else []
+    hosts = []
+    if not _EDGE_CANCEL:
+        own._msg = msg
+        own._requested = True
+        if own._cause is None:
+            hosts = _mark(own)
     try:
         if task._fut_waiter is not None and _is_visible(own, task._scope):
             # Unlike a scope, each call asks anew: the waiter may be a Task
@@ -284,6 +475,7 @@ def _uncancel_task(task):
         if task._num_cancels_requested == 0:
             task._must_cancel = False
             task._own_scope._requested = False
+            task._delivered_exc = None
             _update(task._own_scope)
     else:
         for node in _contributions(task):
@@ -293,30 +485,103 @@ def _uncancel_task(task):
 
 
 class _Spawning(threading.local):
-    """What _spawn() is at in this thread.
+    """What is known of the task that is being made in this thread.
 
-    This is how the scope of a group passes through any loop and any task
-    factory, in time for an eager first step.  The first _PyTask that is made
-    takes the scope; if it was not that one that was asked for, _spawn() puts
-    it right.
+    This is how the scope of a group, and what is to become of the task's
+    errors, pass through any loop and any task factory, in time for an eager
+    first step.  The first _PyTask that is made takes them; if it was not that
+    one that was asked for, _spawn() puts it right.
     """
+    active = False
     scope = None
+    errors = _PROPAGATE
     taker = None
 
 
 _spawning = _Spawning()
 
 
+def _spawn(scope, errors, create_task, args, kwargs):
+    """Call *create_task* for a task below *scope*; return it and its taker.
+
+    Below the root of its loop, if *scope* is None.
+    """
+    outer = (_spawning.active, _spawning.scope, _spawning.errors,
+             _spawning.taker)
+    _spawning.active, _spawning.scope = True, scope
+    _spawning.errors, _spawning.taker = errors, None
+    task = None
+    try:
+        # A C task is none of ours, but must not be taken for anybody's.
+        task = _c_spawn(errors if scope is None else _HAND_ON,
+                        create_task, *args, **kwargs)
+    finally:
+        taker = _spawning.taker
+        (_spawning.active, _spawning.scope, _spawning.errors,
+         _spawning.taker) = outer
+        if taker is not None and taker is not task and not taker.done():
+            # The factory made a task of its own first, or has failed since.
+            # A foreign task that it has returned may be a wrapper of it.
+            taker._errors = (_PROPAGATE if isinstance(task, tasks._PyTask)
+                             else _HAND_ON)
+            if scope is not None:
+                _move(taker, _find_root(taker._loop))
+    return task, taker
+
+
+def _c_spawn(errors, create_task, /, *args, **kwargs):
+    """Replaced by the accelerator's, for which see below."""
+    return create_task(*args, **kwargs)
+
+
+def _c_take_errors():
+    """Replaced by the accelerator's, for which see below."""
+    return _PROPAGATE
+
+
+def _py_spawn_background(errors, create_task, /, *args, **kwargs):
+    """Call *create_task*; the task it makes treats its exception as told.
+
+    *errors* is one of "propagate", "log" and None, which means that the caller
+    sees to it.
+    """
+    task, taker = _spawn(None, errors, create_task, args, kwargs)
+    if task is not taker and isinstance(task, tasks._PyTask):
+        task._errors = errors
+    return task
+
+
+def _check_errors(errors, coro):
+    """Refuse what create_task() does not take."""
+    if errors not in (_PROPAGATE, _LOG):
+        coro.close()
+        raise ValueError(
+            f'errors must be "propagate" or "log", not {errors!r}')
+
+
 def _adopt(task):
     """Give the new _PyTask *task* its own scope."""
     if task._own_scope is not None:
         _finish(task)  # Nothing prevents a second call of __init__().
-    group = _spawning.scope
-    if group is not None:
-        _spawning.scope = None
+    group = None
+    if _spawning.active:
+        group, errors = _spawning.scope, _spawning.errors
+        _spawning.active, _spawning.scope = False, None
         _spawning.taker = task
+        _c_take_errors()
+    else:
+        errors = _c_take_errors()
+    task._errors = errors
+    task._delivered_exc = None
+    if group is None:
+        group = _find_root(task._loop)
     task._own_scope = task._scope = own = _TaskScope()
     own._attach(group, weakref.ref(task))
+
+
+def _enroll(task):
+    """Let *task*, which is ready to run, be a member of its group."""
+    _change_group(task._own_scope, None, task._own_scope._parent)
 
 
 def _move(task, parent):
@@ -324,10 +589,27 @@ def _move(task, parent):
     own = task._own_scope
     if own._parent is not None:
         del own._parent._children[own]
+    _change_group(own, own._parent, parent)
     own._parent = parent
     if parent is not None:
         parent._children[own] = None
     _update(own)
+
+
+# The scope of the root group of each loop that has one.
+_roots = []
+
+
+def _find_root(loop):
+    for node in _roots:
+        if node._loop is loop:
+            return node
+    return None
+
+
+def _is_pierced(loop):
+    root = _find_root(loop)
+    return root is not None and root._pierced
 
 
 def _to_deadline(value, name='deadline'):
@@ -350,7 +632,8 @@ class _ScopeNode(_Node):
     """The node of a _PyCancelScope, and all that can be done with it."""
 
     __slots__ = ('_state', '_deadline', '_delay', '_timer', '_loop',
-                 '_expired', '_caught')
+                 '_expired', '_caught', '_group', '_members', '_watched',
+                 '_pierced', '_origin')
 
     def __init__(self, deadline, shield):
         _check_shield(shield)
@@ -363,6 +646,11 @@ class _ScopeNode(_Node):
         self._loop = None
         self._expired = False  # The deadline asked first.
         self._caught = False
+        self._group = None  # Told what becomes of the members.
+        self._members = set()
+        self._watched = False  # The group wants to know of a cancellation.
+        self._pierced = False  # This root lets nobody have a shield.
+        self._origin = None  # Where it was entered, in debug mode.
 
     def enter(self):
         if self._state is not _NEW:
@@ -381,6 +669,10 @@ class _ScopeNode(_Node):
             self._delay = None
         self._loop = loop
         self._state = _ACTIVE
+        if task._source_traceback is not None:
+            self._origin = _find_origin()
+        if self._shield and _is_pierced(loop):
+            self._shield = False
         self._attach(task._scope, weakref.ref(task))
         task._scope = self
         try:
@@ -402,6 +694,8 @@ class _ScopeNode(_Node):
         outer = self._outer_cause()
         task = self._host()
         delivered = self._delivered
+        if delivered and outer is None:
+            task._delivered_exc = None
         self._leave()
         if outer is not None:
             # The error, if there is one, is the outer scope's from here on.
@@ -478,11 +772,41 @@ class _ScopeNode(_Node):
         self._state = _LEFT
         self._disarm()
         moved = self._detach(parent)
-        self._loop = None
+        self._loop = self._group = None
         if moved:
             _update(*moved)
-        if task is not None and parent._cause is not None:
+        if task is not None:
             _interrupt(task)
+
+    def plant(self, loop):
+        """Become the root of the tree of *loop*."""
+        self._state = _ACTIVE
+        self._loop = loop
+        _roots.append(self)
+
+    def uproot(self):
+        """Be no root any more, and let go of what is below."""
+        if self in _roots:
+            _roots.remove(self)
+            self._state = _LEFT
+            self._loop = self._group = None
+            _update(*self._detach(None))
+
+    def pierce(self):
+        """From now on there are no shields below this root."""
+        self._pierced = True
+        nodes = [self]
+        for node in nodes:
+            node._shield = False
+            nodes += node._children
+        _update(*nodes)
+
+    def dismiss(self, task):
+        """*task*, which was right below, has left the tree."""
+        if task in self._members:
+            self._members.discard(task)
+            if self._group is not None and not self._members:
+                self._group._members_done()
 
     def _arm(self):
         loop = self._loop
@@ -553,6 +877,8 @@ class _ScopeNode(_Node):
     def set_shield(self, value):
         _check_shield(value)
         self._check_thread()
+        if value and self._state is _ACTIVE and _is_pierced(self._loop):
+            return
         self._shield = value
         if self._state is _ACTIVE:
             _update(self)
@@ -560,33 +886,30 @@ class _ScopeNode(_Node):
     def set_delay(self, delay):
         self._delay = _to_deadline(delay, 'delay')
 
-    def spawn(self, create_task, args, kwargs):
+    def spawn(self, errors, create_task, args, kwargs):
         if self._state is not _ACTIVE:
             raise RuntimeError('This CancelScope is not active')
-        outer = _spawning.scope, _spawning.taker
-        _spawning.scope, _spawning.taker = self, None
-        task = None
-        try:
-            task = create_task(*args, **kwargs)
-        finally:
-            taker = _spawning.taker
-            _spawning.scope, _spawning.taker = outer
-            if taker is not None and taker is not task and not taker.done():
-                # The factory made a task of its own first, or has failed since.
-                _move(taker, None)
+        task, taker = _spawn(self, errors, create_task, args, kwargs)
         ours = isinstance(task, tasks._PyTask)
         if ours and task is not taker and not task.done():
             ours = self._can_adopt(task)
             if ours:
+                task._errors = errors
                 _move(task, self)
-        return task, ours
+        if not ours:
+            if self._group is not None:
+                self._group._add_foreign(task, errors)
+        elif task in self._members and (host := self._host()) is not None:
+            futures.future_add_to_awaited_by(task, host)
+        return task
 
     def _can_adopt(self, task):
         """Tell if a task that its factory has not just made may hang here.
 
         Not if it hangs elsewhere, nor if this scope hangs below it.
         """
-        if self._state is not _ACTIVE or task._own_scope._parent is not None:
+        if self._state is not _ACTIVE or task._own_scope._parent is not (
+                _find_root(task._loop)):
             return False
         node = self
         while node is not None and node is not task._own_scope:
@@ -698,12 +1021,41 @@ class _PyCancelScope:
         """True if the scope is cancelled from outside, visibly."""
         return self._node._outer_cause() is not None
 
-    def _spawn(self, create_task, /, *args, **kwargs):
+    # For groups.
+
+    def _set_group(self, group):
+        """Tell *group* from now on what becomes of the members."""
+        self._node._group = group
+
+    @property
+    def _members(self):
+        """The number of tasks right below this scope that are not done."""
+        return len(self._node._members)
+
+    def _member_tasks(self):
+        """Return a list of these tasks."""
+        return list(self._node._members)
+
+    def _watch(self):
+        """Have the group cancel its foreign tasks when this is cancelled."""
+        self._node._watched = True
+
+    def _spawn(self, errors, create_task, /, *args, **kwargs):
         """Call *create_task*; the task it makes hangs below this scope.
 
-        Return the task and whether it does: a foreign kind of task does not.
+        A foreign kind of task cannot; it is given to the group.  For *errors*
+        see _spawn_background().
         """
-        return self._node.spawn(create_task, args, kwargs)
+        return self._node.spawn(errors, create_task, args, kwargs)
+
+    def _plant(self, loop):
+        self._node.plant(loop)
+
+    def _uproot(self):
+        self._node.uproot()
+
+    def _pierce(self):
+        self._node.pierce()
 
 
 def _is_closing(task):
@@ -719,9 +1071,10 @@ def _is_closing(task):
     return False
 
 
-def _make_twin(deadline, relative, shield, requested, msg):
+def _make_twin(deadline, relative, shield, requested, msg, group):
     """Make the scope that stands in for a C one in a pure-Python task."""
     scope = _PyCancelScope(shield=shield)
+    scope._set_group(group)
     if relative:
         scope._node.set_delay(deadline)
     else:
@@ -740,13 +1093,27 @@ def _current_task():
     return tasks.current_task(loop) if task is None else task
 
 
+async def _await_shielded(awaitable):
+    """Await *awaitable* here; keep cancellation from outside away from it."""
+    if not _can_have_scopes(_current_task()):
+        # Somebody has to run it when that task is cancelled.
+        return await tasks.shield(
+            tasks.ensure_future(awaitable, _errors=_HAND_ON))
+    with CancelScope(shield=True):
+        return await awaitable
+
+
+def _can_have_scopes(task):
+    return isinstance(task, (tasks.Task, tasks._PyTask))
+
+
 def _shielded():
     """Return a scope in which the clean-up of the library itself may wait.
 
     A foreign kind of task cannot have one; it is cancelled by edge, so it does
     not need one either.
     """
-    if isinstance(_current_task(), (tasks.Task, tasks._PyTask)):
+    if _can_have_scopes(_current_task()):
         return CancelScope(shield=True)
     return contextlib.nullcontext()
 
@@ -757,7 +1124,7 @@ def _check_host(task):
         raise RuntimeError(
             'A CancelScope must be entered inside a task; start one with '
             'asyncio.run() or asyncio.create_task()')
-    if not isinstance(task, (tasks.Task, tasks._PyTask)):
+    if not _can_have_scopes(task):
         raise RuntimeError(
             f'A CancelScope cannot be entered in a task of the foreign type '
             f'{type(task).__name__}, only in an asyncio.Task')
@@ -834,14 +1201,17 @@ CancelScope = _PyCancelScope
 move_on_after = _py_move_on_after
 move_on_at = _py_move_on_at
 current_effective_deadline = _py_current_effective_deadline
+_spawn_background = _py_spawn_background
 
 
 try:
     from _asyncio import (CancelScope, move_on_after, move_on_at,
-                          current_effective_deadline)
+                          current_effective_deadline, _spawn_background,
+                          _take_errors as _c_take_errors)
 except ImportError:
     pass
 else:
+    _c_spawn = _spawn_background
     _CCancelScope = CancelScope
     _c_move_on_after = move_on_after
     _c_move_on_at = move_on_at

@@ -22,6 +22,22 @@ cancelscopes_attr(const char *name)
     return PyImport_ImportModuleAttrString("asyncio.cancelscopes", name);
 }
 
+/* Is the legacy switch edge-cancel in force? */
+static int
+read_edge_cancel(bool *edge_cancel)
+{
+    PyObject *legacy = PyImport_ImportModuleAttrString("_asyncio_legacy",
+                                                       "legacy");
+    PyObject *names = legacy == NULL ? NULL : PyObject_CallNoArgs(legacy);
+    PyObject *name = names == NULL ? NULL : PyUnicode_FromString("edge-cancel");
+    int res = name == NULL ? -1 : PySequence_Contains(names, name);
+    Py_XDECREF(legacy);
+    Py_XDECREF(names);
+    Py_XDECREF(name);
+    *edge_cancel = res > 0;
+    return res < 0 ? -1 : 0;
+}
+
 static inline TaskObj *
 current_c_task(asyncio_state *state)
 {
@@ -116,6 +132,14 @@ _asyncio_CancelScope_impl(PyTypeObject *type, PyObject *deadline,
                                         when, shielded);
 }
 
+/* The loop of an active scope: a new reference. */
+static PyObject *
+scope_loop(CancelScopeObj *self)
+{
+    return Py_NewRef(self->cs_root_loop != NULL
+                     ? self->cs_root_loop : self->cs_node.host->task_loop);
+}
+
 /* Refuse a change that comes from another thread, in debug mode. */
 static int
 scope_check_thread(CancelScopeObj *self)
@@ -123,7 +147,7 @@ scope_check_thread(CancelScopeObj *self)
     if (self->cs_state != SCOPE_ACTIVE) {
         return 0;
     }
-    PyObject *loop = Py_NewRef(self->cs_node.host->task_loop);
+    PyObject *loop = scope_loop(self);
     PyObject *debug = PyObject_CallMethodNoArgs(loop, &_Py_ID(get_debug));
     int res = debug == NULL ? -1 : PyObject_IsTrue(debug);
     Py_XDECREF(debug);
@@ -165,7 +189,7 @@ scope_arm(CancelScopeObj *self)
         return 0;
     }
     double now;
-    PyObject *loop = Py_NewRef(node->host->task_loop);
+    PyObject *loop = scope_loop(self);
     int res = loop_time(loop, &now);
     /* A hostile time() may have done anything to the scope. */
     if (res == 0 && self->cs_state == SCOPE_ACTIVE) {
@@ -210,7 +234,30 @@ scope_leave(CancelScopeObj *self)
         res = -1;
     }
     Py_DECREF(task);
+    Py_CLEAR(self->cs_group);
     return res;
+}
+
+/* Take a root out of the registry, and let go of what is below it. */
+static int
+scope_uproot(CancelScopeObj *self)
+{
+    PyObject *hosts = NULL;
+
+    llist_remove(&self->cs_node.siblings);
+    self->cs_state = SCOPE_LEFT;
+    int res = scope_detach(&self->cs_node, NULL, &hosts);
+    res = scope_finish_update(res, hosts);
+    Py_CLEAR(self->cs_root_loop);
+    Py_CLEAR(self->cs_group);
+    return res;
+}
+
+static bool
+scope_is_pierced(asyncio_state *state, PyObject *loop)
+{
+    CancelScopeObj *root = find_root(state, loop);
+    return root != NULL && root->cs_pierced;
 }
 
 /* Enter a scope where the current task is none of ours: the pure-Python class
@@ -226,11 +273,12 @@ scope_enter_twin(CancelScopeObj *self)
     PyObject *twin = NULL;
     if (deadline != NULL) {
         twin = PyObject_CallFunction(
-            make, "OOOOO", deadline,
+            make, "OOOOOO", deadline,
             self->cs_relative ? Py_True : Py_False,
             self->cs_node.shield ? Py_True : Py_False,
             self->cs_node.requested ? Py_True : Py_False,
-            self->cs_node.msg == NULL ? Py_None : self->cs_node.msg);
+            self->cs_node.msg == NULL ? Py_None : self->cs_node.msg,
+            self->cs_group == NULL ? Py_None : self->cs_group);
         Py_DECREF(deadline);
     }
     Py_DECREF(make);
@@ -247,6 +295,19 @@ scope_enter_twin(CancelScopeObj *self)
     }
     Py_DECREF(res);
     return Py_NewRef(self);
+}
+
+/* Remember where the scope is entered, for tasks made in debug mode. */
+static void
+scope_note_origin(CancelScopeObj *self)
+{
+    PyObject *find = cancelscopes_attr("_find_origin");
+    PyObject *origin = find == NULL ? NULL : PyObject_CallNoArgs(find);
+    Py_XDECREF(find);
+    if (origin == NULL) {
+        PyErr_FormatUnraisable("Exception ignored while %R was entered", self);
+    }
+    Py_XSETREF(self->cs_origin, origin);
 }
 
 /*[clinic input]
@@ -270,8 +331,14 @@ _asyncio_CancelScope___enter___impl(CancelScopeObj *self)
     }
     /* First of all, for what follows may run Python code. */
     self->cs_state = SCOPE_ACTIVE;
+    if (self->cs_node.shield && scope_is_pierced(state, task->task_loop)) {
+        self->cs_node.shield = 0;
+    }
     scope_attach(&self->cs_node, task->task_scope, task);
     task->task_scope = &self->cs_node;
+    if (task->task_source_tb != NULL) {
+        scope_note_origin(self);
+    }
     if (scope_arm(self) < 0) {
         if (self->cs_state == SCOPE_ACTIVE && scope_leave(self) < 0) {
             return NULL;
@@ -299,6 +366,10 @@ scope_wrong_exit(CancelScopeObj *self, TaskObj *current, PyObject *exc)
     case SCOPE_DESTROYED:
         return 1;
     case SCOPE_ACTIVE:
+        if (self->cs_root_loop != NULL) {
+            PyErr_SetString(PyExc_RuntimeError, "Nobody can leave a root");
+            return -1;
+        }
         if (self->cs_node.host == current) {
             problem = "This CancelScope is left while a scope inside it is "
                       "still open; leave scopes in the reverse order of "
@@ -410,6 +481,9 @@ _asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
     /* Settled before the scope leaves the tree. */
     scope_node *outer = scope_outer_cause(node);
     bool delivered = node->delivered;
+    if (delivered && outer == NULL) {
+        Py_CLEAR(task->task_delivered_exc);
+    }
     if (scope_leave(self) < 0) {
         return NULL;
     }
@@ -486,7 +560,7 @@ _asyncio_CancelScope_cancel_called_get_impl(CancelScopeObj *self)
     }
     if (self->cs_state == SCOPE_ACTIVE) {
         double now;
-        PyObject *loop = Py_NewRef(self->cs_node.host->task_loop);
+        PyObject *loop = scope_loop(self);
         int res = loop_time(loop, &now);
         Py_DECREF(loop);
         if (res == 0 && self->cs_state == SCOPE_ACTIVE
@@ -646,28 +720,66 @@ _asyncio_CancelScope_shield_set_impl(CancelScopeObj *self, PyObject *value)
     if (shield < 0 || scope_check_thread(self) < 0) {
         return -1;
     }
+    if (shield && self->cs_state == SCOPE_ACTIVE) {
+        PyObject *loop = scope_loop(self);
+        bool pierced = scope_is_pierced(
+            get_asyncio_state_by_cls(Py_TYPE(self)), loop);
+        Py_DECREF(loop);
+        if (pierced) {
+            return 0;
+        }
+    }
     self->cs_node.shield = shield;
     return self->cs_state == SCOPE_ACTIVE ? scope_update(&self->cs_node) : 0;
 }
 
 PyDoc_STRVAR(CancelScope__spawn__doc__,
-"_spawn($self, create_task, /, *args, **kwargs)\n"
+"_spawn($self, errors, create_task, /, *args, **kwargs)\n"
 "--\n"
 "\n"
 "Call *create_task*; the task it makes hangs below this scope.\n"
 "\n"
-"Return the task and whether it does: a foreign kind of task does not.");
+"A foreign kind of task cannot; it is given to the group.  For *errors*\n"
+"see _spawn_background().");
 
-/* May a task that its factory has not just made hang below the node?  Not if it
-   hangs elsewhere, nor if the node hangs below it. */
+static int
+parse_errors(PyObject *obj, task_errors_mode *errors)
+{
+    if (Py_IsNone(obj)) {
+        *errors = ERRORS_HAND_ON;
+    }
+    else if (PyUnicode_Check(obj)
+             && PyUnicode_EqualToUTF8(obj, "propagate"))
+    {
+        *errors = ERRORS_PROPAGATE;
+    }
+    else if (PyUnicode_Check(obj) && PyUnicode_EqualToUTF8(obj, "log")) {
+        *errors = ERRORS_LOG;
+    }
+    else {
+        PyErr_Format(PyExc_ValueError, "errors must be \"propagate\" or "
+                     "\"log\", not %R", obj);
+        return -1;
+    }
+    return 0;
+}
+
+/* May a task that its factory has not just made hang below the scope?  Not if
+   it hangs elsewhere but below the root, nor if the scope hangs below it. */
 static bool
-scope_can_adopt(scope_node *node, TaskObj *task)
+scope_can_adopt(asyncio_state *state, CancelScopeObj *scope, TaskObj *task)
 {
     scope_node *own = &task->task_own_scope;
-    if (own->host == NULL || own->parent != NULL) {
+    if (scope->cs_state != SCOPE_ACTIVE || own->host == NULL) {
         return false;
     }
-    for (; node != NULL; node = node->parent) {
+    if (own->parent != NULL) {
+        CancelScopeObj *root = find_root(state, task->task_loop);
+        if (root == NULL || own->parent != &root->cs_node) {
+            return false;
+        }
+    }
+    for (scope_node *node = &scope->cs_node; node != NULL; node = node->parent) {
         if (node == own) {
             return false;
         }
@@ -675,15 +787,70 @@ scope_can_adopt(scope_node *node, TaskObj *task)
     return true;
 }
 
+/* Call args[1]() with the rest of the arguments for a task below `scope`, or
+   below the root of its loop if that is NULL; args[0] is what becomes of its
+   exception.  *ours tells if the task, which is returned, is in the tree. */
+static PyObject *
+spawn(asyncio_state *state, CancelScopeObj *scope, PyObject *const *args,
+      Py_ssize_t nargs, PyObject *kwnames, bool *ours)
+{
+    spawning_state mine = {.scope = scope};
+    if (nargs < 2) {
+        PyErr_SetString(PyExc_TypeError, "errors and create_task are needed");
+        return NULL;
+    }
+    if (parse_errors(args[0], &mine.errors) < 0) {
+        return NULL;
+    }
+    spawning_state *outer = spawning;
+    spawning = &mine;
+    PyObject *task = PyObject_Vectorcall(args[1], args + 2, nargs - 2, kwnames);
+    spawning = outer;
+
+    *ours = task != NULL && Task_Check(state, task);
+    if (task == (PyObject *)mine.taker) {
+        Py_XDECREF(mine.taker);
+        return task;
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    int res = 0;
+    TaskObj *taker = mine.taker;
+    if (taker != NULL && taker->task_state == STATE_PENDING) {
+        /* The factory made a task of its own first, or has failed since.  A
+           foreign task that it has returned may be a wrapper of it. */
+        taker->task_errors = *ours ? ERRORS_PROPAGATE : ERRORS_HAND_ON;
+        if (scope != NULL) {
+            CancelScopeObj *root = find_root(state, taker->task_loop);
+            res = task_move(taker, root == NULL ? NULL : &root->cs_node);
+        }
+    }
+    if (*ours && ((TaskObj *)task)->task_state == STATE_PENDING) {
+        if (scope == NULL) {
+            ((TaskObj *)task)->task_errors = mine.errors;
+        }
+        else {
+            *ours = res == 0 && scope_can_adopt(state, scope, (TaskObj *)task);
+            if (*ours) {
+                ((TaskObj *)task)->task_errors = mine.errors;
+                res = task_move((TaskObj *)task, &scope->cs_node);
+            }
+        }
+    }
+    Py_XDECREF(taker);
+    if (error != NULL) {
+        PyErr_SetRaisedException(error);
+    }
+    if (res < 0) {
+        Py_CLEAR(task);
+    }
+    return task;
+}
+
 static PyObject *
 CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
     CancelScopeObj *self = CancelScope_CAST(op);
-    if (nargs < 1) {
-        PyErr_SetString(PyExc_TypeError, "_spawn() needs create_task");
-        return NULL;
-    }
     if (self->cs_twin != NULL) {
         PyObject *spawn = PyObject_GetAttrString(self->cs_twin, "_spawn");
         if (spawn == NULL) {
@@ -697,38 +864,179 @@ CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         PyErr_SetString(PyExc_RuntimeError, "This CancelScope is not active");
         return NULL;
     }
-    spawning_state *outer = spawning;
-    spawning_state mine = {.scope = self};
-    spawning = &mine;
-    PyObject *task = PyObject_Vectorcall(args[0], args + 1, nargs - 1, kwnames);
-    spawning = outer;
-
-    bool ours = task != NULL
-        && Task_Check(get_asyncio_state_by_cls(Py_TYPE(self)), task);
-    int res = 0;
-    if (task != (PyObject *)mine.taker) {
-        /* The factory made a task of its own first, or has failed since. */
-        PyObject *error = PyErr_GetRaisedException();
-        if (mine.taker != NULL && mine.taker->task_state == STATE_PENDING) {
-            res = task_move(mine.taker, NULL);
-        }
-        if (ours && ((TaskObj *)task)->task_state == STATE_PENDING) {
-            ours = res == 0 && self->cs_state == SCOPE_ACTIVE
-                && scope_can_adopt(&self->cs_node, (TaskObj *)task);
-            if (ours) {
-                res = task_move((TaskObj *)task, &self->cs_node);
-            }
-        }
-        if (error != NULL) {
-            PyErr_SetRaisedException(error);
-        }
-    }
-    Py_XDECREF(mine.taker);
-    if (task == NULL || res < 0) {
-        Py_XDECREF(task);
+    asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
+    bool ours;
+    PyObject *task = spawn(state, self, args, nargs, kwnames, &ours);
+    if (task == NULL) {
         return NULL;
     }
-    return Py_BuildValue("NO", task, ours ? Py_True : Py_False);
+    int res = 0;
+    if (!ours) {
+        if (self->cs_group != NULL) {
+            PyObject *add = PyObject_GetAttrString(self->cs_group,
+                                                   "_add_foreign");
+            PyObject *none = add == NULL ? NULL
+                : PyObject_CallFunctionObjArgs(add, task, args[0], NULL);
+            Py_XDECREF(add);
+            Py_XDECREF(none);
+            res = none == NULL ? -1 : 0;
+        }
+    }
+    else if (((TaskObj *)task)->task_own_scope.is_member
+             && self->cs_node.host != NULL)
+    {
+        Py_BEGIN_CRITICAL_SECTION(task);
+        res = future_awaited_by_add(state, (FutureObj *)task,
+                                    (PyObject *)self->cs_node.host);
+        Py_END_CRITICAL_SECTION();
+    }
+    if (res < 0) {
+        Py_CLEAR(task);
+    }
+    return task;
+}
+
+/*[clinic input]
+_asyncio.CancelScope._set_group
+
+    group: object
+    /
+
+Tell *group* from now on what becomes of the members.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__set_group_impl(CancelScopeObj *self, PyObject *group)
+/*[clinic end generated code: output=5d3ba35674bd83b7 input=7ff9d15854f5880d]*/
+{
+    Py_XSETREF(self->cs_group, Py_NewRef(group));
+    Py_RETURN_NONE;
+}
+
+/*[clinic input]
+@getter
+_asyncio.CancelScope._members
+
+The number of tasks right below this scope that are not done.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__members_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=5d3341a72ea4a982 input=c519b5a4a80bea4f]*/
+{
+    if (self->cs_twin != NULL) {
+        return PyObject_GetAttrString(self->cs_twin, "_members");
+    }
+    return PyLong_FromSsize_t(self->cs_members);
+}
+
+/*[clinic input]
+_asyncio.CancelScope._member_tasks
+
+Return a list of the tasks right below this scope that are not done.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__member_tasks_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=36c390d72ee94a02 input=b5480d46e209a249]*/
+{
+    if (self->cs_twin != NULL) {
+        return PyObject_CallMethod(self->cs_twin, "_member_tasks", NULL);
+    }
+    PyObject *tasks = PyList_New(0);
+    if (tasks == NULL || self->cs_members == 0) {
+        return tasks;
+    }
+    struct llist_node *node;
+    llist_for_each(node, &self->cs_node.children) {
+        scope_node *child = llist_data(node, scope_node, siblings);
+        if (child->is_member
+            && PyList_Append(tasks, (PyObject *)child->host) < 0)
+        {
+            Py_DECREF(tasks);
+            return NULL;
+        }
+    }
+    return tasks;
+}
+
+/*[clinic input]
+_asyncio.CancelScope._watch
+
+Have the group cancel its foreign tasks when this is cancelled.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__watch_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=8baab9b050f42cba input=6ab18e7735e8c7d1]*/
+{
+    if (self->cs_twin != NULL) {
+        return PyObject_CallMethod(self->cs_twin, "_watch", NULL);
+    }
+    self->cs_watched = 1;
+    Py_RETURN_NONE;
+}
+
+/*[clinic input]
+_asyncio.CancelScope._plant
+
+    loop: object
+    /
+
+Become the root of the tree of *loop*.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__plant_impl(CancelScopeObj *self, PyObject *loop)
+/*[clinic end generated code: output=97334ae0848ee753 input=77c43031d25a0737]*/
+{
+    if (self->cs_state != SCOPE_NEW) {
+        PyErr_SetString(PyExc_RuntimeError, "only a new scope can be a root");
+        return NULL;
+    }
+    self->cs_state = SCOPE_ACTIVE;
+    self->cs_root_loop = Py_NewRef(loop);
+    scope_attach(&self->cs_node, NULL, NULL);
+    asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
+    llist_insert_tail(&state->roots, &self->cs_node.siblings);
+    Py_RETURN_NONE;
+}
+
+/*[clinic input]
+_asyncio.CancelScope._uproot
+
+Be no root any more, and let go of what is below.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__uproot_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=6ce3ad187553b5d6 input=29a45527c0b338bf]*/
+{
+    if (self->cs_root_loop != NULL && scope_uproot(self) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/*[clinic input]
+_asyncio.CancelScope._pierce
+
+From now on there are no shields below this root.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__pierce_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=8982022faa8e9e51 input=5869c872b1cd021e]*/
+{
+    PyObject *hosts = NULL;
+    if (self->cs_root_loop != NULL) {
+        self->cs_pierced = 1;
+        int res = scope_mark_or_pierce(&self->cs_node, &hosts, true);
+        if (scope_finish_update(res, hosts) < 0) {
+            return NULL;
+        }
+    }
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -768,6 +1076,17 @@ CancelScope_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->cs_node.msg);
     Py_VISIT(self->cs_twin);
     Py_VISIT(self->cs_deadlines);
+    Py_VISIT(self->cs_group);
+    Py_VISIT(self->cs_root_loop);
+    if (self->cs_members > 0) {
+        struct llist_node *node;
+        llist_for_each(node, &self->cs_node.children) {
+            scope_node *child = llist_data(node, scope_node, siblings);
+            if (child->is_member) {
+                Py_VISIT(child->host);
+            }
+        }
+    }
     return 0;
 }
 
@@ -781,6 +1100,20 @@ CancelScope_clear(PyObject *op)
         self->cs_state = SCOPE_DESTROYED;
         Py_CLEAR(self->cs_twin);
     }
+    Py_CLEAR(self->cs_group);
+    while (self->cs_members > 0) {
+        /* They go to the end of the line, with what is no member. */
+        scope_node *child = llist_data(self->cs_node.children.next,
+                                       scope_node, siblings);
+        llist_remove(&child->siblings);
+        llist_insert_tail(&self->cs_node.children, &child->siblings);
+        if (child->is_member) {
+            child->is_member = 0;
+            self->cs_members--;
+            Py_DECREF(child->host);
+        }
+    }
+    Py_CLEAR(self->cs_origin);
     return 0;
 }
 
@@ -789,13 +1122,15 @@ CancelScope_dealloc(PyObject *op)
 {
     CancelScopeObj *self = CancelScope_CAST(op);
     PyTypeObject *tp = Py_TYPE(self);
-    if (self->cs_node.host != NULL) {
+    if (self->cs_node.host != NULL || self->cs_root_loop != NULL) {
         /* Nobody can leave it any more, such as when the frame of a coroutine
            that refused to be closed goes away.  It must not stay in the tree,
            where it would be in the way of its host. */
         _PyObject_ResurrectStart(op);
         PyObject *exc = PyErr_GetRaisedException();
-        if (scope_leave(self) < 0) {
+        if ((self->cs_root_loop != NULL ? scope_uproot(self)
+                                        : scope_leave(self)) < 0)
+        {
             PyErr_FormatUnraisable("Exception ignored while %R was "
                                    "deallocated", op);
         }
@@ -816,6 +1151,12 @@ static PyMethodDef CancelScope_methods[] = {
     _ASYNCIO_CANCELSCOPE___ENTER___METHODDEF
     _ASYNCIO_CANCELSCOPE___EXIT___METHODDEF
     _ASYNCIO_CANCELSCOPE_CANCEL_METHODDEF
+    _ASYNCIO_CANCELSCOPE__SET_GROUP_METHODDEF
+    _ASYNCIO_CANCELSCOPE__MEMBER_TASKS_METHODDEF
+    _ASYNCIO_CANCELSCOPE__WATCH_METHODDEF
+    _ASYNCIO_CANCELSCOPE__PLANT_METHODDEF
+    _ASYNCIO_CANCELSCOPE__UPROOT_METHODDEF
+    _ASYNCIO_CANCELSCOPE__PIERCE_METHODDEF
     {"_spawn", _PyCFunction_CAST(CancelScope__spawn),
      METH_FASTCALL | METH_KEYWORDS, CancelScope__spawn__doc__},
     {NULL, NULL}        /* Sentinel */
@@ -826,6 +1167,7 @@ static PyGetSetDef CancelScope_getsetlist[] = {
     _ASYNCIO_CANCELSCOPE_CANCELLED_CAUGHT_GETSETDEF
     _ASYNCIO_CANCELSCOPE__EXPIRED_GETSETDEF
     _ASYNCIO_CANCELSCOPE__OVERRULED_GETSETDEF
+    _ASYNCIO_CANCELSCOPE__MEMBERS_GETSETDEF
     _ASYNCIO_CANCELSCOPE_DEADLINE_GETSETDEF
     _ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF
     {NULL} /* Sentinel */
@@ -853,6 +1195,47 @@ static PyType_Spec CancelScope_spec = {
 
 
 /* ----- Functions ----- */
+
+PyDoc_STRVAR(_spawn_background__doc__,
+"_spawn_background($module, errors, create_task, /, *args, **kwargs)\n"
+"--\n"
+"\n"
+"Call *create_task*; the task it makes treats its exception as told.\n"
+"\n"
+"*errors* is one of \"propagate\", \"log\" and None, which means that the\n"
+"caller sees to it.");
+
+static PyObject *
+spawn_background(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    bool ours;
+    return spawn(get_asyncio_state(module), NULL, args, nargs, kwnames, &ours);
+}
+
+/*[clinic input]
+_asyncio._take_errors
+
+Return what is to become of the exception of the task that is being made.
+
+It is a pure-Python task that asks.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio__take_errors_impl(PyObject *module)
+/*[clinic end generated code: output=74891b28aaa28e41 input=366529577c6c6a72]*/
+{
+    if (spawning == NULL || spawning->taken) {
+        return PyUnicode_FromString("propagate");
+    }
+    spawning->taken = true;
+    if (spawning->scope != NULL || spawning->errors == ERRORS_HAND_ON) {
+        /* (The group sees to a task of another kind itself.) */
+        Py_RETURN_NONE;
+    }
+    return PyUnicode_FromString(
+        spawning->errors == ERRORS_LOG ? "log" : "propagate");
+}
 
 /*[clinic input]
 _asyncio.move_on_after

@@ -38,7 +38,8 @@
    task_must_cancel is set by Task.cancel() if no Future took the request: it
    then overrides the Future's outcome on leaving SCHEDULED, and cancels the
    task if its coroutine ends.  It can be set while a shield hides the task's
-   own scope; it then waits for the shield to be left.
+   own scope; it then waits for the shield to be left.  (With the legacy switch
+   edge-cancel it is all that there is: the own scope is not cancelled.)
 
    Before the first step (task_started) nothing is thrown, so that a coroutine
    always gets the chance to reach its first try block.
@@ -48,12 +49,15 @@
    of a task that somebody else interrupts, in the task's critical section.
 */
 
-/* What CancelScope._spawn() is at in this thread: how the scope of a group
-   passes through any loop and any task factory, in time for an eager first
-   step.  The first Task that is made takes the scope; if it was not that one
-   that was asked for, _spawn() puts it right. */
+/* What is known of the task that is being made in this thread: how the scope
+   of a group, and what is to become of the task's errors, pass through any loop
+   and any task factory, in time for an eager first step.  The first Task that
+   is made takes them; if it was not that one that was asked for, spawn() puts
+   it right. */
 typedef struct {
-    CancelScopeObj *scope;      /* borrowed; NULL once taken */
+    bool taken;
+    CancelScopeObj *scope;      /* borrowed; NULL for the root of the loop */
+    task_errors_mode errors;
     TaskObj *taker;             /* owned */
 } spawning_state;
 
@@ -94,6 +98,59 @@ scope_is_visible(scope_node *outer, scope_node *inner)
     return true;
 }
 
+/* The scope, if this is one that has a group. */
+static inline CancelScopeObj *
+scope_with_group(scope_node *node)
+{
+    if (node == NULL || node->is_task) {
+        return NULL;
+    }
+    CancelScopeObj *scope = scope_of_node(node);
+    return scope->cs_group != NULL ? scope : NULL;
+}
+
+/* Let a task whose own scope is below that of a group be a member of it. */
+static void
+task_enroll(TaskObj *task)
+{
+    CancelScopeObj *scope = scope_with_group(task->task_own_scope.parent);
+    if (scope != NULL && !task->task_own_scope.is_member) {
+        task->task_own_scope.is_member = 1;
+        scope->cs_members++;
+        Py_INCREF(task);
+    }
+}
+
+/* Change the parent of a node that is in the tree, but not what follows from
+   it.  Return the task if it has belonged to a group and does no more, to be
+   released, else NULL. */
+static PyObject *
+scope_set_parent(scope_node *node, scope_node *parent)
+{
+    bool was_member = node->is_member;
+    if (node->parent != NULL) {
+        if (was_member) {
+            scope_of_node(node->parent)->cs_members--;
+            node->is_member = 0;
+        }
+        llist_remove(&node->siblings);
+    }
+    node->parent = parent;
+    if (parent != NULL) {
+        llist_insert_tail(&parent->children, &node->siblings);
+        if (node->is_task) {
+            task_enroll(node->host);
+        }
+    }
+    if (was_member) {
+        if (!node->is_member) {
+            return (PyObject *)node->host;
+        }
+        Py_DECREF(node->host);  /* There are two now. */
+    }
+    return NULL;
+}
+
 static void
 scope_attach(scope_node *node, scope_node *parent, TaskObj *host)
 {
@@ -124,39 +181,61 @@ scope_next(scope_node *node, scope_node *top, bool descend)
     return NULL;
 }
 
-/* Restore the invariant from `top` down.  Append the tasks that are blocked in
-   a scope that this has cancelled to the list *hosts, which is made if it is
-   NULL.  Runs no Python code.
-
-   The tree is sound even after a failure (no memory for the list: -1). */
 static int
-scope_mark(scope_node *top, PyObject **hosts)
+hosts_append(PyObject **hosts, void *host)
+{
+    if (*hosts == NULL) {
+        *hosts = PyList_New(0);
+    }
+    return *hosts == NULL ? -1 : PyList_Append(*hosts, (PyObject *)host);
+}
+
+static int
+scope_mark_or_pierce(scope_node *top, PyObject **hosts, bool pierce)
 {
     int res = 0;
-    bool changed;
+    bool descend;
 
     for (scope_node *node = top; node != NULL;
-         node = scope_next(node, top, changed))
+         node = scope_next(node, top, descend))
     {
+        if (pierce) {
+            node->shield = 0;
+        }
         scope_node *cause = scope_find_cause(node);
-        changed = cause != node->cause;
+        bool changed = cause != node->cause;
+        descend = changed || pierce;
         if (!changed) {
             continue;
         }
         TaskObj *host = node->host;
-        if (node->cause == NULL
-            && host->task_scope == node && host->task_fut_waiter != NULL)
-        {
-            if (*hosts == NULL) {
-                *hosts = PyList_New(0);
+        if (node->cause == NULL) {
+            if (host != NULL
+                && host->task_scope == node && host->task_fut_waiter != NULL
+                && hosts_append(hosts, host) < 0)
+            {
+                res = -1;
             }
-            if (*hosts == NULL || PyList_Append(*hosts, (PyObject *)host) < 0) {
+            if (!node->is_task && scope_of_node(node)->cs_watched
+                && hosts_append(hosts, scope_of_node(node)) < 0)
+            {
                 res = -1;
             }
         }
         node->cause = cause;
     }
     return res;
+}
+
+/* Restore the invariant from `top` down.  Append the tasks that are blocked in
+   a scope that this has cancelled to the list *hosts, which is made if it is
+   NULL, and the scopes whose groups want to know.  Runs no Python code.
+
+   The tree is sound even after a failure (no memory for the list: -1). */
+static int
+scope_mark(scope_node *top, PyObject **hosts)
+{
+    return scope_mark_or_pierce(top, hosts, false);
 }
 
 /* Take a node out of the tree; what is below it moves up to `heir`, one of its
@@ -169,13 +248,18 @@ scope_detach(scope_node *node, scope_node *heir, PyObject **hosts)
     while (!llist_empty(&node->children)) {
         scope_node *child = llist_data(node->children.next,
                                        scope_node, siblings);
-        llist_remove(&child->siblings);
-        child->parent = heir;
-        if (heir != NULL) {
-            llist_insert_tail(&heir->children, &child->siblings);
-        }
+        PyObject *released = scope_set_parent(child, heir);
         if (scope_mark(child, hosts) < 0) {
             res = -1;
+        }
+        if (released != NULL) {
+            /* Not here, where nothing may happen. */
+            if (hosts_append(hosts, released) < 0) {
+                res = -1;
+            }
+            else {
+                Py_DECREF(released);
+            }
         }
     }
     if (node->parent != NULL) {
@@ -212,29 +296,65 @@ cancel_waiter(TaskObj *task, PyObject *msg)
     return is_true;
 }
 
+/* Has a request through Task.cancel() still to be honoured? */
+static bool
+task_is_explicit(TaskObj *task)
+{
+    return task->task_must_cancel
+        && scope_is_visible(&task->task_own_scope, task->task_scope);
+}
+
 /* If the task's scope is cancelled, ask what the task is blocked on to give
    up: once a yield.  If it will, it stands for the requests made through
    Task.cancel() as well. */
 static int
 task_interrupt(TaskObj *task)
 {
+    if (task->task_fut_waiter == NULL || task->task_asked) {
+        return 0;
+    }
+    PyObject *msg;
     scope_node *cause = task->task_scope->cause;
-    if (cause == NULL || task->task_fut_waiter == NULL || task->task_asked) {
+    if (cause != NULL) {
+        msg = scope_msg(cause);
+    }
+    else if (task_is_explicit(task)) {
+        msg = Py_NewRef(task->task_cancel_msg == NULL ? Py_None
+                                                      : task->task_cancel_msg);
+    }
+    else {
         return 0;
     }
     task->task_asked = 1;
-    PyObject *msg = scope_msg(cause);
     int res = cancel_waiter(task, msg);
     Py_DECREF(msg);
     if (res < 0) {
         return -1;
     }
-    if (res && task->task_must_cancel
-        && scope_is_visible(&task->task_own_scope, task->task_scope))
-    {
+    if (res && task_is_explicit(task)) {
         task->task_must_cancel = 0;
     }
     return 0;
+}
+
+/* Have the group of a cancelled scope cancel what is not in the tree. */
+static int
+scope_cancel_foreign(CancelScopeObj *scope)
+{
+    scope_node *cause = scope->cs_node.cause;
+    if (cause == NULL || scope->cs_group == NULL) {
+        return 0;
+    }
+    PyObject *group = Py_NewRef(scope->cs_group);
+    PyObject *msg = scope_msg(cause);
+    PyObject *name = PyUnicode_FromString("_cancel_foreign");
+    PyObject *res = name == NULL ? NULL
+        : PyObject_CallMethodOneArg(group, name, msg);
+    Py_XDECREF(name);
+    Py_DECREF(msg);
+    Py_DECREF(group);
+    Py_XDECREF(res);
+    return res == NULL ? -1 : 0;
 }
 
 /* Interrupt every task of the list, which may be NULL and is released, but for
@@ -247,8 +367,14 @@ scope_interrupt_all(PyObject *hosts, TaskObj *except)
     }
     PyObject *error = NULL;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(hosts); i++) {
-        TaskObj *task = (TaskObj *)PyList_GET_ITEM(hosts, i);
-        if (task != except && task_interrupt(task) < 0) {
+        PyObject *host = PyList_GET_ITEM(hosts, i);
+        if (host == (PyObject *)except) {
+            continue;
+        }
+        if ((CancelScope_Check(host)
+             ? scope_cancel_foreign((CancelScopeObj *)host)
+             : task_interrupt((TaskObj *)host)) < 0)
+        {
             if (error == NULL) {
                 error = PyErr_GetRaisedException();
             }
@@ -303,17 +429,47 @@ task_note_delivery(TaskObj *task, scope_node *cause)
     }
 }
 
-/* The task, whose scope is cancelled, is about to run.  If it gets something
-   else than *exc, put a new reference there and return 1; -1 is an error. */
+/* Keep the CancelledError that is thrown into the task, in order to see it end.
+   If the one before has ended, it ended too early: report that.  For tasks that
+   were made in debug mode. */
+static void
+task_check_swallowed(TaskObj *task, PyObject *exc, scope_node *cause)
+{
+    if (task->task_delivered_exc == NULL) {
+        task->task_delivered_exc = Py_NewRef(exc);
+        return;
+    }
+    if (Py_IsNone(task->task_delivered_exc)) {
+        return;     /* It has been reported. */
+    }
+    PyObject *origin = cause->is_task ? (PyObject *)cause->host
+                                      : scope_of_node(cause)->cs_origin;
+    PyObject *check = cancelscopes_attr("_check_ended");
+    PyObject *res = check == NULL ? NULL : PyObject_CallFunctionObjArgs(
+        check, task, task->task_delivered_exc,
+        origin == NULL ? Py_None : origin, NULL);
+    Py_XDECREF(check);
+    if (res == NULL) {
+        PyErr_FormatUnraisable("Exception ignored while %R was checked for "
+                               "swallowed cancellation", task);
+    }
+    else if (Py_IsTrue(res)) {
+        Py_XSETREF(task->task_delivered_exc, Py_NewRef(Py_None));
+    }
+    Py_XDECREF(res);
+}
+
+/* The task is about to run in a cancelled scope, or Task.cancel() has not been
+   honoured yet.  If it gets something else than *exc, put a new reference there
+   and return 1; -1 is an error. */
 static int
 task_exception_for_step(asyncio_state *state, TaskObj *task, PyObject **exc)
 {
-    if (!task->task_started) {
+    bool explicit = task_is_explicit(task);
+    if (!task->task_started && !(explicit && state->edge_cancel)) {
         return 0;
     }
     scope_node *cause = task->task_scope->cause;
-    bool explicit = task->task_must_cancel
-        && scope_is_visible(&task->task_own_scope, task->task_scope);
     int res = 0;
 
     if (*exc == NULL
@@ -322,12 +478,13 @@ task_exception_for_step(asyncio_state *state, TaskObj *task, PyObject **exc)
         /* A result or an error that the task waited for is kept: there is
            always a next yield. */
         bool bare_yield = task->task_fut_waiter == NULL && *exc == NULL;
-        if (!explicit && !bare_yield) {
+        if (!explicit && (cause == NULL || !bare_yield)) {
             return 0;
         }
         /* A second __init__() that failed has cleared task_cancel_msg. */
         PyObject *msg = explicit && task->task_cancel_msg != NULL
-            ? Py_NewRef(task->task_cancel_msg) : scope_msg(cause);
+            ? Py_NewRef(task->task_cancel_msg)
+            : cause == NULL ? Py_NewRef(Py_None) : scope_msg(cause);
         if (Py_IsNone(msg)) {
             *exc = PyObject_CallNoArgs(state->asyncio_CancelledError);
         }
@@ -347,6 +504,9 @@ task_exception_for_step(asyncio_state *state, TaskObj *task, PyObject **exc)
     }
     if (cause != NULL) {
         task_note_delivery(task, cause);
+        if (task->task_source_tb != NULL) {
+            task_check_swallowed(task, *exc, cause);
+        }
     }
     return res;
 }
@@ -364,6 +524,54 @@ task_is_in_tree(TaskObj *task)
             || !llist_empty(&own->children));
 }
 
+/* Tell the group of a scope something. */
+static int
+group_call(CancelScopeObj *scope, const char *name, PyObject *arg)
+{
+    if (scope->cs_group == NULL) {
+        return 0;
+    }
+    PyObject *method = PyObject_GetAttrString(scope->cs_group, name);
+    PyObject *res = method == NULL ? NULL
+        : arg == NULL ? PyObject_CallNoArgs(method)
+        : PyObject_CallOneArg(method, arg);
+    Py_XDECREF(method);
+    Py_XDECREF(res);
+    return res == NULL ? -1 : 0;
+}
+
+/* The task has left the tree, where it was a member of the group of `scope`.
+   Steals the references to both. */
+static void
+group_dismiss(CancelScopeObj *scope, TaskObj *task)
+{
+    TaskObj *host = scope->cs_node.host;
+    if (host != NULL && task->task_awaited_by != NULL) {
+        PyObject *exc = PyErr_GetRaisedException();
+        int res;
+        Py_BEGIN_CRITICAL_SECTION(task);
+        res = future_awaited_by_discard(
+            get_asyncio_state_by_cls(Py_TYPE(scope)),
+            (FutureObj *)task, (PyObject *)host);
+        Py_END_CRITICAL_SECTION();
+        if (res < 0) {
+            PyErr_FormatUnraisable("Exception ignored while %R left its group",
+                                   task);
+        }
+        PyErr_SetRaisedException(exc);
+    }
+    if (--scope->cs_members == 0) {
+        PyObject *exc = PyErr_GetRaisedException();
+        if (group_call(scope, "_members_done", NULL) < 0) {
+            PyErr_FormatUnraisable("Exception ignored while %R left its group",
+                                   task);
+        }
+        PyErr_SetRaisedException(exc);
+    }
+    Py_DECREF(scope);
+    Py_DECREF(task);
+}
+
 /* The task is done or is going away: take it and the scopes that it has left
    open out of the tree.  Keeps the current exception. */
 static void
@@ -373,11 +581,19 @@ task_leave_tree(TaskObj *task, scope_state state)
         return;
     }
     scope_node *own = &task->task_own_scope;
+    CancelScopeObj *group = NULL;
+    if (own->is_member) {
+        own->is_member = 0;
+        group = (CancelScopeObj *)Py_NewRef(scope_of_node(own->parent));
+    }
     if (task->task_scope == own && llist_empty(&own->children)) {
         /* As a rule: a member of a group that has left what it entered. */
         llist_remove(&own->siblings);
         own->parent = NULL;
         own->cause = NULL;
+        if (group != NULL) {
+            group_dismiss(group, task);
+        }
         return;
     }
     PyObject *exc = PyErr_GetRaisedException();
@@ -402,12 +618,67 @@ task_leave_tree(TaskObj *task, scope_state state)
         PyErr_FormatUnraisable("Exception ignored while %R left its scopes",
                                task);
     }
+    if (group != NULL) {
+        group_dismiss(group, task);
+    }
     PyErr_SetRaisedException(exc);
+}
+
+/* The task has failed: tell whom that concerns. */
+static int
+task_report_failure(TaskObj *task)
+{
+    if (task->task_errors == ERRORS_LOG) {
+        PyObject *log = cancelscopes_attr("_log_failure");
+        PyObject *res = log == NULL ? NULL
+            : PyObject_CallOneArg(log, (PyObject *)task);
+        Py_XDECREF(log);
+        Py_XDECREF(res);
+        return res == NULL ? -1 : 0;
+    }
+    if (!task->task_own_scope.is_member) {
+        return 0;
+    }
+    CancelScopeObj *scope = scope_of_node(task->task_own_scope.parent);
+    Py_INCREF(scope);
+    int res = group_call(scope, "_member_failed", (PyObject *)task);
+    Py_DECREF(scope);
+    return res;
+}
+
+/* The task is done: tell whom its failure concerns; leave the tree.  Before its
+   callbacks are scheduled, for some ask who is waiting for it. */
+static void
+task_end(TaskObj *task)
+{
+    Py_CLEAR(task->task_delivered_exc);
+    if (task->task_exception != NULL && task->task_errors != ERRORS_HAND_ON
+        && task_report_failure(task) < 0)
+    {
+        PyErr_FormatUnraisable("Exception ignored while the failure of %R was "
+                               "reported", task);
+    }
+    task_leave_tree(task, SCOPE_ABANDONED);
+}
+
+/* The scope of the root group of a loop, or NULL. */
+static CancelScopeObj *
+find_root(asyncio_state *state, PyObject *loop)
+{
+    struct llist_node *node;
+    llist_for_each(node, &state->roots) {
+        CancelScopeObj *root = scope_of_node(llist_data(node, scope_node,
+                                                        siblings));
+        if (root->cs_root_loop == loop) {
+            return root;
+        }
+    }
+    return NULL;
 }
 
 /* Give a task that is being initialized its own scope. */
 static void
-task_adopt(TaskObj *task)
+task_adopt(asyncio_state *state, TaskObj *task)
 {
     scope_node *own = &task->task_own_scope;
     /* Nothing prevents a second call of __init__(). */
@@ -415,13 +686,18 @@ task_adopt(TaskObj *task)
     Py_CLEAR(own->msg);
     memset(own, 0, sizeof(*own));
     own->is_task = 1;
-    scope_node *group = NULL;
-    if (spawning != NULL && spawning->scope != NULL) {
-        group = &spawning->scope->cs_node;
-        spawning->scope = NULL;
+    CancelScopeObj *group = NULL;
+    task->task_errors = ERRORS_PROPAGATE;
+    if (spawning != NULL && !spawning->taken) {
+        group = spawning->scope;
+        task->task_errors = spawning->errors;
+        spawning->taken = true;
         spawning->taker = (TaskObj *)Py_NewRef(task);
     }
-    scope_attach(own, group, task);
+    if (group == NULL) {
+        group = find_root(state, task->task_loop);
+    }
+    scope_attach(own, group == NULL ? NULL : &group->cs_node, task);
     task->task_scope = own;
     task->task_started = 0;
     task->task_asked = 0;
@@ -431,16 +707,10 @@ task_adopt(TaskObj *task)
 static int
 task_move(TaskObj *task, scope_node *parent)
 {
-    scope_node *own = &task->task_own_scope;
-    assert(parent == NULL || own->parent == NULL);
-    if (own->parent != NULL) {
-        llist_remove(&own->siblings);
-    }
-    own->parent = parent;
-    if (parent != NULL) {
-        llist_insert_tail(&parent->children, &own->siblings);
-    }
-    return scope_update(own);
+    PyObject *released = scope_set_parent(&task->task_own_scope, parent);
+    int res = scope_update(&task->task_own_scope);
+    Py_XDECREF(released);
+    return res;
 }
 
 /* The task is being deallocated: take it out of the tree while it can still be
@@ -463,6 +733,7 @@ task_scopes_clear(TaskObj *task)
 {
     task_leave_tree(task, SCOPE_DESTROYED);
     Py_CLEAR(task->task_own_scope.msg);
+    Py_CLEAR(task->task_delivered_exc);
 }
 
 /* The innermost scope that counts in task.cancelling(), from `node` outwards.
@@ -492,10 +763,12 @@ task_cancel(TaskObj *task, PyObject *msg)
     int marked = 0, taken = 0;
 
     task->task_num_cancels_requested += 1;
-    Py_XSETREF(own->msg, Py_NewRef(msg));
-    own->requested = 1;
-    if (own->host != NULL && own->cause == NULL) {
-        marked = scope_mark(own, &hosts);
+    if (!get_asyncio_state_by_def((PyObject *)task)->edge_cancel) {
+        Py_XSETREF(own->msg, Py_NewRef(msg));
+        own->requested = 1;
+        if (own->host != NULL && own->cause == NULL) {
+            marked = scope_mark(own, &hosts);
+        }
     }
     if (marked == 0 && task->task_fut_waiter != NULL
         && scope_is_visible(own, task->task_scope))
@@ -545,6 +818,7 @@ task_uncancel(TaskObj *task)
         if (task->task_num_cancels_requested == 0) {
             task->task_must_cancel = 0;
             own->requested = 0;
+            Py_CLEAR(task->task_delivered_exc);
             if (own->host != NULL) {
                 return scope_update(own);
             }

@@ -37,7 +37,16 @@ typedef struct scope_node {
                                    own scope: outside the task) has reached
                                    the host's coroutine */
     unsigned lifted: 1;         /* and uncancel() has discounted that */
+    unsigned is_member: 1;      /* of the group of its parent, which counts and
+                                   owns the task */
 } scope_node;
+
+/* What becomes of the exception that a task ends with. */
+typedef enum {
+    ERRORS_PROPAGATE,           /* the group that the task belongs to gets it */
+    ERRORS_LOG,                 /* the exception handler of the loop gets it */
+    ERRORS_HAND_ON,             /* whoever had the task made hands it on */
+} task_errors_mode;
 
 /* The life of a CancelScope. */
 typedef enum {
@@ -62,10 +71,20 @@ typedef struct {
     /* The heap that holds this scope while its deadline is armed.  Owned. */
     struct DeadlinesObj *cs_deadlines;
     Py_ssize_t cs_heap_index;
+    /* Told what becomes of the members; NULL if there is no group.  Owned. */
+    PyObject *cs_group;
+    Py_ssize_t cs_members;
+    /* The loop whose root this is, else NULL.  Owned.  (The siblings of a root
+       are the other roots.) */
+    PyObject *cs_root_loop;
+    /* Where the scope was entered, in debug mode, else NULL.  Owned. */
+    PyObject *cs_origin;
     scope_state cs_state;
     unsigned cs_relative: 1;
     unsigned cs_expired: 1;     /* the deadline was the first to ask */
     unsigned cs_caught: 1;
+    unsigned cs_watched: 1;     /* the group wants to know of a cancellation */
+    unsigned cs_pierced: 1;     /* this root lets nobody have a shield */
 } CancelScopeObj;
 
 /* All armed deadlines of one event loop, behind a single timer.
@@ -88,9 +107,14 @@ typedef struct DeadlinesObj {
     struct llist_node dl_registry;  /* in asyncio_state.deadlines */
 } DeadlinesObj;
 
+/* Type check for the object of a scope: it cannot be subclassed. */
+#define CancelScope_Check(op) (Py_TYPE(op)->tp_dealloc == CancelScope_dealloc)
+
 #define CancelScope_CAST(op) ((CancelScopeObj *)(op))
 #define Deadlines_CAST(op) ((DeadlinesObj *)(op))
 
+static void CancelScope_dealloc(PyObject *op);
 static void deadlines_remove(CancelScopeObj *scope);
+static PyObject *cancelscopes_attr(const char *name);
 
 #endif /* ASYNCIO_SCOPES_H */

@@ -138,11 +138,11 @@ class HostileTests:
                     coro = asyncio.sleep(0)
                     previous = self.loop.get_task_factory()
                     self.loop.set_task_factory(lambda loop, coro, **kwargs: existing)
-                    task, ours = scope._spawn(self.loop.create_task, coro)
+                    task = scope._spawn('propagate', self.loop.create_task, coro)
                     self.loop.set_task_factory(previous)
                     coro.close()
                     self.assertIs(task, existing)
-                    self.assertIs(ours, False)
+                    self.assertNotIn(task, scope._member_tasks())
                     scope.cancel()
                     self.assertFalse(theirs.done())
             theirs.cancel()
@@ -161,7 +161,7 @@ class HostileTests:
             previous = self.loop.get_task_factory()
             self.loop.set_task_factory(factory)
             with self.assertRaisesRegex(OSError, 'no task'):
-                scope._spawn(self.loop.create_task, background())
+                scope._spawn('propagate', self.loop.create_task, background())
             self.loop.set_task_factory(previous)
             scope.cancel()
         await self.settle()
@@ -291,7 +291,7 @@ class HostileTests:
         def second_step(coro):
             scope = test.CancelScope().__enter__()
             coro.guard = Guard(scope)
-            members.append(scope._spawn(loop.create_task, member())[0])
+            members.append(scope._spawn('propagate', loop.create_task, member()))
             return Waiter()
 
         class Guard:

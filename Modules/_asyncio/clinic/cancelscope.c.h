@@ -407,6 +407,168 @@ _asyncio_CancelScope_shield_set(PyObject *self, PyObject *value, void *Py_UNUSED
     return return_value;
 }
 
+PyDoc_STRVAR(_asyncio_CancelScope__set_group__doc__,
+"_set_group($self, group, /)\n"
+"--\n"
+"\n"
+"Tell *group* from now on what becomes of the members.");
+
+#define _ASYNCIO_CANCELSCOPE__SET_GROUP_METHODDEF    \
+    {"_set_group", (PyCFunction)_asyncio_CancelScope__set_group, METH_O, _asyncio_CancelScope__set_group__doc__},
+
+static PyObject *
+_asyncio_CancelScope__set_group_impl(CancelScopeObj *self, PyObject *group);
+
+static PyObject *
+_asyncio_CancelScope__set_group(PyObject *self, PyObject *group)
+{
+    PyObject *return_value = NULL;
+
+    return_value = _asyncio_CancelScope__set_group_impl((CancelScopeObj *)self, group);
+
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__members__doc__,
+"The number of tasks right below this scope that are not done.");
+#if defined(_asyncio_CancelScope__members_DOCSTR)
+#   undef _asyncio_CancelScope__members_DOCSTR
+#endif
+#define _asyncio_CancelScope__members_DOCSTR _asyncio_CancelScope__members__doc__
+
+#if !defined(_asyncio_CancelScope__members_DOCSTR)
+#  define _asyncio_CancelScope__members_DOCSTR NULL
+#endif
+#if defined(_ASYNCIO_CANCELSCOPE__MEMBERS_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE__MEMBERS_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE__MEMBERS_GETSETDEF {"_members", (getter)_asyncio_CancelScope__members_get, (setter)_asyncio_CancelScope__members_set, _asyncio_CancelScope__members_DOCSTR},
+#else
+#  define _ASYNCIO_CANCELSCOPE__MEMBERS_GETSETDEF {"_members", (getter)_asyncio_CancelScope__members_get, NULL, _asyncio_CancelScope__members_DOCSTR},
+#endif
+
+static PyObject *
+_asyncio_CancelScope__members_get_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__members_get(PyObject *self, void *Py_UNUSED(context))
+{
+    return _asyncio_CancelScope__members_get_impl((CancelScopeObj *)self);
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__member_tasks__doc__,
+"_member_tasks($self, /)\n"
+"--\n"
+"\n"
+"Return a list of the tasks right below this scope that are not done.");
+
+#define _ASYNCIO_CANCELSCOPE__MEMBER_TASKS_METHODDEF    \
+    {"_member_tasks", (PyCFunction)_asyncio_CancelScope__member_tasks, METH_NOARGS, _asyncio_CancelScope__member_tasks__doc__},
+
+static PyObject *
+_asyncio_CancelScope__member_tasks_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__member_tasks(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return _asyncio_CancelScope__member_tasks_impl((CancelScopeObj *)self);
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__watch__doc__,
+"_watch($self, /)\n"
+"--\n"
+"\n"
+"Have the group cancel its foreign tasks when this is cancelled.");
+
+#define _ASYNCIO_CANCELSCOPE__WATCH_METHODDEF    \
+    {"_watch", (PyCFunction)_asyncio_CancelScope__watch, METH_NOARGS, _asyncio_CancelScope__watch__doc__},
+
+static PyObject *
+_asyncio_CancelScope__watch_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__watch(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return _asyncio_CancelScope__watch_impl((CancelScopeObj *)self);
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__plant__doc__,
+"_plant($self, loop, /)\n"
+"--\n"
+"\n"
+"Become the root of the tree of *loop*.");
+
+#define _ASYNCIO_CANCELSCOPE__PLANT_METHODDEF    \
+    {"_plant", (PyCFunction)_asyncio_CancelScope__plant, METH_O, _asyncio_CancelScope__plant__doc__},
+
+static PyObject *
+_asyncio_CancelScope__plant_impl(CancelScopeObj *self, PyObject *loop);
+
+static PyObject *
+_asyncio_CancelScope__plant(PyObject *self, PyObject *loop)
+{
+    PyObject *return_value = NULL;
+
+    return_value = _asyncio_CancelScope__plant_impl((CancelScopeObj *)self, loop);
+
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__uproot__doc__,
+"_uproot($self, /)\n"
+"--\n"
+"\n"
+"Be no root any more, and let go of what is below.");
+
+#define _ASYNCIO_CANCELSCOPE__UPROOT_METHODDEF    \
+    {"_uproot", (PyCFunction)_asyncio_CancelScope__uproot, METH_NOARGS, _asyncio_CancelScope__uproot__doc__},
+
+static PyObject *
+_asyncio_CancelScope__uproot_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__uproot(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return _asyncio_CancelScope__uproot_impl((CancelScopeObj *)self);
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__pierce__doc__,
+"_pierce($self, /)\n"
+"--\n"
+"\n"
+"From now on there are no shields below this root.");
+
+#define _ASYNCIO_CANCELSCOPE__PIERCE_METHODDEF    \
+    {"_pierce", (PyCFunction)_asyncio_CancelScope__pierce, METH_NOARGS, _asyncio_CancelScope__pierce__doc__},
+
+static PyObject *
+_asyncio_CancelScope__pierce_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__pierce(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return _asyncio_CancelScope__pierce_impl((CancelScopeObj *)self);
+}
+
+PyDoc_STRVAR(_asyncio__take_errors__doc__,
+"_take_errors($module, /)\n"
+"--\n"
+"\n"
+"Return what is to become of the exception of the task that is being made.\n"
+"\n"
+"It is a pure-Python task that asks.");
+
+#define _ASYNCIO__TAKE_ERRORS_METHODDEF    \
+    {"_take_errors", (PyCFunction)_asyncio__take_errors, METH_NOARGS, _asyncio__take_errors__doc__},
+
+static PyObject *
+_asyncio__take_errors_impl(PyObject *module);
+
+static PyObject *
+_asyncio__take_errors(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    return _asyncio__take_errors_impl(module);
+}
+
 PyDoc_STRVAR(_asyncio_move_on_after__doc__,
 "move_on_after($module, /, delay, *, shield=False)\n"
 "--\n"
@@ -565,4 +727,4 @@ _asyncio_current_effective_deadline(PyObject *module, PyObject *Py_UNUSED(ignore
 {
     return _asyncio_current_effective_deadline_impl(module);
 }
-/*[clinic end generated code: output=fb12940f881d917b input=a9049054013a1b77]*/
+/*[clinic end generated code: output=bba55709d91f8b22 input=a9049054013a1b77]*/
