@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+from tools import legacy
 from tools import lint
 from tools import packages
 from tools import tree as tree_module
@@ -76,6 +77,7 @@ class Runner:
                 if ours:
                     self._regrtest(builder, 'our tests', ours)
                 self._regrtest(builder, "upstream's test_asyncio", upstreams)
+                self._stage(f'{name}: unmodified, all switches', self._run_legacy, builder)
             else:
                 self._regrtest(builder, 'test_asyncio and ours', [*ours, *upstreams])
             if name == 'debug':
@@ -172,6 +174,9 @@ class Runner:
         ui.run_logged(f'{builder.name}: {name}', command, log=log, cwd=builder.folder, env=ui.clean_environment(),
                       mend=f'Run one test again with ./build.sh test{variant} NAME', echo=True)
         return _totals(log)
+
+    def _run_legacy(self, builder):
+        return legacy.run(self._project, builder, self._project.logs / f'{builder.name}-test-legacy.log')
 
     def _run_unittest(self, builder):
         # unittest instead of CPython's runner: it is silent about modules in which nothing matches, and it fails if
