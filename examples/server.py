@@ -31,10 +31,10 @@ async def handle(reader, writer):
 async def main():
     server = await asyncio.start_server(handle, "127.0.0.1", int(sys.argv[1]) if sys.argv[1:] else 0, backlog=1024)
     print("port", *server.sockets[0].getsockname()[1:], flush=True)
-    try:
-        await server.serve_forever()
-    finally:
-        print(f"accepted {accepted}, answered {answered}", flush=True)
+    await server.serve_forever()
 
 
-asyncio.run(main())
+try:
+    asyncio.run(main())  # returns when the last handler has ended
+finally:
+    print(f"accepted {accepted}, answered {answered}", flush=True)

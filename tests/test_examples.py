@@ -1,5 +1,7 @@
 """The examples, run as their docstrings say, and extension modules from PyPI under the patched interpreter."""
+import contextlib
 import pathlib
+import signal
 import subprocess
 import textwrap
 
@@ -40,6 +42,25 @@ def test_hangs_on_stock_hangs_on_stock(stock):
     done = subprocess.run([stock, "examples/hangs_on_stock.py", "2"], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stdout.splitlines()[1] == "hangs: still running after 2 s, the timeout was 0.1 s"
+
+
+def test_background():
+    done = run_example("examples/background.py")
+    assert (done.returncode, done.stdout.splitlines()) == (0, [
+        "a task that nobody refers to: done all the same",
+        "logged: the disk is full",
+        "main goes on",
+        "main is cancelled, and cleans up",
+        "run() raised: unhandled errors in background tasks: the disk is full",
+    ]), done.stderr
+
+
+def test_first_wins():
+    done = run_example("examples/first_wins.py")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "near: hung up" and set(lines[:2]) == {"near: hung up", "far: hung up"}
+    assert lines[2:] == ["the answer of near", "requests to cancel that are left: 0"]
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +137,73 @@ def test_scopes_on_uvloop(venv):
         uvloop.run(main())
         """))
     assert done.returncode == 0, done.stderr
+
+
+# Signals, on the standard loop and on uvloop's.
+
+UVLOOP = "import asyncio, runpy, sys, uvloop; asyncio.events.new_event_loop = uvloop.new_event_loop; " \
+         "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+LOOPS = pytest.mark.parametrize("loop", [[], ["-c", UVLOOP]], ids=["asyncio", "uvloop"])
+
+
+@contextlib.contextmanager
+def started(*command):
+    """A process whose output can be read while it runs; it does not outlive the test."""
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+SHUTDOWN = [
+    "session, request 1: says goodbye", "session, request 2: says goodbye",
+    "session, request 1: has said goodbye", "session, request 2: has said goodbye",
+    "session: says goodbye", "session: has said goodbye",
+    "pool: says goodbye", "pool: has said goodbye",
+]
+
+
+@LOOPS
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143)])
+def test_shutdown(venv, loop, number, status):
+    with started(venv, *loop, "examples/shutdown.py") as process:
+        assert process.stdout.readline() == "running\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out.splitlines()) == (status, SHUTDOWN), err
+    assert err.endswith("KeyboardInterrupt\n") if number == signal.SIGINT else err == ""
+
+
+@LOOPS
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_shutdown_hard(venv, loop, first, second):
+    with started(venv, *loop, "examples/shutdown.py", "slow") as process:
+        assert process.stdout.readline() == "running\n"
+        process.send_signal(first)
+        assert [process.stdout.readline().strip() for _ in range(2)] == SHUTDOWN[:2]
+        process.send_signal(second)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == -second, err
+    # After a second SIGINT the levels above come to their clean-up, but not to wait in it.
+    expected = ["session: says goodbye", "pool: says goodbye"] if second == signal.SIGINT else []
+    assert out.splitlines() == expected, err
+
+
+@LOOPS
+def test_server_answers_under_load(venv, stock, loop):
+    """Rule 8.2: what was accepted before SIGTERM is answered, whatever the number of connections."""
+    with started(venv, *loop, "examples/server.py") as server:
+        port = server.stdout.readline().split()[1]
+        with started(stock, "tests/server_client.py", port, "300") as client:
+            assert client.stdout.readline() == "busy\n"
+            server.send_signal(signal.SIGTERM)
+            out, err = server.communicate(timeout=60)
+            seen, problems = client.communicate(timeout=60)
+    assert (server.returncode, err, problems) == (143, "", "")
+    served = [int(word) for word in out.replace(",", "").split() if word.isdigit()]
+    asked = [int(word) for word in seen.replace(",", "").split() if word.isdigit()]
+    assert served[0] == served[1] >= 300
+    assert asked[0] == asked[1] >= 300

@@ -1,11 +1,16 @@
 """The image: what it runs, as whom, and what it does not carry."""
 import json
+import pathlib
 import re
+import subprocess
 import textwrap
+import time
 
 import pytest
 
 pytest_plugins = ["docker_engine"]
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 LIMIT = 120_000_000  # bytes on top of the base image
 
@@ -65,6 +70,47 @@ def test_pip_installs_over_tls(run, tmp_path):
         """))
     tmp_path.chmod(0o755)
     assert run("app.py", options=["--network", "none", "--volume", f"{tmp_path}:/app"]) == "hello from a wheel\n"
+
+
+@pytest.fixture
+def shutting_down(docker, image):
+    """Start the example that shuts down in order, as process 1, and return the container and its output."""
+    containers = []
+
+    def start(*arguments):
+        containers.append(docker("run", "--detach", "--volume", f"{ROOT}/examples:/app:ro", image,
+                                 "shutdown.py", *arguments).stdout.strip())
+        logs = subprocess.Popen(["docker", "logs", "--follow", containers[-1]], stdout=subprocess.PIPE, text=True)
+        assert logs.stdout.readline() == "running\n"
+        return containers[-1], logs
+
+    yield start
+    for container in containers:
+        docker("rm", "--force", container)
+
+
+def exit_status(docker, container):
+    return int(docker("wait", container).stdout)
+
+
+def test_docker_stop_shuts_down_in_order(docker, shutting_down):
+    """Trap 33: SIGTERM to process 1.  (Docker kills after ten seconds what does not react.)"""
+    container, logs = shutting_down()
+    start = time.monotonic()
+    docker("stop", container)
+    assert time.monotonic() - start < 5
+    assert exit_status(docker, container) == 143
+    assert logs.communicate()[0].splitlines()[-1] == "pool: has said goodbye"
+
+
+def test_second_sigterm_ends_process_1(docker, shutting_down):
+    """Rule 8.3: the kernel does not let process 1 kill itself by a signal."""
+    container, logs = shutting_down("slow")
+    docker("kill", "--signal", "TERM", container)
+    assert logs.stdout.readline() == "session, request 1: says goodbye\n"
+    docker("kill", "--signal", "TERM", container)
+    assert exit_status(docker, container) == 143
+    assert "has said goodbye" not in logs.communicate()[0]
 
 
 def test_asyncio_passes_in_it(run):

@@ -77,7 +77,8 @@ class Runner:
                 if ours:
                     self._regrtest(builder, 'our tests', ours)
                 self._regrtest(builder, "upstream's test_asyncio", upstreams)
-                self._stage(f'{name}: unmodified, all switches', self._run_legacy, builder)
+                if not self._only_variant:
+                    self._stage(f'{name}: unmodified, all switches', self._run_legacy, builder)
             else:
                 self._regrtest(builder, 'test_asyncio and ours', [*ours, *upstreams])
             if name == 'debug':
