@@ -36,6 +36,14 @@ async def group_task(count):
                 group.create_task(nothing())
 
 
+async def shield(count):
+    async def nothing():
+        pass
+
+    for _ in range(count):
+        await asyncio.shield(nothing())
+
+
 async def timeout(count):
     for _ in range(count):
         async with asyncio.timeout(60):

@@ -551,6 +551,12 @@ def _py_spawn_background(errors, create_task, /, *args, **kwargs):
     return task
 
 
+def _create_task(loop, coro, *, errors, **kwargs):
+    """What create_task() does if it is told what becomes of the exception."""
+    _check_errors(errors, coro)
+    return _spawn_background(errors, loop.create_task, coro, **kwargs)
+
+
 def _check_errors(errors, coro):
     """Refuse what create_task() does not take."""
     if errors not in (_PROPAGATE, _LOG):
@@ -1157,6 +1163,12 @@ def _scope_repr(state, requested, caught, deadline, delay, shield, loop):
     return f'<CancelScope {", ".join(info)}>'
 
 
+def _py_is_cancelled(task):
+    """Tell if *task* is cancelled as a whole."""
+    return (isinstance(task, tasks._PyTask)
+            and task._own_scope._cause is not None)
+
+
 def _py_move_on_after(delay, *, shield=False):
     """Return a CancelScope that cancels itself *delay* seconds after entry.
 
@@ -1202,12 +1214,13 @@ move_on_after = _py_move_on_after
 move_on_at = _py_move_on_at
 current_effective_deadline = _py_current_effective_deadline
 _spawn_background = _py_spawn_background
+_is_cancelled = _py_is_cancelled
 
 
 try:
     from _asyncio import (CancelScope, move_on_after, move_on_at,
-                          current_effective_deadline, _spawn_background,
-                          _take_errors as _c_take_errors)
+                          current_effective_deadline, _is_cancelled,
+                          _spawn_background, _take_errors as _c_take_errors)
 except ImportError:
     pass
 else:

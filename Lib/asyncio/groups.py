@@ -72,17 +72,6 @@ class Group:
         self._foreign.discard(task)
         self._members_done()
 
-    def _keep_cancellation(self, error):
-        """A group ends with *error*, which has priority over a cancellation.
-
-        By level that shows at the next yield point.  By edge it must be
-        requested again.
-        """
-        if ('edge-cancel' in legacy() and isinstance(error, BaseExceptionGroup)
-                and self._parent_task.cancelling()):
-            self._parent_task.uncancel()
-            self._parent_task.cancel()
-
     def _cancel_foreign(self, msg):
         for task in list(self._foreign):
             if not task.done():

@@ -91,6 +91,8 @@ class Interrupts:
                 return
         self._again = True
         if signum == signal.SIGINT:
+            # It may be caught on its way, by a group that waits for its tasks.
+            self._loop.call_soon_threadsafe(self._root.pierce)
             raise KeyboardInterrupt
         signal.signal(signum, signal.SIG_DFL)
         signal.raise_signal(signum)

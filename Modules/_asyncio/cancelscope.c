@@ -1214,6 +1214,28 @@ spawn_background(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
 }
 
 /*[clinic input]
+_asyncio._is_cancelled
+
+    task: object
+    /
+
+Tell if *task* is cancelled as a whole.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio__is_cancelled(PyObject *module, PyObject *task)
+/*[clinic end generated code: output=220a908d52a526ef input=3470537bc3df0ca8]*/
+{
+    if (!Task_Check(get_asyncio_state(module), task)) {
+        PyObject *check = cancelscopes_attr("_py_is_cancelled");
+        PyObject *res = check == NULL ? NULL : PyObject_CallOneArg(check, task);
+        Py_XDECREF(check);
+        return res;
+    }
+    return PyBool_FromLong(((TaskObj *)task)->task_own_scope.cause != NULL);
+}
+
+/*[clinic input]
 _asyncio._take_errors
 
 Return what is to become of the exception of the task that is being made.

@@ -549,6 +549,15 @@ _asyncio_CancelScope__pierce(PyObject *self, PyObject *Py_UNUSED(ignored))
     return _asyncio_CancelScope__pierce_impl((CancelScopeObj *)self);
 }
 
+PyDoc_STRVAR(_asyncio__is_cancelled__doc__,
+"_is_cancelled($module, task, /)\n"
+"--\n"
+"\n"
+"Tell if *task* is cancelled as a whole.");
+
+#define _ASYNCIO__IS_CANCELLED_METHODDEF    \
+    {"_is_cancelled", (PyCFunction)_asyncio__is_cancelled, METH_O, _asyncio__is_cancelled__doc__},
+
 PyDoc_STRVAR(_asyncio__take_errors__doc__,
 "_take_errors($module, /)\n"
 "--\n"
@@ -727,4 +736,4 @@ _asyncio_current_effective_deadline(PyObject *module, PyObject *Py_UNUSED(ignore
 {
     return _asyncio_current_effective_deadline_impl(module);
 }
-/*[clinic end generated code: output=bba55709d91f8b22 input=a9049054013a1b77]*/
+/*[clinic end generated code: output=58367daba6059f52 input=a9049054013a1b77]*/

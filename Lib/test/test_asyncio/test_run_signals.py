@@ -1,0 +1,1288 @@
+"""SIGINT and SIGTERM sent to programs that asyncio.run() runs.
+
+Names of tests carry the number of the rule that they check.  The programs are
+processes of their own.  They say where they are, a line at a time, and the test
+sends a signal when it has read that line.  Where it matters that the loop is
+waiting when the signal comes, the line comes from its selector ("blocked").
+
+Not checked here: process 1 of a container (trap 33), and other event loops.
+"""
+
+import asyncio
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import types
+import unittest
+from test import support
+from test.support import script_helper
+
+
+if sys.platform == 'win32':
+    raise unittest.SkipTest('a process cannot be sent SIGINT or SIGTERM')
+if not support.has_subprocess_support:
+    raise unittest.SkipTest('requires subprocesses')
+
+
+def tearDownModule():
+    asyncio.events._set_event_loop_policy(None)
+
+
+SIGNALS = signal.SIGINT, signal.SIGTERM
+PAIRS = [(first, second) for first in SIGNALS for second in SIGNALS]
+
+# What ends a program that lets the exception pass that run() raises.
+RAISED = {signal.SIGINT: 'raised KeyboardInterrupt()',
+          signal.SIGTERM: 'raised SystemExit(143)'}
+EXIT_CODES = {signal.SIGINT: -signal.SIGINT, signal.SIGTERM: 143}
+
+PRELUDE = '''\
+import os
+import selectors
+import signal
+import sys
+import threading
+import time
+
+TASKS, EAGER, SELECTOR, ANNOUNCE = {settings}
+
+if TASKS == 'no accelerator':
+    sys.modules['_asyncio'] = None
+
+import asyncio
+from asyncio import tasks
+
+# Whoever runs the tests may have been told to ignore them (nohup).
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+if TASKS == 'Python':
+    asyncio.current_task = tasks.current_task = tasks._py_current_task
+
+
+def say(*words):
+    print(*words, flush=True)
+
+
+def make_loop():
+    base = getattr(selectors, SELECTOR)
+
+    class Announcing(base):
+        def select(self, timeout=None):
+            if timeout is None or timeout > 60:
+                say('blocked')
+            return super().select(timeout)
+
+    loop = asyncio.SelectorEventLoop(Announcing() if ANNOUNCE else base())
+    cls = tasks._PyTask if TASKS == 'Python' else tasks.Task
+    if EAGER:
+        loop.set_task_factory(asyncio.create_eager_task_factory(cls))
+    elif TASKS == 'Python':
+        loop.set_task_factory(
+            lambda loop, coro, **kwargs: cls(coro, loop=loop, **kwargs))
+    return loop
+
+
+# What most programs have.
+loop_factory = make_loop
+if (TASKS, EAGER, SELECTOR, ANNOUNCE) == ('C', False, 'DefaultSelector', False):
+    loop_factory = None
+
+
+def say_outcome(function, *args, **kwargs):
+    try:
+        result = function(*args, **kwargs)
+    except BaseException as exc:
+        say('raised', repr(exc))
+        raise
+    say('returned', repr(result))
+
+
+def run(main, **kwargs):
+    say_outcome(asyncio.run, main, loop_factory=loop_factory, **kwargs)
+
+
+def say_handlers(*words):
+    say(*words, *['default' if signal.getsignal(signum) is default else 'other'
+                  for signum, default in (
+                      (signal.SIGINT, signal.default_int_handler),
+                      (signal.SIGTERM, signal.SIG_DFL))])
+
+
+async def forever():
+    await asyncio.get_running_loop().create_future()
+
+
+async def permission():
+    """Wait for the test to send a line."""
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+
+    def on_input():
+        loop.remove_reader(0)
+        os.read(0, 100)
+        if not future.done():
+            future.set_result(None)
+
+    loop.add_reader(0, on_input)
+    await future
+
+
+async def clean_up(name):
+    """Takes some turns of the loop, and waits."""
+    with asyncio.CancelScope(shield=True):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
+        say(name, 'cleaned up')
+'''
+
+
+class Program:
+    """A process; it is killed if it takes too long."""
+
+    def __init__(self, test, text):
+        self.test = test
+        self.lines = []         # what it has said
+        self.hung = False
+        self.stderr = tempfile.TemporaryFile('w+')
+        test.addCleanup(self.stderr.close)
+        self.process = script_helper.spawn_python(
+            '-c', text, stderr=self.stderr, text=True)
+        self.watchdog = threading.Timer(support.SHORT_TIMEOUT, self.on_timeout)
+        self.watchdog.start()
+        test.addCleanup(self.clean_up)
+
+    def on_timeout(self):
+        self.hung = True
+        self.process.kill()
+
+    def clean_up(self):
+        self.watchdog.cancel()
+        self.watchdog.join()
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
+
+    def fail(self, message):
+        if self.hung:
+            message = f'the program was killed, it hung; {message}'
+        self.process.kill()
+        self.process.wait()
+        self.test.fail(f'{message}\nit said: {self.lines}\n'
+                       f'and on stderr:\n{self.read_stderr()}')
+
+    def read_stderr(self):
+        self.stderr.seek(0)
+        return self.stderr.read()
+
+    def expect(self, *lines):
+        """Read exactly these lines."""
+        for expected in lines:
+            line = self.process.stdout.readline().rstrip('\n')
+            self.lines.append(line)
+            if line != expected:
+                self.fail(f'{expected!r} was expected, not {line!r}')
+
+    def expect_in_any_order(self, *lines):
+        found = [self.process.stdout.readline().rstrip('\n') for _ in lines]
+        self.lines += found
+        if sorted(found) != sorted(lines):
+            self.fail(f'{sorted(lines)} were expected, not {sorted(found)}')
+
+    def expect_blocked(self):
+        """The loop has nothing to do: wait until its thread sleeps."""
+        self.expect('blocked')
+        stat = f'/proc/{self.process.pid}/task/{self.process.pid}/stat'
+        if not os.path.exists(stat):
+            return              # the signal can come a moment too early
+        while self.process.poll() is None:
+            with open(stat, 'rb') as file:
+                if file.read().rpartition(b')')[2].split()[0] == b'S':
+                    return
+            os.sched_yield()
+        self.fail('the program was expected to wait')
+
+    def send(self, signum):
+        self.process.send_signal(signum)
+
+    def permit(self):
+        # The signals that were sent before are handled before this is read.
+        self.process.stdin.write('go on\n')
+        self.process.stdin.flush()
+
+    def finish(self, *lines, code, stderr=None):
+        """Expect the rest of the lines, and how the process ends.
+
+        *stderr* is the beginning of the last line there.
+        """
+        self.expect(*lines, '')
+        returncode = self.process.wait()
+        if returncode != code or self.hung:
+            self.fail(f'exit code {code} was expected, not {returncode}')
+        found = self.read_stderr()
+        if stderr is None:
+            stderr = 'KeyboardInterrupt' if code == -signal.SIGINT else ''
+        *before, last = found.splitlines() or ['']
+        if not (last.startswith(stderr) if stderr else found == ''):
+            self.fail(f'{stderr!r} was expected at the end of stderr')
+        # No task was forgotten, no coroutine never awaited.
+        for noise in 'never', 'destroyed', 'ignored', 'Unhandled':
+            if noise in found:
+                self.fail(f'noise on stderr: {noise}')
+        return found
+
+
+class ProgramTestCase(unittest.TestCase):
+
+    tasks = 'C'
+    eager = False
+    selector = 'DefaultSelector'
+
+    def start(self, text, announce=False):
+        settings = self.tasks, self.eager, self.selector, announce
+        return Program(self, PRELUDE.replace('{settings}', repr(settings))
+                       + textwrap.dedent(text))
+
+    def finish_hard(self, program, second, *, says=()):
+        """Expect what the second signal demands."""
+        if second == signal.SIGINT:
+            program.finish(*says, RAISED[signal.SIGINT], code=-signal.SIGINT)
+        else:
+            # Nothing else runs.
+            program.finish(code=-signal.SIGTERM)
+
+
+def variants(*settings):
+    """Class decorator: put one test class per variant into this module."""
+    def make_classes(base):
+        for values in settings:
+            name = '_'.join([base.__name__, *(str(value).replace(' ', '')
+                                              for value in values)])
+            attributes = dict(zip(('tasks', 'selector'), values))
+            attributes['eager'] = values[0].endswith(' eager')
+            attributes['tasks'] = values[0].removesuffix(' eager')
+            cls = types.new_class(
+                name, (base, ProgramTestCase),
+                exec_body=lambda namespace: namespace.update(attributes))
+            cls.__module__ = __name__
+            globals()[name] = cls
+        return base
+    return make_classes
+
+
+# Main, members of two groups and a task in the background.
+EVERYWHERE = '''
+waiting = 0
+
+async def work(name):
+    global waiting
+    try:
+        waiting += 1
+        if waiting == 4:
+            say('ready')
+        # Trap 31: this is how long the loop would sleep.
+        await asyncio.sleep(3600)
+        say('not reached')
+    finally:
+        await clean_up(name)
+
+async def main():
+    asyncio.create_task(work('background'))
+    async with asyncio.TaskGroup() as outer:
+        outer.create_task(work('member'))
+        async with asyncio.TaskGroup() as inner:
+            inner.create_task(work('inner member'))
+            await work('main')
+
+run(main())
+'''
+
+
+@variants(*((tasks, selector)
+            for tasks in ('C', 'C eager', 'Python', 'Python eager',
+                          'no accelerator')
+            for selector in ('DefaultSelector', 'PollSelector',
+                             'SelectSelector')
+            if hasattr(selectors, selector)))
+class BasicTests:
+    """On all kinds of tasks and selectors."""
+
+    def test_8_2_everything_is_cancelled_and_cleans_up(self):
+        # Trap 31: the loop would wait for an hour.
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start(EVERYWHERE)
+                program.expect('ready')
+                program.send(signum)
+                program.expect_in_any_order(
+                    'main cleaned up', 'member cleaned up',
+                    'inner member cleaned up', 'background cleaned up')
+                program.finish(RAISED[signum], code=EXIT_CODES[signum])
+
+    def test_8_3_second_signal_while_a_clean_up_waits(self):
+        # Trap 32.
+        for first, second in PAIRS:
+            with self.subTest(f'{first.name}, {second.name}'):
+                program = self.start('''
+                    async def main():
+                        try:
+                            say('ready')
+                            await forever()
+                        finally:
+                            try:
+                                with asyncio.CancelScope(shield=True):
+                                    await forever()
+                            finally:
+                                say('finally')
+
+                    run(main())
+                ''', announce=True)
+                program.expect('ready')
+                program.expect_blocked()
+                program.send(first)
+                program.expect_blocked()
+                program.send(second)
+                self.finish_hard(program, second, says=['finally'])
+
+
+SOME = [(tasks, selector)
+        for tasks, selector in (('C', 'DefaultSelector'),
+                                ('C eager', 'SelectSelector'),
+                                ('Python', 'PollSelector'),
+                                ('Python eager', 'DefaultSelector'))
+        if hasattr(selectors, selector)]
+
+
+@variants(*SOME)
+class FirstSignalTests:
+    """Rule 8.2."""
+
+    def test_8_2_while_the_loop_is_in_a_long_select(self):
+        """Trap 31."""
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start('''
+                    async def main():
+                        await asyncio.sleep(3600)
+                        say('not reached')
+
+                    run(main())
+                ''', announce=True)
+                program.expect_blocked()
+                program.send(signum)
+                program.finish(RAISED[signum], code=EXIT_CODES[signum])
+
+    def test_8_2_in_the_first_step_of_main(self):
+        # Nobody waits yet.
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start(f'''
+                    async def main():
+                        signal.raise_signal({int(signum)})
+                        say('goes on')
+                        try:
+                            await forever()
+                        finally:
+                            await clean_up('main')
+
+                    run(main())
+                ''')
+                program.finish('goes on', 'main cleaned up', RAISED[signum],
+                               code=EXIT_CODES[signum])
+
+    def test_8_2_main_is_cancelled_by_level(self):
+        program = self.start('''
+            async def main():
+                say('ready')
+                for _ in range(3):
+                    for yields in (forever, lambda: asyncio.sleep(0)):
+                        try:
+                            await yields()
+                        except asyncio.CancelledError:
+                            say('cancelled')
+                await forever()
+
+            run(main())
+        ''')
+        program.expect('ready')
+        program.send(signal.SIGTERM)
+        program.finish(*['cancelled'] * 6, RAISED[signal.SIGTERM], code=143)
+
+    def test_8_2_task_that_is_made_during_the_shutdown(self):
+        # It belongs to the root group, so it is cancelled from the start.
+        program = self.start('''
+            async def late():
+                say('late')
+                try:
+                    await asyncio.sleep(3600)
+                finally:
+                    await clean_up('late')
+
+            async def main():
+                say('ready')
+                try:
+                    await forever()
+                finally:
+                    asyncio.create_task(late())
+
+            run(main())
+        ''')
+        program.expect('ready')
+        program.send(signal.SIGINT)
+        program.finish('late', 'late cleaned up', RAISED[signal.SIGINT],
+                       code=-signal.SIGINT)
+
+    def test_8_2_shielded_block_completes(self):
+        """Trap 27: main hears of it after the block."""
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start('''
+                    async def main():
+                        with asyncio.CancelScope(shield=True):
+                            say('ready')
+                            await permission()
+                            say('completed')
+                        await asyncio.sleep(0)
+                        say('not reached')
+
+                    run(main())
+                ''')
+                program.expect('ready')
+                program.send(signum)
+                program.permit()
+                program.finish('completed', RAISED[signum],
+                               code=EXIT_CODES[signum])
+
+    def test_8_2_main_finishes_normally_after_the_cancellation(self):
+        """Trap 35."""
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start('''
+                    async def main():
+                        asyncio.create_task(background())
+                        say('ready')
+                        try:
+                            await forever()
+                        except asyncio.CancelledError:
+                            return 'result'
+
+                    async def background():
+                        try:
+                            await forever()
+                        finally:
+                            await clean_up('background')
+
+                    run(main())
+                    say('goes on')
+                ''')
+                program.expect('ready')
+                program.send(signum)
+                program.finish('background cleaned up', "returned 'result'",
+                               'goes on', code=0)
+
+    def test_8_2_main_finishes_without_having_noticed(self):
+        """Trap 35: there is no yield point after the shielded block."""
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start('''
+                    async def main():
+                        with asyncio.CancelScope(shield=True):
+                            say('ready')
+                            await permission()
+                        return 'result'
+
+                    run(main())
+                ''')
+                program.expect('ready')
+                program.send(signum)
+                program.permit()
+                program.finish("returned 'result'", code=0)
+
+    def test_8_2_main_raises_its_own_error(self):
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start('''
+                    async def main():
+                        try:
+                            say('ready')
+                            await forever()
+                        except asyncio.CancelledError:
+                            await clean_up('main')
+                            raise ValueError('own')
+
+                    run(main())
+                ''')
+                program.expect('ready')
+                program.send(signum)
+                program.finish('main cleaned up', "raised ValueError('own')",
+                               code=1, stderr='ValueError: own')
+
+    def test_8_2_main_exits(self):
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start('''
+                    async def main():
+                        try:
+                            say('ready')
+                            await forever()
+                        except asyncio.CancelledError:
+                            sys.exit(3)
+
+                    run(main())
+                ''')
+                program.expect('ready')
+                program.send(signum)
+                program.finish('raised SystemExit(3)', code=3)
+
+    def test_8_2_background_task_fails_during_the_shutdown(self):
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start('''
+                    async def background():
+                        try:
+                            await forever()
+                        finally:
+                            await clean_up('background')
+                            raise ValueError('of the clean-up')
+
+                    async def main():
+                        task = asyncio.create_task(background())
+                        await asyncio.sleep(0)
+                        try:
+                            say('ready')
+                            await forever()
+                        finally:
+                            await clean_up('main')
+
+                    run(main())
+                ''')
+                program.expect('ready')
+                program.send(signum)
+                program.expect_in_any_order('main cleaned up',
+                                            'background cleaned up')
+                error = ("ExceptionGroup('unhandled errors in background "
+                         "tasks', [ValueError('of the clean-up')])")
+                stderr = program.finish('raised ' + error, code=1,
+                                        stderr='    +-----')
+                self.assertIn('| ExceptionGroup: unhandled errors in '
+                              'background tasks (1 sub-exception)', stderr)
+                self.assertIn('| ValueError: of the clean-up', stderr)
+
+    def test_8_2_group_of_main_fails_during_the_shutdown(self):
+        program = self.start('''
+            async def member():
+                try:
+                    await forever()
+                finally:
+                    raise ValueError('of the clean-up')
+
+            async def main():
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(member())
+                    await asyncio.sleep(0)
+                    say('ready')
+
+            run(main())
+        ''')
+        program.expect('ready')
+        program.send(signal.SIGINT)
+        program.finish(
+            "raised ExceptionGroup('unhandled errors in a TaskGroup', "
+            "[ValueError('of the clean-up')])", code=1, stderr='    +-----')
+
+    def test_8_2_signal_after_a_background_task_has_failed(self):
+        # The error is what the program ends with.
+        program = self.start('''
+            async def fail():
+                raise ValueError('first')
+
+            async def main():
+                asyncio.create_task(fail())
+                try:
+                    await forever()
+                finally:
+                    with asyncio.CancelScope(shield=True):
+                        say('cleaning up')
+                        await permission()
+                        say('cleaned up')
+
+            run(main())
+        ''')
+        program.expect('cleaning up')
+        program.send(signal.SIGINT)
+        program.permit()
+        program.finish(
+            'cleaned up', "raised ExceptionGroup('unhandled errors in "
+            "background tasks', [ValueError('first')])",
+            code=1, stderr='    +-----')
+
+    def test_8_2_in_the_end_phase(self):
+        # Main is done, a background task cleans up.
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start('''
+                    async def background():
+                        try:
+                            await forever()
+                        finally:
+                            with asyncio.CancelScope(shield=True):
+                                say('cleaning up')
+                                await permission()
+                                await asyncio.sleep(0)
+                                say('cleaned up')
+
+                    async def main():
+                        asyncio.create_task(background())
+                        await asyncio.sleep(0)
+                        say('main is done')
+
+                    run(main())
+                ''')
+                program.expect('main is done', 'cleaning up')
+                program.send(signum)
+                program.permit()
+                program.finish('cleaned up', RAISED[signum],
+                               code=EXIT_CODES[signum])
+
+    def test_8_2_background_task_fails_after_a_signal_in_the_end_phase(self):
+        program = self.start('''
+            async def background():
+                try:
+                    await forever()
+                finally:
+                    with asyncio.CancelScope(shield=True):
+                        say('cleaning up')
+                        await permission()
+                        raise ValueError('late')
+
+            async def main():
+                asyncio.create_task(background())
+                await asyncio.sleep(0)
+
+            run(main())
+        ''')
+        program.expect('cleaning up')
+        program.send(signal.SIGINT)
+        program.permit()
+        program.finish("raised ExceptionGroup('unhandled errors in background "
+                       "tasks', [ValueError('late')])",
+                       code=1, stderr='    +-----')
+
+    def test_8_2_while_asynchronous_generators_are_closed(self):
+        # The last part of run(); rule 7.8.
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start('''
+                    async def generate():
+                        try:
+                            yield
+                        finally:
+                            say('cleaning up')
+                            await permission()
+                            say('cleaned up')
+
+                    async def main():
+                        global generator
+                        generator = generate()
+                        await anext(generator)
+
+                    run(main())
+                ''')
+                program.expect('cleaning up')
+                program.send(signum)
+                program.permit()
+                program.finish('cleaned up', RAISED[signum],
+                               code=EXIT_CODES[signum])
+
+    def test_7_8_asynchronous_generators_are_closed_after_a_signal(self):
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start('''
+                    async def generate():
+                        try:
+                            yield
+                        finally:
+                            await asyncio.sleep(0.001)
+                            say('cleaned up')
+
+                    async def main():
+                        global generator
+                        generator = generate()
+                        await anext(generator)
+                        say('ready')
+                        await forever()
+
+                    run(main())
+                ''')
+                program.expect('ready')
+                program.send(signum)
+                program.finish('cleaned up', RAISED[signum],
+                               code=EXIT_CODES[signum])
+
+    def test_8_2_thread_of_the_executor_is_joined(self):
+        program = self.start('''
+            def work():
+                may_end.wait()
+                time.sleep(0)
+                say('thread is done')
+
+            async def main():
+                loop = asyncio.get_running_loop()
+                future = loop.run_in_executor(None, work)
+                say('ready')
+                try:
+                    await future
+                finally:
+                    say('main is cancelled')
+                    may_end.set()
+
+            may_end = threading.Event()
+            run(main())
+        ''')
+        program.expect('ready')
+        program.send(signal.SIGTERM)
+        program.finish('main is cancelled', 'thread is done',
+                       RAISED[signal.SIGTERM], code=143)
+
+    def test_8_2_exception_is_caught_by_the_program(self):
+        for signum, name in zip(SIGNALS, ('KeyboardInterrupt', 'SystemExit')):
+            with self.subTest(signum.name):
+                program = self.start(f'''
+                    async def main():
+                        say('ready')
+                        await forever()
+
+                    for _ in range(2):
+                        try:
+                            run(main())
+                        except {name}:
+                            say_handlers('caught')
+                ''')
+                for _ in range(2):
+                    program.expect('ready')
+                    program.send(signum)
+                    program.expect(RAISED[signum], 'caught default default')
+                program.finish(code=0)
+
+    def test_8_2_debug_mode(self):
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start(EVERYWHERE.replace(
+                    'run(main())', 'run(main(), debug=True)'))
+                program.expect('ready')
+                program.send(signum)
+                program.expect_in_any_order(
+                    'main cleaned up', 'member cleaned up',
+                    'inner member cleaned up', 'background cleaned up')
+                program.finish(RAISED[signum], code=EXIT_CODES[signum])
+
+    def test_8_2_loop_that_knows_nothing_of_signals(self):
+        # 8.3: works with any loop.
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start('''
+                    def loop_factory():
+                        loop = make_loop()
+                        loop.add_signal_handler = refuse
+                        loop.remove_signal_handler = refuse
+                        return loop
+
+                    def refuse(*args):
+                        raise NotImplementedError
+
+                    async def main():
+                        say('ready')
+                        try:
+                            await forever()
+                        finally:
+                            await clean_up('main')
+
+                    run(main())
+                ''')
+                program.expect('ready')
+                program.send(signum)
+                program.finish('main cleaned up', RAISED[signum],
+                               code=EXIT_CODES[signum])
+
+    def test_7_7_loop_without_a_runner(self):
+        # As in stock.
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start('''
+                    loop = make_loop()
+                    future = loop.create_future()
+                    say_handlers('handlers')
+                    try:
+                        loop.run_until_complete(future)
+                    except KeyboardInterrupt:
+                        say('interrupted', future.done())
+                        raise
+                    finally:
+                        loop.close()
+                ''', announce=True)
+                program.expect('handlers default default')
+                program.expect_blocked()
+                program.send(signum)
+                if signum == signal.SIGINT:
+                    program.expect('interrupted False')
+                program.finish(code=-signum)
+
+
+@variants(*SOME)
+class SecondSignalTests:
+    """Rule 8.3."""
+
+    def check(self, text, *before, says=(), ready='ready', announce=True):
+        """Send each pair of signals to the program."""
+        for first, second in PAIRS:
+            with self.subTest(f'{first.name}, {second.name}'):
+                program = self.start(text, announce)
+                program.expect(ready)
+                if announce:
+                    program.expect_blocked()
+                program.send(first)
+                program.expect_in_any_order(*before)
+                if announce:
+                    program.expect_blocked()
+                program.send(second)
+                self.finish_hard(program, second, says=says)
+
+    def test_8_3_shielded_clean_up_of_a_background_task(self):
+        """Trap 32."""
+        self.check('''
+            async def background():
+                try:
+                    await forever()
+                finally:
+                    try:
+                        await asyncio.shield(forever())
+                    finally:
+                        say('background ends')
+
+            async def main():
+                asyncio.create_task(background())
+                say('ready')
+                await forever()
+
+            run(main())
+        ''', says=['background ends'])
+
+    def test_8_3_in_the_end_phase(self):
+        # Main is done: its result does not count.
+        self.check('''
+            async def background():
+                try:
+                    await forever()
+                finally:
+                    try:
+                        with asyncio.CancelScope(shield=True):
+                            await forever()
+                    finally:
+                        say('background ends')
+
+            async def main():
+                asyncio.create_task(background())
+                await asyncio.sleep(0)
+                say('ready')
+                return 'result'
+
+            run(main())
+        ''', says=['background ends'])
+
+    def test_8_3_nested_clean_ups_in_nested_groups(self):
+        # Every await raises from now on, whatever the shields; what does not
+        # wait runs.
+        for first in SIGNALS:
+            with self.subTest(first.name):
+                program = self.start('''
+                    def try_to_wait(name):
+                        async def attempt(kind, function):
+                            try:
+                                await function()
+                            except asyncio.CancelledError:
+                                pass
+                            else:
+                                say(name, kind, 'was not cancelled')
+
+                        async def attempt_all():
+                            for _ in range(2):
+                                await attempt('future', forever)
+                                await attempt('sleep', lambda: asyncio.sleep(0))
+                                await attempt('shield', lambda:
+                                              asyncio.shield(forever()))
+                                with asyncio.CancelScope(shield=True):
+                                    await attempt('scope', forever)
+                                    await attempt('timer', lambda:
+                                                  asyncio.sleep(60))
+                        return attempt_all()
+
+                    async def clean_up(name, depth):
+                        try:
+                            with asyncio.CancelScope(shield=True):
+                                if depth:
+                                    await clean_up(name, depth - 1)
+                                else:
+                                    await forever()
+                        finally:
+                            await try_to_wait(name)
+                            say(name, 'leaves clean-up', depth)
+
+                    async def member(name):
+                        try:
+                            await forever()
+                        finally:
+                            await clean_up(name, 2)
+
+                    async def main():
+                        try:
+                            async with asyncio.TaskGroup() as a:
+                                a.create_task(member('a'))
+                                async with asyncio.TaskGroup() as b:
+                                    b.create_task(member('b'))
+                                    async with asyncio.TaskGroup() as c:
+                                        c.create_task(member('c'))
+                                        asyncio.create_task(member('d'))
+                                        await asyncio.sleep(0)
+                                        say('ready')
+                                        await forever()
+                        finally:
+                            say('main ends')
+
+                    run(main())
+                ''', announce=True)
+                program.expect('ready')
+                program.expect_blocked()
+                program.send(first)
+                program.expect_blocked()
+                program.send(signal.SIGINT)
+                for depth in range(3):
+                    program.expect_in_any_order(
+                        *[f'{name} leaves clean-up {depth}' for name in 'abcd'])
+                program.finish('main ends', RAISED[signal.SIGINT],
+                               code=-signal.SIGINT)
+
+    def test_8_3_interrupt_in_the_code_of_main(self):
+        # KeyboardInterrupt is raised where the code stands.
+        self.check('''
+            async def main():
+                try:
+                    say('ready')
+                    await forever()
+                finally:
+                    try:
+                        say('busy')
+                        time.sleep(3600)
+                    except KeyboardInterrupt:
+                        say('interrupted')
+                        raise
+
+            run(main())
+        ''', 'busy', says=['interrupted'], announce=False)
+
+    def test_8_3_interrupt_in_the_code_of_a_member(self):
+        # Trap 25: it goes through the loop and comes out of the group as well.
+        self.check('''
+            async def sibling():
+                try:
+                    await forever()
+                finally:
+                    try:
+                        with asyncio.CancelScope(shield=True):
+                            say('sibling waits')
+                            await forever()
+                    finally:
+                        say('sibling ends')
+
+            async def member():
+                try:
+                    await forever()
+                finally:
+                    with asyncio.CancelScope(shield=True):
+                        await asyncio.sleep(0)
+                    try:
+                        say('member is busy')
+                        time.sleep(3600)
+                    except KeyboardInterrupt:
+                        say('interrupted')
+                        raise
+
+            async def main():
+                try:
+                    async with asyncio.TaskGroup() as group:
+                        group.create_task(sibling())
+                        group.create_task(member())
+                        await asyncio.sleep(0)
+                        say('ready')
+                        await forever()
+                finally:
+                    say('main ends')
+
+            run(main())
+        ''', 'sibling waits', 'member is busy', announce=False,
+                   says=['interrupted', 'sibling ends', 'main ends'])
+
+    def test_8_3_interrupt_that_the_program_swallows(self):
+        # No await works any more, so it ends all the same.
+        program = self.start('''
+            async def main():
+                try:
+                    say('ready')
+                    await forever()
+                finally:
+                    with asyncio.CancelScope(shield=True):
+                        try:
+                            say('busy')
+                            time.sleep(3600)
+                        except KeyboardInterrupt:
+                            say('interrupted')
+                        try:
+                            await forever()
+                        finally:
+                            say('main ends')
+
+            run(main())
+        ''')
+        program.expect('ready')
+        program.send(signal.SIGINT)
+        program.expect('busy')
+        program.send(signal.SIGINT)
+        program.finish('interrupted', 'main ends', RAISED[signal.SIGINT],
+                       code=-signal.SIGINT)
+
+    # Trap 28: tasks that do not end by themselves.
+
+    def test_8_3_task_that_never_awaits(self):
+        # The program hears of each signal through a pipe: when it has read the
+        # number, the handler has run.
+        self.check('''
+            async def main():
+                receiver, sender = os.pipe()
+                os.set_blocking(receiver, False)
+                os.set_blocking(sender, False)
+                signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
+                try:
+                    say('ready')
+                    while True:
+                        try:
+                            os.read(receiver, 1)
+                        except BlockingIOError:
+                            continue
+                        say('signal')
+                finally:
+                    signal.set_wakeup_fd(-1)
+                    say('main ends')
+
+            run(main())
+        ''', 'signal', says=['main ends'], announce=False)
+
+    def test_8_3_background_task_that_never_awaits(self):
+        self.check('''
+            async def background():
+                try:
+                    say('busy')
+                    time.sleep(3600)
+                finally:
+                    say('background ends')
+
+            async def main():
+                try:
+                    say('ready')
+                    await forever()
+                except asyncio.CancelledError:
+                    asyncio.create_task(background())
+                    await clean_up('main')
+                    raise
+
+            run(main())
+        ''', 'busy', says=['background ends'], announce=False)
+
+    def test_8_3_task_that_never_stops_awaiting(self):
+        # The interrupt comes while its own code runs.
+        self.check('''
+            async def background():
+                while True:
+                    try:
+                        await forever()
+                    except asyncio.CancelledError:
+                        say('swallowed')
+                        time.sleep(3600)
+
+            async def main():
+                asyncio.create_task(background())
+                await asyncio.sleep(0)
+                say('ready')
+                await forever()
+
+            run(main())
+        ''', 'swallowed', announce=False)
+
+    # The second signal comes while the code of the loop runs.
+
+    HOLD = '''
+        def hold(seconds):
+            """The next time that the loop looks for events, stop there."""
+            def select(timeout=None):
+                del selector.select
+                say('in the loop')
+                time.sleep(seconds)
+                return selector.select(timeout)
+
+            selector = asyncio.get_running_loop()._selector
+            selector.select = select
+    '''
+
+    def test_8_3_interrupt_when_main_has_just_ended(self):
+        # Its callback, which stops the loop, has not run yet.
+        self.check(self.HOLD + '''
+        async def background():
+            try:
+                await forever()
+            finally:
+                for _ in range(9):
+                    try:
+                        await asyncio.sleep(0)
+                    except asyncio.CancelledError:
+                        pass
+                say('background ends')
+
+        async def main():
+            asyncio.create_task(background())
+            await asyncio.sleep(0)
+            say('ready')
+            try:
+                await forever()
+            finally:
+                hold(3600)
+
+        run(main())
+        ''', 'in the loop', says=['background ends'], announce=False)
+
+    def test_8_3_interrupt_beside_tasks_that_wait(self):
+        self.check(self.HOLD + '''
+        async def work(name):
+            try:
+                await forever()
+            finally:
+                try:
+                    with asyncio.CancelScope(shield=True):
+                        await asyncio.sleep(0)
+                        await forever()
+                finally:
+                    say(name, 'ends')
+
+        async def main():
+            async with asyncio.TaskGroup() as group:
+                group.create_task(work('member'))
+                await asyncio.sleep(0)
+                say('ready')
+                try:
+                    await forever()
+                finally:
+                    hold(3600)
+
+        run(main())
+        ''', 'in the loop', says=['member ends'], announce=False)
+
+
+@variants(('C', 'DefaultSelector'), ('Python', 'DefaultSelector'))
+class StubbornTests:
+    """Trap 28: a task that never stops awaiting."""
+
+    def test_8_3_interrupt_beside_a_task_that_never_stops_awaiting(self):
+        # It strikes the loop, so that no task gets to see it.  Nobody who
+        # swallows what cancels him can keep the program alive.
+        program = self.start(SecondSignalTests.HOLD + '''
+        async def background():
+            while True:
+                try:
+                    await forever()
+                except asyncio.CancelledError:
+                    pass
+
+        async def main():
+            asyncio.create_task(background())
+            await asyncio.sleep(0)
+            say('ready')
+            try:
+                await forever()
+            finally:
+                with asyncio.CancelScope(shield=True):
+                    await asyncio.sleep(0)
+                    hold(3600)
+                    await forever()
+
+        run(main())
+        ''')
+        program.expect('ready')
+        program.send(signal.SIGINT)
+        program.expect('in the loop')
+        program.send(signal.SIGINT)
+        self.finish_hard(program, signal.SIGINT)
+
+    def test_8_3_termination_beside_a_task_that_never_stops_awaiting(self):
+        program = self.start('''
+            async def background():
+                while True:
+                    try:
+                        await forever()
+                    except asyncio.CancelledError:
+                        if not swallowed:
+                            say('swallowed')
+                            swallowed.append(True)
+
+            async def main():
+                asyncio.create_task(background())
+                await asyncio.sleep(0)
+                say('ready')
+                await forever()
+
+            swallowed = []
+            run(main())
+        ''')
+        program.expect('ready')
+        program.send(signal.SIGINT)
+        program.expect('swallowed')
+        program.send(signal.SIGTERM)
+        self.finish_hard(program, signal.SIGTERM)
+
+
+@variants(('C', 'DefaultSelector'), ('Python', 'DefaultSelector'))
+class ThreadTests:
+    """Signals and other threads."""
+
+    def test_8_2_signal_that_another_thread_gets(self):
+        # Trap 31: nothing interrupts the wait of the main thread.
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start('''
+                    async def main():
+                        thread = threading.Thread(target=os.read, args=(0, 1),
+                                                  daemon=True)
+                        thread.start()
+                        signal.pthread_sigmask(
+                            signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
+                        try:
+                            await asyncio.sleep(3600)
+                        finally:
+                            signal.pthread_sigmask(
+                                signal.SIG_UNBLOCK,
+                                [signal.SIGINT, signal.SIGTERM])
+
+                    run(main())
+                ''', announce=True)
+                program.expect_blocked()
+                program.send(signum)
+                program.finish(RAISED[signum], code=EXIT_CODES[signum])
+
+
+if __name__ == '__main__':
+    unittest.main()
