@@ -139,6 +139,52 @@ def test_scopes_on_uvloop(venv):
     assert done.returncode == 0, done.stderr
 
 
+def test_root_group_on_uvloop(venv):
+    """Rules 7.1, 7.2, 8.1 and errors=: membership does not depend on the loop."""
+    done = run_in(venv, "-c", textwrap.dedent("""\
+        import asyncio, gc, uvloop
+
+        async def fails(message):
+            raise OSError(message)
+
+        async def forgotten(done):
+            # Nobody refers to this task nor to what it waits for.
+            await asyncio.get_running_loop().create_future()
+
+        logged, steps = [], []
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, uvloop.Loop)
+            loop.set_exception_handler(lambda loop, context: logged.append(context))
+            loop.create_task(forgotten(steps))
+            await asyncio.sleep(0)
+            gc.collect()
+            assert len(asyncio.all_tasks()) == 2
+            asyncio.create_task(fails("logged"), errors="log")
+            assert [type(exc) for exc in await asyncio.gather(fails("handed on"), return_exceptions=True)] == [OSError]
+            await asyncio.sleep(0.01)
+            assert [str(context["exception"]) for context in logged] == ["logged"], logged
+            async with asyncio.TaskGroup() as group:
+                group.create_task(asyncio.sleep(3600))
+                await asyncio.sleep(0)
+                group.cancel()
+            asyncio.create_task(fails("raised"))
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                steps.append(await asyncio.shield(asyncio.sleep(0.01, "clean")))
+
+        try:
+            asyncio.run(main(), loop_factory=uvloop.new_event_loop)
+        except* OSError as group:
+            assert [str(exc) for exc in group.exceptions] == ["raised"]
+            steps.append("raised")
+        assert steps == ["clean", "raised"], steps
+        """))
+    assert done.returncode == 0, done.stderr
+
+
 # Signals, on the standard loop and on uvloop's.
 
 UVLOOP = "import asyncio, runpy, sys, uvloop; asyncio.events.new_event_loop = uvloop.new_event_loop; " \
