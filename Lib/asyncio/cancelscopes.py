@@ -218,7 +218,8 @@ def _interrupt(task):
     else:
         return
     task._asked = True
-    if waiter.cancel(msg=msg) and _is_explicit(task):
+    if (waiter.cancel(msg=msg) and _is_explicit(task)
+            and (cause is None or not _EDGE_CANCEL)):
         # It stands for the requests made through Task.cancel() as well.
         task._must_cancel = False
 
@@ -247,6 +248,10 @@ def _exception_for_step(task, exc):
     if explicit:
         task._must_cancel = False
     if cause is not None:
+        if explicit or task._edge_taken:
+            # By edge, the request has to survive the scope, whose error this
+            # is.  (By level, the task's own scope does.)
+            task._must_cancel = _EDGE_CANCEL
         _note_delivery(task, cause)
         if task._source_traceback is not None:  # Made in debug mode.
             _check_swallowed(task, exc, cause)
@@ -268,7 +273,10 @@ def _end(task):
             _report_failure(task)
         except BaseException as exc:
             _ignore(exc, task)
-    _finish(task)
+    try:
+        _finish(task)
+    except BaseException as exc:
+        _ignore(exc, task)
 
 
 def _report_failure(task):
@@ -281,11 +289,11 @@ def _report_failure(task):
 
 def _log_failure(task):
     """What errors="log" means.  A moment later, outside the task's context."""
-    task._loop.call_soon(_log_failure_now, task)
+    task._loop.call_soon(_log_failure_now, task, task._loop)
 
 
-def _log_failure_now(task):
-    task._loop.call_exception_handler({
+def _log_failure_now(task, loop):
+    loop.call_exception_handler({
         'message': 'Unhandled exception in a background task',
         'exception': task.exception(),
         'task': task,
@@ -294,11 +302,12 @@ def _log_failure_now(task):
 
 def _ignore(exc, task):
     """Nobody is there to get *exc*."""
-    task._loop.call_exception_handler({
-        'message': 'Exception ignored while the end of a task was reported',
-        'exception': exc,
-        'task': task,
-    })
+    with contextlib.suppress(Exception):
+        task._loop.call_exception_handler({
+            'message': 'Exception ignored in the bookkeeping of a task',
+            'exception': exc,
+            'task': task,
+        })
 
 
 def _finish(task, state=_ABANDONED):
@@ -319,7 +328,7 @@ def _finish(task, state=_ABANDONED):
             moved += scope._detach(own._parent)
     task._scope = own
     moved += own._detach(own._parent)
-    task._delivered_exc = None
+    task._delivered = None
     if isinstance(group, _ScopeNode):
         group.dismiss(task)
     if moved:
@@ -335,30 +344,42 @@ def _is_visible(outer, inner):
     return True
 
 
-# Stands for an exception: it has been reported that it was swallowed.
-_REPORTED = object()
-
+# task._delivered is None or a tuple: the CancelledError that is to end the
+# task's block, None once it has been reported that it did not; the scope that
+# it is from; where that was entered.
 
 def _check_swallowed(task, exc, cause):
     """Keep *exc*, which is thrown into *task*, in order to see it end.
 
     If the one before has ended, it ended too early: report that.
     """
-    before = task._delivered_exc
-    if before is None:
-        task._delivered_exc = exc
-    elif before is not _REPORTED:
+    if task._delivered is None:
         origin = (cause._host() if isinstance(cause, _TaskScope)
                   else cause._origin)
-        if _check_ended(task, before, origin):
-            task._delivered_exc = _REPORTED
+        task._delivered = exc, cause, origin
+        return
+    before, cause, origin = task._delivered
+    if before is not None:
+        try:
+            reported = _check_ended(task, before, origin)
+        except Exception:
+            reported = True  # As well as it can be.
+        if reported and task._delivered is not None:
+            task._delivered = None, cause, None
+
+
+def _py_forget_delivery(task, cause=None):
+    """What was thrown into *task* has ended rightly, if it is from *cause*."""
+    if task._delivered is not None and (
+            cause is None or cause is task._delivered[1]):
+        task._delivered = None
 
 
 def _check_ended(task, exc, origin):
     """If *task* has swallowed *exc*, while it is still cancelled, say where.
 
     *origin* is the task that was cancelled as a whole, or the place where the
-    scope was entered, None for the root.  Return whether it was reported.
+    scope was entered, if it is known.  Return whether it was reported.
     """
     if _is_being_handled(exc, task):
         return False
@@ -367,10 +388,8 @@ def _check_ended(task, exc, origin):
     where = ('somewhere' if tb is None else
              _format_place(tb.tb_frame.f_code, tb.tb_lineno))
     if origin is None:
-        origin = 'its scope is that of asyncio.run()'
-    elif isinstance(origin, str):
-        origin = f'its scope was entered {origin}'
-    else:
+        origin = 'by a scope around it'
+    elif not isinstance(origin, str):
         origin = f'{origin!r} is cancelled'
     logger.warning('%r swallowed a CancelledError %s and went on waiting, but '
                    'it is still cancelled: %s', task, where, origin)
@@ -386,20 +405,50 @@ def _is_being_handled(exc, task):
     awaiting = task.get_coro()
     while awaiting is not None:
         references = gc.get_referents(awaiting)
-        for found in references:
-            while isinstance(found, BaseException):
-                if found is exc:
-                    return True
-                found = found.__context__
+        if any(_mentions(found, exc) for found in references):
+            return True
         for name in 'cr_await', 'gi_yieldfrom', 'ag_await':
             if hasattr(awaiting, name):
                 awaiting = getattr(awaiting, name)
                 break
         else:
-            # What an asynchronous generator is advanced by, or the end.
-            awaiting = next((found for found in references if
-                             isinstance(found, types.AsyncGeneratorType)),
-                            None)
+            awaiting = _find_wrapped(references)
+    return False
+
+
+def _find_wrapped(references):
+    """Return the coroutine in an awaitable that refers to *references*.
+
+    Such as what anext() or the __await__() of a class returns.
+    """
+    for _ in range(3):
+        for found in references:
+            if isinstance(found, _SUSPENDABLE):
+                return found
+        references = gc.get_referents(*[
+            found for found in references if hasattr(found, '__await__')])
+    return None
+
+
+_SUSPENDABLE = (types.CoroutineType, types.GeneratorType,
+                types.AsyncGeneratorType)
+_CONTAINERS = tuple, list, dict, set, types.CellType
+
+
+def _mentions(found, exc):
+    """Tell if *exc* is *found*, or what that came from, or is in it."""
+    if isinstance(found, _CONTAINERS):
+        return any(item is exc or isinstance(item, BaseException)
+                   and _mentions(item, exc) for item in gc.get_referents(found))
+    seen = set()
+    while isinstance(found, BaseException) and id(found) not in seen:
+        if found is exc:
+            return True
+        if isinstance(found, BaseExceptionGroup):
+            if any(_mentions(item, exc) for item in found.exceptions):
+                return True
+        seen.add(id(found))
+        found = found.__context__
     return False
 
 
@@ -410,7 +459,8 @@ def _find_origin():
     while (frame.f_back is not None
            and os.path.dirname(frame.f_code.co_filename) == here):
         frame = frame.f_back
-    return _format_place(frame.f_code, frame.f_lineno)
+    place = _format_place(frame.f_code, frame.f_lineno)
+    return f'its scope was entered {place}'
 
 
 def _format_place(code, lineno):
@@ -457,6 +507,7 @@ def _cancel_task(task, msg):
             # that caught and ignored the request before.
             task._asked = True
             if task._fut_waiter.cancel(msg=msg):
+                task._edge_taken = _EDGE_CANCEL
                 return
         # The step is scheduled or under way, or a shield holds this back.
         task._must_cancel = True
@@ -475,7 +526,7 @@ def _uncancel_task(task):
         if task._num_cancels_requested == 0:
             task._must_cancel = False
             task._own_scope._requested = False
-            task._delivered_exc = None
+            _py_forget_delivery(task, task._own_scope)
             _update(task._own_scope)
     else:
         for node in _contributions(task):
@@ -520,13 +571,29 @@ def _spawn(scope, errors, create_task, args, kwargs):
         (_spawning.active, _spawning.scope, _spawning.errors,
          _spawning.taker) = outer
         if taker is not None and taker is not task and not taker.done():
-            # The factory made a task of its own first, or has failed since.
-            # A foreign task that it has returned may be a wrapper of it.
-            taker._errors = (_PROPAGATE if isinstance(task, tasks._PyTask)
-                             else _HAND_ON)
+            _take_back(taker, task)
             if scope is not None:
                 _move(taker, _find_root(taker._loop))
     return task, taker
+
+
+def _take_back(taker, task):
+    """*taker* has taken what was meant for *task*, which is not a C task.
+
+    The factory made a task of its own first, or has failed since.  A foreign
+    task that it has returned may be a wrapper of *taker*.
+    """
+    taker._errors = (_PROPAGATE if task is None
+                     or isinstance(task, tasks._PyTask) else _HAND_ON)
+
+
+def _settle(taker, task, errors):
+    """*taker* has asked the accelerator for what was meant for *task*."""
+    if taker is not task:
+        if not taker.done():
+            _take_back(taker, task)
+        if isinstance(task, tasks._PyTask):
+            task._errors = errors
 
 
 def _c_spawn(errors, create_task, /, *args, **kwargs):
@@ -534,7 +601,7 @@ def _c_spawn(errors, create_task, /, *args, **kwargs):
     return create_task(*args, **kwargs)
 
 
-def _c_take_errors():
+def _c_take_errors(task):
     """Replaced by the accelerator's, for which see below."""
     return _PROPAGATE
 
@@ -549,6 +616,28 @@ def _py_spawn_background(errors, create_task, /, *args, **kwargs):
     if task is not taker and isinstance(task, tasks._PyTask):
         task._errors = errors
     return task
+
+
+def _adopt_foreign(loop, task):
+    """Let a task that a factory has made be a member of the root, if it has
+    no place in the tree itself.  Return it."""
+    if not _can_have_scopes(task):
+        if _spawning.active:
+            errors = _HAND_ON if _spawning.scope else _spawning.errors
+            _spawning.active = False
+        else:
+            errors = _c_take_errors(task)
+        root = _find_root(loop)
+        if root is not None:
+            root._group._add_foreign(task, errors)
+        elif errors == _LOG:
+            task.add_done_callback(lambda _: _log_foreign(task))
+    return task
+
+
+def _log_foreign(task):
+    if not task.cancelled() and task.exception() is not None:
+        _log_failure_now(task, task.get_loop())
 
 
 def _create_task(loop, coro, *, errors, **kwargs):
@@ -574,11 +663,12 @@ def _adopt(task):
         group, errors = _spawning.scope, _spawning.errors
         _spawning.active, _spawning.scope = False, None
         _spawning.taker = task
-        _c_take_errors()
+        _c_take_errors(task)
     else:
-        errors = _c_take_errors()
+        errors = _c_take_errors(task)
     task._errors = errors
-    task._delivered_exc = None
+    task._edge_taken = False
+    task._delivered = None
     if group is None:
         group = _find_root(task._loop)
     task._own_scope = task._scope = own = _TaskScope()
@@ -603,7 +693,7 @@ def _move(task, parent):
 
 
 # The scope of the root group of each loop that has one.
-_roots = []
+_roots = weakref.WeakSet()
 
 
 def _find_root(loop):
@@ -639,7 +729,7 @@ class _ScopeNode(_Node):
 
     __slots__ = ('_state', '_deadline', '_delay', '_timer', '_loop',
                  '_expired', '_caught', '_group', '_members', '_watched',
-                 '_pierced', '_origin')
+                 '_pierced', '_origin', '__weakref__')
 
     def __init__(self, deadline, shield):
         _check_shield(shield)
@@ -700,8 +790,7 @@ class _ScopeNode(_Node):
         outer = self._outer_cause()
         task = self._host()
         delivered = self._delivered
-        if delivered and outer is None:
-            task._delivered_exc = None
+        _py_forget_delivery(task, self)
         self._leave()
         if outer is not None:
             # The error, if there is one, is the outer scope's from here on.
@@ -788,12 +877,13 @@ class _ScopeNode(_Node):
         """Become the root of the tree of *loop*."""
         self._state = _ACTIVE
         self._loop = loop
-        _roots.append(self)
+        self._origin = 'its scope is that of asyncio.run()'
+        _roots.add(self)
 
     def uproot(self):
         """Be no root any more, and let go of what is below."""
         if self in _roots:
-            _roots.remove(self)
+            _roots.discard(self)
             self._state = _LEFT
             self._loop = self._group = None
             _update(*self._detach(None))
@@ -888,6 +978,8 @@ class _ScopeNode(_Node):
         self._shield = value
         if self._state is _ACTIVE:
             _update(self)
+            if (task := self._host()) is not None:
+                _interrupt(task)  # By edge, no scope has become cancelled.
 
     def set_delay(self, delay):
         self._delay = _to_deadline(delay, 'delay')
@@ -973,7 +1065,9 @@ class _PyCancelScope:
     def __del__(self):
         # Such as when the frame of a coroutine that refused to be closed goes
         # away.  The node must not be in the way of its host.
-        if self._node._state is _ACTIVE:
+        if self._node in _roots:
+            self._node.uproot()
+        elif self._node._state is _ACTIVE:
             self._node._leave()
 
     def __repr__(self):
@@ -1043,8 +1137,13 @@ class _PyCancelScope:
         return list(self._node._members)
 
     def _watch(self):
-        """Have the group cancel its foreign tasks when this is cancelled."""
+        """Have the group cancel its foreign tasks when this is cancelled.
+
+        If it is, return the message in a tuple.
+        """
         self._node._watched = True
+        cause = self._node._cause
+        return None if cause is None else (cause._msg,)
 
     def _spawn(self, errors, create_task, /, *args, **kwargs):
         """Call *create_task*; the task it makes hangs below this scope.
@@ -1163,6 +1262,11 @@ def _scope_repr(state, requested, caught, deadline, delay, shield, loop):
     return f'<CancelScope {", ".join(info)}>'
 
 
+def _py_cancel_requests(task):
+    """Return the number of requests through cancel() that are in force."""
+    return task._num_cancels_requested
+
+
 def _py_is_cancelled(task):
     """Tell if *task* is cancelled as a whole."""
     return (isinstance(task, tasks._PyTask)
@@ -1214,13 +1318,16 @@ move_on_after = _py_move_on_after
 move_on_at = _py_move_on_at
 current_effective_deadline = _py_current_effective_deadline
 _spawn_background = _py_spawn_background
+_cancel_requests = _py_cancel_requests
 _is_cancelled = _py_is_cancelled
+_forget_delivery = _py_forget_delivery
 
 
 try:
     from _asyncio import (CancelScope, move_on_after, move_on_at,
-                          current_effective_deadline, _is_cancelled,
-                          _spawn_background, _take_errors as _c_take_errors)
+                          current_effective_deadline, _cancel_requests,
+                          _forget_delivery, _is_cancelled, _spawn_background,
+                          _take_errors as _c_take_errors)
 except ImportError:
     pass
 else:

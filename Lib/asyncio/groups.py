@@ -9,8 +9,9 @@ Only tasks of a foreign kind, which have no place in the tree, are the group's
 own concern; _cancel_foreign() is called when its scope has become cancelled.
 """
 
+import sys
+
 from . import cancelscopes
-from . import exceptions
 from . import futures
 from . import tasks
 from _asyncio_legacy import legacy
@@ -24,12 +25,18 @@ class Group:
 
     def __init__(self, scope):
         self._scope = scope
-        self._foreign = set()  # The members that are not in the tree.
-        self._errors = []
-        scope._set_group(self)
+        # The members that are not in the tree.
+        self._foreign = None
+        # By identity, for several members may end with the same one.
+        self._errors = {}
 
     def _count_members(self):
-        return self._scope._members + len(self._foreign)
+        count = self._scope._members
+        return count if self._foreign is None else count + len(self._foreign)
+
+    @property
+    def _tasks(self):
+        return {*self._scope._member_tasks(), *(self._foreign or ())}
 
     def _join(self, loop):
         """Return a Future that is done when there are no members left.
@@ -43,22 +50,27 @@ class Group:
         self._scope.cancel()
 
     def _member_failed(self, task):
-        self._errors.append(task.exception())
+        exc = task.exception()
+        self._errors[id(exc)] = exc
         self._abort()
 
     def _members_done(self):
         if self._joining is not None and not self._count_members():
-            # After the callbacks of the last member, which may spawn more.
+            # A moment later, so that the callbacks of the last member, which
+            # are about to be scheduled, come before whoever waits for it.
             self._joining.get_loop().call_soon(self._joining._complete)
 
     def _add_foreign(self, task, errors):
+        # (What the callback is given may be something that *task* wraps.)
+        task.add_done_callback(lambda _: self._foreign_done(task, errors))
+        if self._foreign is None:
+            self._foreign = set()
         self._foreign.add(task)
-        self._scope._watch()
         if self._parent_task is not None:
             futures.future_add_to_awaited_by(task, self._parent_task)
-        if self._scope.cancel_called or self._scope._overruled:
-            task.cancel()
-        task.add_done_callback(lambda task: self._foreign_done(task, errors))
+        cancelled = self._scope._watch()
+        if cancelled is not None:
+            task.cancel(*cancelled)
 
     def _foreign_done(self, task, errors):
         if self._parent_task is not None:
@@ -66,11 +78,24 @@ class Group:
         if (errors is not None and not task.cancelled()
                 and task.exception() is not None):
             if errors == 'log':
-                cancelscopes._log_failure(task)
+                cancelscopes._log_failure_now(task, task.get_loop())
             else:
                 self._member_failed(task)
         self._foreign.discard(task)
         self._members_done()
+
+    def _keep_cancellation(self, cancelled):
+        """A group ends with errors, which have priority over a cancellation.
+
+        By level it shows at the next yield point.  By edge it must be requested
+        again.
+        """
+        if cancelled is not None:
+            cancelscopes._forget_delivery(self._parent_task)
+        if ('edge-cancel' in legacy()
+                and cancelscopes._cancel_requests(self._parent_task)):
+            self._parent_task.uncancel()
+            self._parent_task.cancel()
 
     def _cancel_foreign(self, msg):
         for task in list(self._foreign):
@@ -86,7 +111,6 @@ class _Join(futures.Future):
     """
 
     _cancel_requested = False
-    stray = False  # The cancellation is not that of a scope.
 
     def __init__(self, group, *, loop):
         super().__init__(loop=loop)
@@ -101,8 +125,8 @@ class _Join(futures.Future):
         if not (scope.cancel_called or scope._overruled):
             # With the legacy switch edge-cancel, Task.cancel() reaches nothing
             # but this Future.
-            self.stray = True
-            scope.cancel(msg)
+            for task in self._group._tasks:
+                task.cancel(msg=msg)
         return True
 
     def _complete(self):
@@ -122,8 +146,8 @@ class RootGroup(Group):
     run() raises the error after that has come to its end.
     """
 
-    _main = None  # The task that run() runs.
-    pierced = False
+    main = None  # The task that run() runs.
+    interrupted = None  # With the legacy switch, what SIGINT has cancelled.
 
     def __init__(self, loop):
         self._loop = loop
@@ -137,23 +161,27 @@ class RootGroup(Group):
             self._scopes.append(cancelscopes._PyCancelScope())
         super().__init__(scope)
         self._aborted = False
+        self._asked = set()  # By edge, the tasks that have been cancelled.
+        self.pierced = False
         self._ending = False
         self._unreported = []
         for scope in self._scopes:
             scope._set_group(self)
             scope._plant(self._loop)
 
-    def _uproot(self):
+    def uproot(self):
         for scope in self._scopes:
             scope._uproot()
 
     def _count_members(self):
-        return sum(scope._members for scope in self._scopes)
+        return (sum(scope._members for scope in self._scopes)
+                + len(self._foreign or ()))
 
     def _abort(self):
         self._aborted = True
         if 'edge-cancel' in legacy():
-            for task in self._all_tasks():
+            for task in self._all_tasks() - self._asked:
+                self._asked.add(task)
                 task.cancel()
         else:
             for scope in self._scopes:
@@ -175,82 +203,92 @@ class RootGroup(Group):
                 self._unreported.append(task)
         elif not ('unretrieved-only' in switches and _is_awaited(task)):
             # The others are raised by the loop itself, bare.
-            if not isinstance(task.exception(),
-                              (SystemExit, KeyboardInterrupt)):
-                self._errors.append(task.exception())
+            exc = task.exception()
+            if not isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                self._errors[id(exc)] = exc
                 self._abort()
 
-    def create_main(self, coro, context):
-        """Return the task for run(), which will hand its exception on."""
-        if self._aborted and not self._errors:
-            # What was left when a signal put an end to the last run().
-            self.end()
-            self._plant()
-        return cancelscopes._spawn_background(
-            None, self._loop.create_task, coro, context=context)
-
-    def run(self, main, *, last):
-        """Run the task *main* and return its result.
+    def run(self, coro, context, *, last):
+        """Run *coro* as the main task and return its result.
 
         If a member has failed by then, or if this is the *last* time, the
         group is brought to its end.
         """
-        self._main = main
-        result = error = errors = None
+        if self._aborted:
+            # Something has gone wrong since the last run(), or before it came
+            # to its end.
+            try:
+                self.close()
+            except BaseException:
+                coro.close()
+                raise
+            finally:
+                self._plant()
+        # Its exception is handed on here.
+        self.main = cancelscopes._spawn_background(
+            None, self._loop.create_task, coro, context=context)
+        result = error = None
         try:
             try:
-                result = self._loop.run_until_complete(main)
+                result = self._loop.run_until_complete(self.main)
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as exc:
-                if not main.done():
+                if not self.main.done():
                     raise  # Such as when the loop has been stopped.
                 error = exc
-            self._main = None
             if last or self._aborted:
-                errors = self.end()
+                self.end()
+                errors = self._take_errors(main_too=bool(self._errors))
                 if not last:
                     self._plant()
-                if errors and error is not None and not isinstance(
-                        error, exceptions.CancelledError):
-                    errors.append(error)
                 _raise_all(errors)
+            self.main = None
             if error is not None:
                 raise error
             return result
         finally:
-            main = error = errors = None
+            error = errors = None
 
     def close(self):
         """Cancel the members, wait for them, and raise their errors."""
-        _raise_all(self.end())
+        self.end()
+        # Something got in the way of run() if main is still known.
+        _raise_all(self._take_errors(main_too=True))
+
+    def _take_errors(self, *, main_too):
+        errors, self._errors = self._errors, {}
+        if main_too:
+            main, self.main = self.main, None
+            if main is not None and main.done() and not main.cancelled():
+                exc = main.exception()
+                # These two come out bare if they are alone.
+                if exc is not None and (errors or not isinstance(
+                        exc, (KeyboardInterrupt, SystemExit))):
+                    errors[id(exc)] = exc
+        return list(errors.values())
 
     def end(self):
-        """Cancel the members and wait for them; return the list of errors."""
+        """Cancel the members and wait for them."""
         self._ending = True
         if not self._aborted and self._count_members():
             self._abort()
-        while self._count_members() and 'edge-cancel' not in legacy():
-            self._loop.run_until_complete(self._join(self._loop))
-            self._joining = None
-        while others := [t for t in self._all_tasks() if not t.done()]:
-            self._end_others(others)
-        self._uproot()
-        for task in self._unreported:
+        if self.pierced:
+            self._wait_briefly()
+        else:
+            while self._count_members() and 'edge-cancel' not in legacy():
+                self._wait_for(self._join(self._loop))
+                self._joining = None
+            while others := [t for t in self._all_tasks() if not t.done()]:
+                self._end_others(others)
+        self.uproot()
+        unreported, self._unreported = self._unreported, []
+        for task in unreported:
             self._loop.call_exception_handler({
                 'message': 'unhandled exception during asyncio.run() shutdown',
                 'exception': task.exception(),
                 'task': task,
             })
-        errors, self._errors = self._errors, []
-        main, self._main = self._main, None
-        if main is not None and main.done() and not main.cancelled():
-            # A KeyboardInterrupt got in the way of run().
-            exc = main.exception()
-            if not isinstance(exc, (KeyboardInterrupt, SystemExit,
-                                    type(None))):
-                errors.append(exc)
-        return errors
 
     def _end_others(self, others):
         """Cancel and await tasks of a foreign kind, or made before us.
@@ -258,14 +296,52 @@ class RootGroup(Group):
         By edge, all are.
         """
         for task in others:
-            task.cancel()
-        self._loop.run_until_complete(
-            tasks.gather(*others, return_exceptions=True))
+            if task not in self._asked:
+                self._asked.add(task)
+                task.cancel()
+        self._wait_for(tasks.gather(*others, return_exceptions=True))
         for task in others:
             if (not isinstance(task, (tasks.Task, tasks._PyTask))
                     and not task.cancelled()
                     and task.exception() is not None):
                 self._member_failed(task)
+
+
+    def _wait_for(self, future):
+        under_way = sys.exception()
+        future.add_done_callback(lambda future: self._loop.stop())
+        # More than once: the loop may still have to stop for somebody whom a
+        # KeyboardInterrupt got in the way of.
+        while not future.done():
+            try:
+                self._loop.run_forever()
+            except (KeyboardInterrupt, SystemExit) as exc:
+                # That of a member of a TaskGroup, which was raised by the loop
+                # at once, comes out of the group as well.
+                if exc is not under_way:
+                    raise
+        return future.result()
+
+    def _wait_briefly(self):
+        """Let what is left end, where no await waits any more.
+
+        Not for long: somebody may go on for ever, swallowing what he is told.
+        """
+        def turn(left):
+            if left and self._count_members():
+                self._loop.call_soon(turn, left - 1)
+            else:
+                enough.set_result(None)
+
+        enough = self._loop.create_future()
+        self._loop.call_soon(turn, _TURNS)
+        self._wait_for(enough)
+        for task in self._all_tasks():
+            task._log_destroy_pending = False  # Nobody need be told.
+
+
+# How often the loop turns for the sake of tasks after a second signal.
+_TURNS = 200
 
 
 def _raise_all(errors):

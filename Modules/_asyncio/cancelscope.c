@@ -211,9 +211,9 @@ scope_arm(CancelScopeObj *self)
     return res;
 }
 
-/* Take an active scope out of the tree. */
+/* Take an active scope out of the tree; not to wait any more, if `closing`. */
 static int
-scope_leave(CancelScopeObj *self)
+scope_leave(CancelScopeObj *self, bool closing)
 {
     scope_node *node = &self->cs_node;
     scope_node *parent = node->parent;
@@ -230,7 +230,7 @@ scope_leave(CancelScopeObj *self)
         res = scope_finish_update(res, hosts);
     }
     /* After a wrong exit the task may be blocked in the parent now. */
-    if (res == 0 && task_interrupt(task) < 0) {
+    if (res == 0 && !closing && task_interrupt(task) < 0) {
         res = -1;
     }
     Py_DECREF(task);
@@ -244,11 +244,14 @@ scope_uproot(CancelScopeObj *self)
 {
     PyObject *hosts = NULL;
 
-    llist_remove(&self->cs_node.siblings);
+    if (self->cs_node.siblings.next != NULL) {
+        llist_remove(&self->cs_node.siblings);
+    }
+    deadlines_remove(self);
     self->cs_state = SCOPE_LEFT;
     int res = scope_detach(&self->cs_node, NULL, &hosts);
-    res = scope_finish_update(res, hosts);
     Py_CLEAR(self->cs_root_loop);
+    res = scope_finish_update(res, hosts);
     Py_CLEAR(self->cs_group);
     return res;
 }
@@ -340,7 +343,7 @@ _asyncio_CancelScope___enter___impl(CancelScopeObj *self)
         scope_note_origin(self);
     }
     if (scope_arm(self) < 0) {
-        if (self->cs_state == SCOPE_ACTIVE && scope_leave(self) < 0) {
+        if (self->cs_state == SCOPE_ACTIVE && scope_leave(self, false) < 0) {
             return NULL;
         }
         self->cs_state = SCOPE_NEW;
@@ -388,7 +391,7 @@ scope_wrong_exit(CancelScopeObj *self, TaskObj *current, PyObject *exc)
             Py_XDECREF(res);
             if (closing != 0) {
                 if (closing > 0 && self->cs_state == SCOPE_ACTIVE
-                    && scope_leave(self) < 0)
+                    && scope_leave(self, true) < 0)
                 {
                     return -1;
                 }
@@ -402,7 +405,7 @@ scope_wrong_exit(CancelScopeObj *self, TaskObj *current, PyObject *exc)
                   "generator that yields inside a scope can break this)";
         break;
     }
-    if (self->cs_state == SCOPE_ACTIVE && scope_leave(self) < 0) {
+    if (self->cs_state == SCOPE_ACTIVE && scope_leave(self, false) < 0) {
         return -1;
     }
     PyErr_SetString(PyExc_RuntimeError, problem);
@@ -463,6 +466,7 @@ _asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
 /*[clinic end generated code: output=1d48c45debbfb22f input=49174352b414d8f3]*/
 {
     if (self->cs_twin != NULL) {
+        Py_CLEAR(self->cs_group);   /* It has a reference to it, too. */
         return PyObject_CallMethodObjArgs(self->cs_twin, &_Py_ID(__exit__),
                                           exc_type, exc, tb, NULL);
     }
@@ -481,10 +485,8 @@ _asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
     /* Settled before the scope leaves the tree. */
     scope_node *outer = scope_outer_cause(node);
     bool delivered = node->delivered;
-    if (delivered && outer == NULL) {
-        Py_CLEAR(task->task_delivered_exc);
-    }
-    if (scope_leave(self) < 0) {
+    task_forget_delivery(task, node);
+    if (scope_leave(self, false) < 0) {
         return NULL;
     }
     if (outer != NULL) {
@@ -730,7 +732,17 @@ _asyncio_CancelScope_shield_set_impl(CancelScopeObj *self, PyObject *value)
         }
     }
     self->cs_node.shield = shield;
-    return self->cs_state == SCOPE_ACTIVE ? scope_update(&self->cs_node) : 0;
+    if (self->cs_state != SCOPE_ACTIVE) {
+        return 0;
+    }
+    int res = scope_update(&self->cs_node);
+    if (res == 0 && self->cs_node.host != NULL) {
+        /* By edge, no scope has become cancelled. */
+        TaskObj *host = (TaskObj *)Py_NewRef(self->cs_node.host);
+        res = task_interrupt(host);
+        Py_DECREF(host);
+    }
+    return res;
 }
 
 PyDoc_STRVAR(CancelScope__spawn__doc__,
@@ -794,7 +806,7 @@ static PyObject *
 spawn(asyncio_state *state, CancelScopeObj *scope, PyObject *const *args,
       Py_ssize_t nargs, PyObject *kwnames, bool *ours)
 {
-    spawning_state mine = {.scope = scope};
+    spawning_state mine = {.state = state, .scope = scope};
     if (nargs < 2) {
         PyErr_SetString(PyExc_TypeError, "errors and create_task are needed");
         return NULL;
@@ -808,17 +820,28 @@ spawn(asyncio_state *state, CancelScopeObj *scope, PyObject *const *args,
     spawning = outer;
 
     *ours = task != NULL && Task_Check(state, task);
-    if (task == (PyObject *)mine.taker) {
+    if (task == mine.taker) {
         Py_XDECREF(mine.taker);
         return task;
     }
     PyObject *error = PyErr_GetRaisedException();
     int res = 0;
-    TaskObj *taker = mine.taker;
-    if (taker != NULL && taker->task_state == STATE_PENDING) {
+    if (mine.taker != NULL && !Task_Check(state, mine.taker)) {
+        PyObject *settle = cancelscopes_attr("_settle");
+        PyObject *none = settle == NULL ? NULL : PyObject_CallFunctionObjArgs(
+            settle, mine.taker, task == NULL ? Py_None : task, args[0], NULL);
+        Py_XDECREF(settle);
+        Py_XDECREF(none);
+        res = none == NULL ? -1 : 0;
+    }
+    else if (mine.taker != NULL
+             && ((TaskObj *)mine.taker)->task_state == STATE_PENDING)
+    {
         /* The factory made a task of its own first, or has failed since.  A
            foreign task that it has returned may be a wrapper of it. */
-        taker->task_errors = *ours ? ERRORS_PROPAGATE : ERRORS_HAND_ON;
+        TaskObj *taker = (TaskObj *)mine.taker;
+        taker->task_errors = task == NULL || *ours ? ERRORS_PROPAGATE
+                                                   : ERRORS_HAND_ON;
         if (scope != NULL) {
             CancelScopeObj *root = find_root(state, taker->task_loop);
             res = task_move(taker, root == NULL ? NULL : &root->cs_node);
@@ -836,7 +859,7 @@ spawn(asyncio_state *state, CancelScopeObj *scope, PyObject *const *args,
             }
         }
     }
-    Py_XDECREF(taker);
+    Py_XDECREF(mine.taker);
     if (error != NULL) {
         PyErr_SetRaisedException(error);
     }
@@ -872,15 +895,7 @@ CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     }
     int res = 0;
     if (!ours) {
-        if (self->cs_group != NULL) {
-            PyObject *add = PyObject_GetAttrString(self->cs_group,
-                                                   "_add_foreign");
-            PyObject *none = add == NULL ? NULL
-                : PyObject_CallFunctionObjArgs(add, task, args[0], NULL);
-            Py_XDECREF(add);
-            Py_XDECREF(none);
-            res = none == NULL ? -1 : 0;
-        }
+        res = group_call(self, "_add_foreign", task, args[0]);
     }
     else if (((TaskObj *)task)->task_own_scope.is_member
              && self->cs_node.host != NULL)
@@ -964,17 +979,22 @@ _asyncio_CancelScope__member_tasks_impl(CancelScopeObj *self)
 _asyncio.CancelScope._watch
 
 Have the group cancel its foreign tasks when this is cancelled.
+
+If it is, return the message in a tuple.
 [clinic start generated code]*/
 
 static PyObject *
 _asyncio_CancelScope__watch_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=8baab9b050f42cba input=6ab18e7735e8c7d1]*/
+/*[clinic end generated code: output=8baab9b050f42cba input=d9ff4f2319f575fb]*/
 {
     if (self->cs_twin != NULL) {
         return PyObject_CallMethod(self->cs_twin, "_watch", NULL);
     }
     self->cs_watched = 1;
-    Py_RETURN_NONE;
+    if (self->cs_node.cause == NULL) {
+        Py_RETURN_NONE;
+    }
+    return Py_BuildValue("(N)", scope_msg(self->cs_node.cause));
 }
 
 /*[clinic input]
@@ -997,6 +1017,10 @@ _asyncio_CancelScope__plant_impl(CancelScopeObj *self, PyObject *loop)
     self->cs_state = SCOPE_ACTIVE;
     self->cs_root_loop = Py_NewRef(loop);
     scope_attach(&self->cs_node, NULL, NULL);
+    self->cs_origin = PyUnicode_FromString("its scope is that of asyncio.run()");
+    if (self->cs_origin == NULL) {
+        PyErr_Clear();
+    }
     asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
     llist_insert_tail(&state->roots, &self->cs_node.siblings);
     Py_RETURN_NONE;
@@ -1129,7 +1153,7 @@ CancelScope_dealloc(PyObject *op)
         _PyObject_ResurrectStart(op);
         PyObject *exc = PyErr_GetRaisedException();
         if ((self->cs_root_loop != NULL ? scope_uproot(self)
-                                        : scope_leave(self)) < 0)
+                                        : scope_leave(self, false)) < 0)
         {
             PyErr_FormatUnraisable("Exception ignored while %R was "
                                    "deallocated", op);
@@ -1196,6 +1220,21 @@ static PyType_Spec CancelScope_spec = {
 
 /* ----- Functions ----- */
 
+/* The module goes away: what is in its lists may outlive it. */
+static void
+free_registries(asyncio_state *state)
+{
+    if (state->roots.next == NULL) {
+        return;     /* It has never been executed. */
+    }
+    while (!llist_empty(&state->roots)) {
+        llist_remove(state->roots.next);
+    }
+    while (!llist_empty(&state->deadlines)) {
+        llist_remove(state->deadlines.next);
+    }
+}
+
 PyDoc_STRVAR(_spawn_background__doc__,
 "_spawn_background($module, errors, create_task, /, *args, **kwargs)\n"
 "--\n"
@@ -1236,21 +1275,72 @@ _asyncio__is_cancelled(PyObject *module, PyObject *task)
 }
 
 /*[clinic input]
-_asyncio._take_errors
+_asyncio._cancel_requests
 
-Return what is to become of the exception of the task that is being made.
+    task: object
+    /
 
-It is a pure-Python task that asks.
+Return the number of requests through cancel() that are in force.
 [clinic start generated code]*/
 
 static PyObject *
-_asyncio__take_errors_impl(PyObject *module)
-/*[clinic end generated code: output=74891b28aaa28e41 input=366529577c6c6a72]*/
+_asyncio__cancel_requests(PyObject *module, PyObject *task)
+/*[clinic end generated code: output=466711c373a72753 input=b3d75b0250c34a08]*/
 {
-    if (spawning == NULL || spawning->taken) {
+    if (!Task_Check(get_asyncio_state(module), task)) {
+        PyObject *func = cancelscopes_attr("_py_cancel_requests");
+        PyObject *res = func == NULL ? NULL : PyObject_CallOneArg(func, task);
+        Py_XDECREF(func);
+        return res;
+    }
+    return PyLong_FromLong(((TaskObj *)task)->task_num_cancels_requested);
+}
+
+/*[clinic input]
+_asyncio._forget_delivery
+
+    task: object
+    /
+
+What was thrown into *task* has ended rightly.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio__forget_delivery(PyObject *module, PyObject *task)
+/*[clinic end generated code: output=2df3fa136a0a1fcf input=8a258c247868928e]*/
+{
+    if (!Task_Check(get_asyncio_state(module), task)) {
+        PyObject *func = cancelscopes_attr("_py_forget_delivery");
+        PyObject *res = func == NULL ? NULL : PyObject_CallOneArg(func, task);
+        Py_XDECREF(func);
+        return res;
+    }
+    task_forget_delivery((TaskObj *)task, NULL);
+    Py_RETURN_NONE;
+}
+
+/*[clinic input]
+_asyncio._take_errors
+
+    task: object
+    /
+
+Return what is to become of the exception of *task*, which is being made.
+
+It is one of another kind than Task.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio__take_errors(PyObject *module, PyObject *task)
+/*[clinic end generated code: output=6b2a7af91fa6a8c7 input=48ce56c51bc59858]*/
+{
+    if (spawning == NULL || spawning->state != get_asyncio_state(module)
+        || spawning->taken)
+    {
         return PyUnicode_FromString("propagate");
     }
     spawning->taken = true;
+    spawning->taker = Py_NewRef(task);
     if (spawning->scope != NULL || spawning->errors == ERRORS_HAND_ON) {
         /* (The group sees to a task of another kind itself.) */
         Py_RETURN_NONE;

@@ -286,7 +286,9 @@ Deadlines_dealloc(PyObject *op)
     PyTypeObject *tp = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     assert(self->dl_size == 0);
-    llist_remove(&self->dl_registry);
+    if (self->dl_registry.next != NULL) {
+        llist_remove(&self->dl_registry);   /* The module is still there. */
+    }
     PyMem_Free(self->dl_heap);
     Py_CLEAR(self->dl_timer);
     Py_CLEAR(self->dl_context);

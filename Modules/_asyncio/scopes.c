@@ -55,10 +55,11 @@
    is made takes them; if it was not that one that was asked for, spawn() puts
    it right. */
 typedef struct {
+    asyncio_state *state;       /* of the interpreter that makes the task */
     bool taken;
     CancelScopeObj *scope;      /* borrowed; NULL for the root of the loop */
     task_errors_mode errors;
-    TaskObj *taker;             /* owned */
+    PyObject *taker;            /* owned; a Task, or a pure-Python one */
 } spawning_state;
 
 static _Py_thread_local spawning_state *spawning;
@@ -109,12 +110,15 @@ scope_with_group(scope_node *node)
     return scope->cs_group != NULL ? scope : NULL;
 }
 
-/* Let a task whose own scope is below that of a group be a member of it. */
+/* Let a task whose own scope is below that of a group be a member of it, if
+   the task has been initialized. */
 static void
 task_enroll(TaskObj *task)
 {
     CancelScopeObj *scope = scope_with_group(task->task_own_scope.parent);
-    if (scope != NULL && !task->task_own_scope.is_member) {
+    if (scope != NULL && task->task_own_scope.is_ready
+        && !task->task_own_scope.is_member)
+    {
         task->task_own_scope.is_member = 1;
         scope->cs_members++;
         Py_INCREF(task);
@@ -331,30 +335,44 @@ task_interrupt(TaskObj *task)
     if (res < 0) {
         return -1;
     }
-    if (res && task_is_explicit(task)) {
+    if (res && task_is_explicit(task)
+        && (cause == NULL
+            || !get_asyncio_state_by_def((PyObject *)task)->edge_cancel))
+    {
         task->task_must_cancel = 0;
     }
     return 0;
+}
+
+/* Tell the group of a scope something, with up to two arguments. */
+static int
+group_call(CancelScopeObj *scope, const char *name,
+           PyObject *arg1, PyObject *arg2)
+{
+    if (scope->cs_group == NULL) {
+        return 0;
+    }
+    PyObject *group = Py_NewRef(scope->cs_group);
+    PyObject *method = PyObject_GetAttrString(group, name);
+    Py_DECREF(group);
+    PyObject *res = method == NULL ? NULL
+        : PyObject_CallFunctionObjArgs(method, arg1, arg2, NULL);
+    Py_XDECREF(method);
+    Py_XDECREF(res);
+    return res == NULL ? -1 : 0;
 }
 
 /* Have the group of a cancelled scope cancel what is not in the tree. */
 static int
 scope_cancel_foreign(CancelScopeObj *scope)
 {
-    scope_node *cause = scope->cs_node.cause;
-    if (cause == NULL || scope->cs_group == NULL) {
+    if (scope->cs_node.cause == NULL) {
         return 0;
     }
-    PyObject *group = Py_NewRef(scope->cs_group);
-    PyObject *msg = scope_msg(cause);
-    PyObject *name = PyUnicode_FromString("_cancel_foreign");
-    PyObject *res = name == NULL ? NULL
-        : PyObject_CallMethodOneArg(group, name, msg);
-    Py_XDECREF(name);
+    PyObject *msg = scope_msg(scope->cs_node.cause);
+    int res = group_call(scope, "_cancel_foreign", msg, NULL);
     Py_DECREF(msg);
-    Py_DECREF(group);
-    Py_XDECREF(res);
-    return res == NULL ? -1 : 0;
+    return res;
 }
 
 /* Interrupt every task of the list, which may be NULL and is released, but for
@@ -436,27 +454,45 @@ static void
 task_check_swallowed(TaskObj *task, PyObject *exc, scope_node *cause)
 {
     if (task->task_delivered_exc == NULL) {
+        PyObject *origin = cause->is_task ? (PyObject *)cause->host
+                                          : scope_of_node(cause)->cs_origin;
         task->task_delivered_exc = Py_NewRef(exc);
+        task->task_delivered_by = cause;
+        Py_XSETREF(task->task_delivered_origin, Py_XNewRef(origin));
         return;
     }
     if (Py_IsNone(task->task_delivered_exc)) {
         return;     /* It has been reported. */
     }
-    PyObject *origin = cause->is_task ? (PyObject *)cause->host
-                                      : scope_of_node(cause)->cs_origin;
+    PyObject *before = Py_NewRef(task->task_delivered_exc);
+    PyObject *origin = Py_NewRef(task->task_delivered_origin == NULL
+                                 ? Py_None : task->task_delivered_origin);
     PyObject *check = cancelscopes_attr("_check_ended");
     PyObject *res = check == NULL ? NULL : PyObject_CallFunctionObjArgs(
-        check, task, task->task_delivered_exc,
-        origin == NULL ? Py_None : origin, NULL);
+        check, task, before, origin, NULL);
     Py_XDECREF(check);
     if (res == NULL) {
         PyErr_FormatUnraisable("Exception ignored while %R was checked for "
                                "swallowed cancellation", task);
     }
-    else if (Py_IsTrue(res)) {
-        Py_XSETREF(task->task_delivered_exc, Py_NewRef(Py_None));
+    else if (Py_IsTrue(res) && task->task_delivered_exc == before) {
+        Py_SETREF(task->task_delivered_exc, Py_NewRef(Py_None));
     }
     Py_XDECREF(res);
+    Py_DECREF(before);
+    Py_DECREF(origin);
+}
+
+/* What was thrown into the task has ended rightly, if it is from `cause` (which
+   is only compared; NULL is any). */
+static void
+task_forget_delivery(TaskObj *task, scope_node *cause)
+{
+    if (cause == NULL || task->task_delivered_by == cause) {
+        task->task_delivered_by = NULL;
+        Py_CLEAR(task->task_delivered_exc);
+        Py_CLEAR(task->task_delivered_origin);
+    }
 }
 
 /* The task is about to run in a cancelled scope, or Task.cancel() has not been
@@ -503,6 +539,11 @@ task_exception_for_step(asyncio_state *state, TaskObj *task, PyObject **exc)
         task->task_must_cancel = 0;
     }
     if (cause != NULL) {
+        if (explicit || task->task_edge_taken) {
+            /* By edge, the request has to survive the scope, whose error this
+               is.  (By level, the task's own scope does.) */
+            task->task_must_cancel = state->edge_cancel;
+        }
         task_note_delivery(task, cause);
         if (task->task_source_tb != NULL) {
             task_check_swallowed(task, *exc, cause);
@@ -524,22 +565,6 @@ task_is_in_tree(TaskObj *task)
             || !llist_empty(&own->children));
 }
 
-/* Tell the group of a scope something. */
-static int
-group_call(CancelScopeObj *scope, const char *name, PyObject *arg)
-{
-    if (scope->cs_group == NULL) {
-        return 0;
-    }
-    PyObject *method = PyObject_GetAttrString(scope->cs_group, name);
-    PyObject *res = method == NULL ? NULL
-        : arg == NULL ? PyObject_CallNoArgs(method)
-        : PyObject_CallOneArg(method, arg);
-    Py_XDECREF(method);
-    Py_XDECREF(res);
-    return res == NULL ? -1 : 0;
-}
-
 /* The task has left the tree, where it was a member of the group of `scope`.
    Steals the references to both. */
 static void
@@ -547,6 +572,7 @@ group_dismiss(CancelScopeObj *scope, TaskObj *task)
 {
     TaskObj *host = scope->cs_node.host;
     if (host != NULL && task->task_awaited_by != NULL) {
+        Py_INCREF(host);
         PyObject *exc = PyErr_GetRaisedException();
         int res;
         Py_BEGIN_CRITICAL_SECTION(task);
@@ -554,15 +580,16 @@ group_dismiss(CancelScopeObj *scope, TaskObj *task)
             get_asyncio_state_by_cls(Py_TYPE(scope)),
             (FutureObj *)task, (PyObject *)host);
         Py_END_CRITICAL_SECTION();
+        Py_DECREF(host);
         if (res < 0) {
             PyErr_FormatUnraisable("Exception ignored while %R left its group",
                                    task);
         }
         PyErr_SetRaisedException(exc);
     }
-    if (--scope->cs_members == 0) {
+    if (scope->cs_members == 0) {
         PyObject *exc = PyErr_GetRaisedException();
-        if (group_call(scope, "_members_done", NULL) < 0) {
+        if (group_call(scope, "_members_done", NULL, NULL) < 0) {
             PyErr_FormatUnraisable("Exception ignored while %R left its group",
                                    task);
         }
@@ -585,6 +612,7 @@ task_leave_tree(TaskObj *task, scope_state state)
     if (own->is_member) {
         own->is_member = 0;
         group = (CancelScopeObj *)Py_NewRef(scope_of_node(own->parent));
+        group->cs_members--;
     }
     if (task->task_scope == own && llist_empty(&own->children)) {
         /* As a rule: a member of a group that has left what it entered. */
@@ -641,7 +669,7 @@ task_report_failure(TaskObj *task)
     }
     CancelScopeObj *scope = scope_of_node(task->task_own_scope.parent);
     Py_INCREF(scope);
-    int res = group_call(scope, "_member_failed", (PyObject *)task);
+    int res = group_call(scope, "_member_failed", (PyObject *)task, NULL);
     Py_DECREF(scope);
     return res;
 }
@@ -651,7 +679,7 @@ task_report_failure(TaskObj *task)
 static void
 task_end(TaskObj *task)
 {
-    Py_CLEAR(task->task_delivered_exc);
+    task_forget_delivery(task, NULL);
     if (task->task_exception != NULL && task->task_errors != ERRORS_HAND_ON
         && task_report_failure(task) < 0)
     {
@@ -681,18 +709,21 @@ static void
 task_adopt(asyncio_state *state, TaskObj *task)
 {
     scope_node *own = &task->task_own_scope;
-    /* Nothing prevents a second call of __init__(). */
-    task_leave_tree(task, SCOPE_ABANDONED);
+    /* Nothing prevents a second call of __init__(), not even one in here. */
     Py_CLEAR(own->msg);
+    task_forget_delivery(task, NULL);
+    while (task_is_in_tree(task)) {
+        task_leave_tree(task, SCOPE_ABANDONED);
+    }
     memset(own, 0, sizeof(*own));
     own->is_task = 1;
     CancelScopeObj *group = NULL;
     task->task_errors = ERRORS_PROPAGATE;
-    if (spawning != NULL && !spawning->taken) {
+    if (spawning != NULL && spawning->state == state && !spawning->taken) {
         group = spawning->scope;
         task->task_errors = spawning->errors;
         spawning->taken = true;
-        spawning->taker = (TaskObj *)Py_NewRef(task);
+        spawning->taker = Py_NewRef(task);
     }
     if (group == NULL) {
         group = find_root(state, task->task_loop);
@@ -701,6 +732,15 @@ task_adopt(asyncio_state *state, TaskObj *task)
     task->task_scope = own;
     task->task_started = 0;
     task->task_asked = 0;
+    task->task_edge_taken = 0;
+}
+
+/* The task that was adopted has been initialized, so it will run. */
+static void
+task_ready(TaskObj *task)
+{
+    task->task_own_scope.is_ready = 1;
+    task_enroll(task);
 }
 
 /* Hang a task's own scope below another parent, or none. */
@@ -733,7 +773,7 @@ task_scopes_clear(TaskObj *task)
 {
     task_leave_tree(task, SCOPE_DESTROYED);
     Py_CLEAR(task->task_own_scope.msg);
-    Py_CLEAR(task->task_delivered_exc);
+    task_forget_delivery(task, NULL);
 }
 
 /* The innermost scope that counts in task.cancelling(), from `node` outwards.
@@ -763,7 +803,8 @@ task_cancel(TaskObj *task, PyObject *msg)
     int marked = 0, taken = 0;
 
     task->task_num_cancels_requested += 1;
-    if (!get_asyncio_state_by_def((PyObject *)task)->edge_cancel) {
+    bool edge = get_asyncio_state_by_def((PyObject *)task)->edge_cancel;
+    if (!edge) {
         Py_XSETREF(own->msg, Py_NewRef(msg));
         own->requested = 1;
         if (own->host != NULL && own->cause == NULL) {
@@ -777,6 +818,7 @@ task_cancel(TaskObj *task, PyObject *msg)
            caught and ignored the request before. */
         task->task_asked = 1;
         taken = cancel_waiter(task, msg);
+        task->task_edge_taken = taken > 0 && edge;
     }
     if (taken == 0) {
         /* The step is scheduled or under way, or a shield holds this back. */
@@ -818,7 +860,7 @@ task_uncancel(TaskObj *task)
         if (task->task_num_cancels_requested == 0) {
             task->task_must_cancel = 0;
             own->requested = 0;
-            Py_CLEAR(task->task_delivered_exc);
+            task_forget_delivery(task, own);
             if (own->host != NULL) {
                 return scope_update(own);
             }

@@ -37,6 +37,7 @@ typedef struct scope_node {
                                    own scope: outside the task) has reached
                                    the host's coroutine */
     unsigned lifted: 1;         /* and uncancel() has discounted that */
+    unsigned is_ready: 1;       /* an own scope whose task will run */
     unsigned is_member: 1;      /* of the group of its parent, which counts and
                                    owns the task */
 } scope_node;
@@ -75,7 +76,7 @@ typedef struct {
     PyObject *cs_group;
     Py_ssize_t cs_members;
     /* The loop whose root this is, else NULL.  Owned.  (The siblings of a root
-       are the other roots.) */
+       are the other roots; it has none after the module is gone.) */
     PyObject *cs_root_loop;
     /* Where the scope was entered, in debug mode, else NULL.  Owned. */
     PyObject *cs_origin;

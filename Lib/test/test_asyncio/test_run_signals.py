@@ -12,7 +12,6 @@ import asyncio
 import os
 import selectors
 import signal
-import subprocess
 import sys
 import tempfile
 import textwrap
@@ -184,17 +183,23 @@ class Program:
         self.stderr.seek(0)
         return self.stderr.read()
 
+    def read_line(self, expected=''):
+        """Read a line; how often the loop waits in between is its affair."""
+        while True:
+            line = self.process.stdout.readline().rstrip('\n')
+            self.lines.append(line)
+            if line != 'blocked' or expected == 'blocked':
+                return line
+
     def expect(self, *lines):
         """Read exactly these lines."""
         for expected in lines:
-            line = self.process.stdout.readline().rstrip('\n')
-            self.lines.append(line)
+            line = self.read_line(expected)
             if line != expected:
                 self.fail(f'{expected!r} was expected, not {line!r}')
 
     def expect_in_any_order(self, *lines):
-        found = [self.process.stdout.readline().rstrip('\n') for _ in lines]
-        self.lines += found
+        found = [self.read_line() for _ in lines]
         if sorted(found) != sorted(lines):
             self.fail(f'{sorted(lines)} were expected, not {sorted(found)}')
 
@@ -216,23 +221,29 @@ class Program:
 
     def permit(self):
         # The signals that were sent before are handled before this is read.
-        self.process.stdin.write('go on\n')
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write('go on\n')
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self.fail('the program has ended')
 
-    def finish(self, *lines, code, stderr=None):
+    def finish(self, *lines, code, stderr=None, quiet=True):
         """Expect the rest of the lines, and how the process ends.
 
-        *stderr* is the beginning of the last line there.
+        *stderr* is the beginning of the last line there.  If it is *quiet*,
+        asyncio complains of nothing.
         """
         self.expect(*lines, '')
         returncode = self.process.wait()
         if returncode != code or self.hung:
             self.fail(f'exit code {code} was expected, not {returncode}')
         found = self.read_stderr()
+        if not quiet:
+            return found
         if stderr is None:
             stderr = 'KeyboardInterrupt' if code == -signal.SIGINT else ''
         *before, last = found.splitlines() or ['']
-        if not (last.startswith(stderr) if stderr else found == ''):
+        if not (last.lstrip().startswith(stderr) if stderr else found == ''):
             self.fail(f'{stderr!r} was expected at the end of stderr')
         # No task was forgotten, no coroutine never awaited.
         for noise in 'never', 'destroyed', 'ignored', 'Unhandled':
@@ -251,6 +262,18 @@ class ProgramTestCase(unittest.TestCase):
         settings = self.tasks, self.eager, self.selector, announce
         return Program(self, PRELUDE.replace('{settings}', repr(settings))
                        + textwrap.dedent(text))
+
+    def finish_failed(self, program, signum, *lines, shown):
+        """Expect what the signal stands for, though there is an error.
+
+        Main has not finished normally, so run() raises that (8.2); but the
+        error is not lost (7.4): *shown* are lines on stderr.
+        """
+        found = program.finish(*lines, RAISED[signum],
+                               code=EXIT_CODES[signum], quiet=False)
+        found = [line.lstrip(' |') for line in found.splitlines()]
+        for line in shown:
+            self.assertIn(line, found)
 
     def finish_hard(self, program, second, *, says=()):
         """Expect what the second signal demands."""
@@ -523,8 +546,8 @@ class FirstSignalTests:
                 ''')
                 program.expect('ready')
                 program.send(signum)
-                program.finish('main cleaned up', "raised ValueError('own')",
-                               code=1, stderr='ValueError: own')
+                self.finish_failed(program, signum, 'main cleaned up',
+                                   shown=['ValueError: own'])
 
     def test_8_2_main_exits(self):
         for signum in SIGNALS:
@@ -569,13 +592,11 @@ class FirstSignalTests:
                 program.send(signum)
                 program.expect_in_any_order('main cleaned up',
                                             'background cleaned up')
-                error = ("ExceptionGroup('unhandled errors in background "
-                         "tasks', [ValueError('of the clean-up')])")
-                stderr = program.finish('raised ' + error, code=1,
-                                        stderr='    +-----')
-                self.assertIn('| ExceptionGroup: unhandled errors in '
-                              'background tasks (1 sub-exception)', stderr)
-                self.assertIn('| ValueError: of the clean-up', stderr)
+                self.finish_failed(
+                    program, signum,
+                    shown=['ExceptionGroup: unhandled errors in background '
+                           'tasks (1 sub-exception)',
+                           'ValueError: of the clean-up'])
 
     def test_8_2_group_of_main_fails_during_the_shutdown(self):
         program = self.start('''
@@ -595,12 +616,12 @@ class FirstSignalTests:
         ''')
         program.expect('ready')
         program.send(signal.SIGINT)
-        program.finish(
-            "raised ExceptionGroup('unhandled errors in a TaskGroup', "
-            "[ValueError('of the clean-up')])", code=1, stderr='    +-----')
+        self.finish_failed(
+            program, signal.SIGINT,
+            shown=['ExceptionGroup: unhandled errors in a TaskGroup '
+                   '(1 sub-exception)', 'ValueError: of the clean-up'])
 
     def test_8_2_signal_after_a_background_task_has_failed(self):
-        # The error is what the program ends with.
         program = self.start('''
             async def fail():
                 raise ValueError('first')
@@ -620,10 +641,8 @@ class FirstSignalTests:
         program.expect('cleaning up')
         program.send(signal.SIGINT)
         program.permit()
-        program.finish(
-            'cleaned up', "raised ExceptionGroup('unhandled errors in "
-            "background tasks', [ValueError('first')])",
-            code=1, stderr='    +-----')
+        self.finish_failed(program, signal.SIGINT, 'cleaned up',
+                           shown=['ValueError: first'])
 
     def test_8_2_in_the_end_phase(self):
         # Main is done, a background task cleans up.
@@ -673,9 +692,8 @@ class FirstSignalTests:
         program.expect('cleaning up')
         program.send(signal.SIGINT)
         program.permit()
-        program.finish("raised ExceptionGroup('unhandled errors in background "
-                       "tasks', [ValueError('late')])",
-                       code=1, stderr='    +-----')
+        self.finish_failed(program, signal.SIGINT,
+                           shown=['ValueError: late'])
 
     def test_8_2_while_asynchronous_generators_are_closed(self):
         # The last part of run(); rule 7.8.
@@ -1058,6 +1076,38 @@ class SecondSignalTests:
         program.finish('interrupted', 'main ends', RAISED[signal.SIGINT],
                        code=-signal.SIGINT)
 
+    def test_8_3_errors_after_the_interrupt(self):
+        # Rule 7.4: they are raised, with what was under way as the context.
+        program = self.start('''
+            async def background():
+                try:
+                    await forever()
+                finally:
+                    try:
+                        with asyncio.CancelScope(shield=True):
+                            await forever()
+                    finally:
+                        raise ValueError('of the clean-up')
+
+            async def main():
+                asyncio.create_task(background())
+                say('ready')
+                await forever()
+
+            run(main())
+        ''', announce=True)
+        program.expect('ready')
+        program.expect_blocked()
+        program.send(signal.SIGINT)
+        program.expect_blocked()
+        program.send(signal.SIGINT)
+        stderr = program.finish(
+            "raised ExceptionGroup('unhandled errors in background tasks', "
+            "[ValueError('of the clean-up')])", code=1, stderr='+-----')
+        found = [line.lstrip(' |') for line in stderr.splitlines()]
+        self.assertIn('KeyboardInterrupt', found)
+        self.assertIn('ValueError: of the clean-up', found)
+
     # Trap 28: tasks that do not end by themselves.
 
     def test_8_3_task_that_never_awaits(self):
@@ -1193,6 +1243,383 @@ class SecondSignalTests:
         ''', 'in the loop', says=['member ends'], announce=False)
 
 
+@variants(*SOME)
+class OwnHandlerTests:
+    """Trap 34: the program's own handlers are left alone."""
+
+    def check(self, text, *said, then):
+        """Two signals of each kind do nothing but what the program says."""
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start(f'SIGNUM = {int(signum)}\n'
+                                     + textwrap.dedent(text), announce=True)
+                program.expect('ready')
+                program.expect_blocked()
+                for _ in range(2):
+                    program.send(signum)
+                    program.expect(*said)
+                program.permit()
+                program.finish("returned 'result'", then, code=0)
+
+    MAIN = '''
+        def handler(*args):
+            # Not through sys.stdout, which need not be ready for it.
+            os.write(1, b'handler\\n')
+
+        async def main():
+            before_ready()
+            say('ready')
+            await permission()
+            await asyncio.sleep(0)
+            return 'result'
+
+        def before_ready():
+            pass
+    '''
+
+    def test_8_2_handler_of_the_program(self):
+        self.check(self.MAIN + '''
+        signal.signal(SIGNUM, handler)
+        run(main())
+        say(signal.getsignal(SIGNUM) is handler)
+        ''', 'handler', then='True')
+
+    def test_8_2_handler_that_is_installed_by_main(self):
+        self.check(self.MAIN + '''
+        def before_ready():
+            signal.signal(SIGNUM, handler)
+
+        run(main())
+        say(signal.getsignal(SIGNUM) is handler)
+        ''', 'handler', then='True')
+
+    def test_8_2_handler_of_the_loop(self):
+        self.check(self.MAIN + '''
+        def before_ready():
+            asyncio.get_running_loop().add_signal_handler(SIGNUM, handler)
+
+        run(main())
+        say_handlers('afterwards')
+        ''', 'handler', then='afterwards default default')
+
+    def test_8_2_ignored_signals(self):
+        self.check(self.MAIN + '''
+        signal.signal(SIGNUM, signal.SIG_IGN)
+        run(main())
+        say(signal.getsignal(SIGNUM) is signal.SIG_IGN)
+        ''', then='True')
+
+    def test_8_2_signals_that_main_ignores(self):
+        self.check(self.MAIN + '''
+        def before_ready():
+            signal.signal(SIGNUM, signal.SIG_IGN)
+
+        run(main())
+        say(signal.getsignal(SIGNUM) is signal.SIG_IGN)
+        ''', then='True')
+
+    def test_8_2_handler_for_the_other_signal(self):
+        for signum, other in (SIGNALS, SIGNALS[::-1]):
+            with self.subTest(signum.name):
+                program = self.start(self.MAIN + f'''
+        signal.signal({int(other)}, handler)
+        run(main())
+        ''', announce=True)
+                program.expect('ready')
+                program.expect_blocked()
+                program.send(other)
+                program.expect('handler')
+                program.send(signum)
+                program.finish(RAISED[signum], code=EXIT_CODES[signum])
+
+    def test_8_2_handler_that_is_taken_back(self):
+        # What a server does around its main loop.
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start(self.MAIN + f'''
+        async def main():
+            saved = signal.signal({int(signum)}, handler)
+            say('ready')
+            await permission()
+            signal.signal({int(signum)}, saved)
+            say('ready again')
+            try:
+                await forever()
+            finally:
+                await clean_up('main')
+
+        run(main())
+        say_handlers('afterwards')
+        ''', announce=True)
+                program.expect('ready')
+                program.expect_blocked()
+                program.send(signum)
+                program.expect('handler')
+                program.permit()
+                program.expect('ready again')
+                program.expect_blocked()
+                program.send(signum)
+                program.finish('main cleaned up', RAISED[signum],
+                               code=EXIT_CODES[signum])
+
+    def test_8_2_handler_of_the_loop_that_is_removed(self):
+        # As in stock, what is left then is the default.
+        program = self.start('''
+            async def main():
+                loop = asyncio.get_running_loop()
+                for signum in signal.SIGINT, signal.SIGTERM:
+                    loop.add_signal_handler(signum, int)
+                    loop.remove_signal_handler(signum)
+                say_handlers('inside')
+
+            run(main())
+            say_handlers('afterwards')
+        ''')
+        program.finish('inside default default', 'returned None',
+                       'afterwards default default', code=0)
+
+    def test_8_2_default_action_for_sigint(self):
+        # The program has asked for that: it is not what Python starts with.
+        program = self.start('''
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+            async def main():
+                say('ready')
+                await forever()
+
+            run(main())
+        ''')
+        program.expect('ready')
+        program.send(signal.SIGINT)
+        program.finish(code=-signal.SIGINT, stderr='')
+
+    def test_8_2_keyboard_interrupt_for_sigterm(self):
+        # It is raised at once, and everything still cleans up.
+        program = self.start('''
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+            async def main():
+                try:
+                    say('ready')
+                    await forever()
+                finally:
+                    await clean_up('main')
+
+            run(main())
+        ''', announce=True)
+        program.expect('ready')
+        program.expect_blocked()
+        program.send(signal.SIGTERM)
+        program.finish('main cleaned up', RAISED[signal.SIGINT],
+                       code=-signal.SIGINT)
+
+
+@variants(*SOME)
+class RestoreTests:
+    """8.3: handlers are restored on exit."""
+
+    def test_8_3_after_run(self):
+        program = self.start('''
+            async def main(outcome):
+                say_handlers('inside')
+                match outcome:
+                    case 'error':
+                        raise ValueError
+                    case 'background':
+                        asyncio.create_task(fail())
+                        await forever()
+                    case 'interrupted':
+                        signal.raise_signal(signal.SIGINT)
+                        await forever()
+                    case 'terminated':
+                        signal.raise_signal(signal.SIGTERM)
+                        await forever()
+                    case 'twice':
+                        signal.raise_signal(signal.SIGINT)
+                        signal.raise_signal(signal.SIGINT)
+
+            async def fail():
+                raise ValueError
+
+            for outcome in ('result', 'error', 'background', 'interrupted',
+                            'terminated', 'twice', 'result'):
+                try:
+                    run(main(outcome))
+                except BaseException:
+                    pass
+                say_handlers('afterwards')
+        ''')
+        for outcome in (
+                'returned None', 'raised ValueError()',
+                "raised ExceptionGroup('unhandled errors in background tasks', "
+                "[ValueError()])", RAISED[signal.SIGINT],
+                RAISED[signal.SIGTERM], RAISED[signal.SIGINT],
+                'returned None'):
+            program.expect('inside other other', outcome,
+                           'afterwards default default')
+        program.finish(code=0)
+
+    def test_8_3_each_run_of_a_runner(self):
+        program = self.start('''
+            async def main():
+                say_handlers('inside')
+
+            with asyncio.Runner(loop_factory=loop_factory) as runner:
+                say_handlers('before')
+                for _ in range(2):
+                    runner.run(main())
+                    say_handlers('between')
+            say_handlers('afterwards')
+        ''')
+        program.finish(
+            'before default default', 'inside other other',
+            'between default default', 'inside other other',
+            'between default default', 'afterwards default default', code=0)
+
+
+@variants(*SOME)
+class RunnerTests:
+    """Rule 7.6: Runner.run() may be called repeatedly."""
+
+    def test_7_6_next_run_after_a_signal(self):
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start('''
+                    async def work(name):
+                        try:
+                            await forever()
+                        finally:
+                            await clean_up(name)
+
+                    async def first():
+                        asyncio.create_task(work('background'))
+                        await asyncio.sleep(0)
+                        say('ready')
+                        await work('main')
+
+                    async def second():
+                        # Nothing is left of the cancellation.
+                        await asyncio.sleep(0)
+                        await asyncio.create_task(asyncio.sleep(0.001))
+                        say(asyncio.current_task().cancelling())
+                        return 'result'
+
+                    with asyncio.Runner(loop_factory=loop_factory) as runner:
+                        for _ in range(2):
+                            try:
+                                say_outcome(runner.run, first())
+                            except (KeyboardInterrupt, SystemExit):
+                                say_handlers('between')
+                            say_outcome(runner.run, second())
+                ''')
+                for _ in range(2):
+                    program.expect('ready')
+                    program.send(signum)
+                    program.expect_in_any_order('main cleaned up',
+                                                'background cleaned up')
+                    program.expect(RAISED[signum], 'between default default',
+                                   '0', "returned 'result'")
+                program.finish(code=0)
+
+    def test_7_6_next_run_after_a_main_that_finished_all_the_same(self):
+        """Trap 35."""
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start('''
+                    async def background():
+                        try:
+                            await forever()
+                        finally:
+                            await clean_up('background')
+
+                    async def first():
+                        asyncio.create_task(background())
+                        await asyncio.sleep(0)
+                        say('ready')
+                        try:
+                            await forever()
+                        except asyncio.CancelledError:
+                            return 'first'
+
+                    async def second():
+                        await asyncio.create_task(asyncio.sleep(0.001))
+                        return 'second'
+
+                    with asyncio.Runner(loop_factory=loop_factory) as runner:
+                        say_outcome(runner.run, first())
+                        say_outcome(runner.run, second())
+                ''')
+                program.expect('ready')
+                program.send(signum)
+                program.finish('background cleaned up', "returned 'first'",
+                               "returned 'second'", code=0)
+
+    def test_7_6_next_run_after_the_second_signal(self):
+        # The group is a fresh one: shields hold, and the first signal is the
+        # first again.
+        program = self.start('''
+            async def main():
+                try:
+                    say('ready')
+                    await forever()
+                finally:
+                    with asyncio.CancelScope(shield=True):
+                        say('cleaning up')
+                        await permission()
+                        say('cleaned up')
+
+            with asyncio.Runner(loop_factory=loop_factory) as runner:
+                for _ in range(2):
+                    try:
+                        say_outcome(runner.run, main())
+                    except KeyboardInterrupt:
+                        say_handlers('between')
+        ''', announce=True)
+        program.expect('ready')
+        program.expect_blocked()
+        program.send(signal.SIGINT)
+        program.expect('cleaning up')
+        program.expect_blocked()
+        program.send(signal.SIGINT)
+        program.expect(RAISED[signal.SIGINT], 'between default default')
+        program.expect('ready')
+        program.expect_blocked()
+        program.send(signal.SIGINT)
+        program.expect('cleaning up')
+        program.expect_blocked()
+        program.permit()
+        program.finish('cleaned up', RAISED[signal.SIGINT],
+                       'between default default', code=0)
+
+    def test_8_2_while_a_runner_is_closed(self):
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start('''
+                    async def background():
+                        try:
+                            await forever()
+                        finally:
+                            with asyncio.CancelScope(shield=True):
+                                say('cleaning up')
+                                await permission()
+                                say('cleaned up')
+
+                    async def main():
+                        asyncio.create_task(background())
+                        await asyncio.sleep(0)
+                        return 'result'
+
+                    runner = asyncio.Runner(loop_factory=loop_factory)
+                    say_outcome(runner.run, main())
+                    say_outcome(runner.close)
+                ''')
+                program.expect("returned 'result'", 'cleaning up')
+                program.send(signum)
+                program.permit()
+                program.finish('cleaned up', RAISED[signum],
+                               code=EXIT_CODES[signum])
+
+
 @variants(('C', 'DefaultSelector'), ('Python', 'DefaultSelector'))
 class StubbornTests:
     """Trap 28: a task that never stops awaiting."""
@@ -1226,7 +1653,8 @@ class StubbornTests:
         program.send(signal.SIGINT)
         program.expect('in the loop')
         program.send(signal.SIGINT)
-        self.finish_hard(program, signal.SIGINT)
+        # That a task is left over may be reported.
+        program.finish(RAISED[signal.SIGINT], code=-signal.SIGINT, quiet=False)
 
     def test_8_3_termination_beside_a_task_that_never_stops_awaiting(self):
         program = self.start('''
@@ -1261,27 +1689,77 @@ class ThreadTests:
 
     def test_8_2_signal_that_another_thread_gets(self):
         # Trap 31: nothing interrupts the wait of the main thread.
+        program = self.start('''
+            async def main():
+                thread = threading.Thread(target=os.read, args=(0, 1),
+                                          daemon=True)
+                thread.start()
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+                try:
+                    await asyncio.sleep(3600)
+                finally:
+                    signal.pthread_sigmask(signal.SIG_UNBLOCK,
+                                           [signal.SIGTERM])
+
+            run(main())
+        ''', announce=True)
+        program.expect_blocked()
+        program.send(signal.SIGTERM)
+        program.finish(RAISED[signal.SIGTERM], code=143)
+
+    def test_8_2_run_in_another_thread_leaves_signals_alone(self):
         for signum in SIGNALS:
             with self.subTest(signum.name):
                 program = self.start('''
                     async def main():
-                        thread = threading.Thread(target=os.read, args=(0, 1),
-                                                  daemon=True)
-                        thread.start()
-                        signal.pthread_sigmask(
-                            signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
-                        try:
-                            await asyncio.sleep(3600)
-                        finally:
-                            signal.pthread_sigmask(
-                                signal.SIG_UNBLOCK,
-                                [signal.SIGINT, signal.SIGTERM])
+                        say_handlers('handlers')
+                        await forever()
 
-                    run(main())
+                    thread = threading.Thread(target=run, args=[main()],
+                                              daemon=True)
+                    try:
+                        thread.start()
+                        thread.join()
+                    except KeyboardInterrupt:
+                        say('interrupted')
+                        raise
                 ''', announce=True)
-                program.expect_blocked()
+                program.expect('handlers default default', 'blocked')
                 program.send(signum)
-                program.finish(RAISED[signum], code=EXIT_CODES[signum])
+                if signum == signal.SIGINT:
+                    program.expect('interrupted')
+                program.finish(code=-signum)
+
+    def test_8_2_run_in_another_thread_goes_on(self):
+        # The signal is for the program in the main thread.
+        program = self.start('''
+            async def other():
+                loop = asyncio.get_running_loop()
+                may_end = asyncio.Event()
+                shared.append((loop, may_end))
+                started.set()
+                await may_end.wait()
+                return 'other'
+
+            async def main():
+                say('ready')
+                try:
+                    await forever()
+                finally:
+                    loop, may_end = shared.pop()
+                    loop.call_soon_threadsafe(may_end.set)
+                    thread.join()
+
+            shared = []
+            started = threading.Event()
+            thread = threading.Thread(target=run, args=[other()])
+            thread.start()
+            started.wait()
+            run(main())
+        ''')
+        program.expect('ready')
+        program.send(signal.SIGTERM)
+        program.finish("returned 'other'", RAISED[signal.SIGTERM], code=143)
 
 
 if __name__ == '__main__':

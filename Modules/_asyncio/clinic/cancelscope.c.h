@@ -477,7 +477,9 @@ PyDoc_STRVAR(_asyncio_CancelScope__watch__doc__,
 "_watch($self, /)\n"
 "--\n"
 "\n"
-"Have the group cancel its foreign tasks when this is cancelled.");
+"Have the group cancel its foreign tasks when this is cancelled.\n"
+"\n"
+"If it is, return the message in a tuple.");
 
 #define _ASYNCIO_CANCELSCOPE__WATCH_METHODDEF    \
     {"_watch", (PyCFunction)_asyncio_CancelScope__watch, METH_NOARGS, _asyncio_CancelScope__watch__doc__},
@@ -558,25 +560,34 @@ PyDoc_STRVAR(_asyncio__is_cancelled__doc__,
 #define _ASYNCIO__IS_CANCELLED_METHODDEF    \
     {"_is_cancelled", (PyCFunction)_asyncio__is_cancelled, METH_O, _asyncio__is_cancelled__doc__},
 
-PyDoc_STRVAR(_asyncio__take_errors__doc__,
-"_take_errors($module, /)\n"
+PyDoc_STRVAR(_asyncio__cancel_requests__doc__,
+"_cancel_requests($module, task, /)\n"
 "--\n"
 "\n"
-"Return what is to become of the exception of the task that is being made.\n"
+"Return the number of requests through cancel() that are in force.");
+
+#define _ASYNCIO__CANCEL_REQUESTS_METHODDEF    \
+    {"_cancel_requests", (PyCFunction)_asyncio__cancel_requests, METH_O, _asyncio__cancel_requests__doc__},
+
+PyDoc_STRVAR(_asyncio__forget_delivery__doc__,
+"_forget_delivery($module, task, /)\n"
+"--\n"
 "\n"
-"It is a pure-Python task that asks.");
+"What was thrown into *task* has ended rightly.");
+
+#define _ASYNCIO__FORGET_DELIVERY_METHODDEF    \
+    {"_forget_delivery", (PyCFunction)_asyncio__forget_delivery, METH_O, _asyncio__forget_delivery__doc__},
+
+PyDoc_STRVAR(_asyncio__take_errors__doc__,
+"_take_errors($module, task, /)\n"
+"--\n"
+"\n"
+"Return what is to become of the exception of *task*, which is being made.\n"
+"\n"
+"It is one of another kind than Task.");
 
 #define _ASYNCIO__TAKE_ERRORS_METHODDEF    \
-    {"_take_errors", (PyCFunction)_asyncio__take_errors, METH_NOARGS, _asyncio__take_errors__doc__},
-
-static PyObject *
-_asyncio__take_errors_impl(PyObject *module);
-
-static PyObject *
-_asyncio__take_errors(PyObject *module, PyObject *Py_UNUSED(ignored))
-{
-    return _asyncio__take_errors_impl(module);
-}
+    {"_take_errors", (PyCFunction)_asyncio__take_errors, METH_O, _asyncio__take_errors__doc__},
 
 PyDoc_STRVAR(_asyncio_move_on_after__doc__,
 "move_on_after($module, /, delay, *, shield=False)\n"
@@ -736,4 +747,4 @@ _asyncio_current_effective_deadline(PyObject *module, PyObject *Py_UNUSED(ignore
 {
     return _asyncio_current_effective_deadline_impl(module);
 }
-/*[clinic end generated code: output=58367daba6059f52 input=a9049054013a1b77]*/
+/*[clinic end generated code: output=890e309b444e183d input=a9049054013a1b77]*/
