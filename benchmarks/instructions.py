@@ -40,7 +40,7 @@ def cost(variant, workload, depth=0):
 def main():
     results = {}
     print(f'{"instructions of one":22}{"stock":>10}{"patched":>10}{"ratio":>8}')
-    for workload in 'bare_yield', 'future', 'create_task', 'group_task', 'shield', 'timeout':
+    for workload in 'bare_yield', 'future', 'create_task', 'group_task', 'small_group', 'shield', 'timeout':
         stock, patched = (cost(variant, workload) for variant in ('stock', 'release'))
         results[workload] = {'stock': round(stock), 'patched': round(patched), 'ratio': round(patched / stock, 4)}
         print(f'{workload:22}{stock:10.0f}{patched:10.0f}{patched / stock:8.4f}', flush=True)

@@ -36,6 +36,15 @@ async def group_task(count):
                 group.create_task(nothing())
 
 
+async def small_group(count):
+    async def nothing():
+        pass
+
+    for _ in range(count):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(nothing())
+
+
 async def shield(count):
     async def nothing():
         pass

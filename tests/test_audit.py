@@ -8,7 +8,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 AUDIT = (ROOT / "docs" / "audit.md").read_text()
-MAKES_TASKS = {"create_task", "ensure_future", "_spawn_background", "_spawn"}
+MAKES_TASKS = {"create_task", "_create_task", "ensure_future", "_spawn_background", "_spawn"}
 MECHANISM = "cancelscopes."  # through which the others are made
 AUDITED = ["asyncio/*.py", "contextlib.py", "unittest/async_case.py", "concurrent/futures/*.py", "concurrent/interpreters/*.py"]
 

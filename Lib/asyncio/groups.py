@@ -22,11 +22,10 @@ class Group:
 
     _parent_task = None  # The host of the scope.
     _joining = None  # The Future that waits for the members.
+    _foreign = None  # The members that are not in the tree, a set.
 
     def __init__(self, scope):
         self._scope = scope
-        # The members that are not in the tree.
-        self._foreign = None
         # By identity, for several members may end with the same one.
         self._errors = {}
 
