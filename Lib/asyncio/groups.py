@@ -300,7 +300,9 @@ class RootGroup(Group):
                 task.cancel()
         self._wait_for(tasks.gather(*others, return_exceptions=True))
         for task in others:
-            if (not isinstance(task, (tasks.Task, tasks._PyTask))
+            # By edge there are members among them, of which we have heard.
+            if (not ('edge-cancel' in legacy()
+                     and cancelscopes._can_have_scopes(task))
                     and not task.cancelled()
                     and task.exception() is not None):
                 self._member_failed(task)

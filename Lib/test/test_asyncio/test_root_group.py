@@ -2572,6 +2572,38 @@ class EndTests:
             runner.run(coro)
         coro.close()
 
+    def test_7_4_task_that_is_older_than_the_group_fails_at_the_end(self):
+        error = MyError()
+
+        def make_loop():
+            loop = self.make_loop()
+            loop.create_task(self.background([], error=error))
+            return loop
+
+        async def main():
+            await self.settle()
+
+        with self.raises_group(error):
+            asyncio.run(main(), loop_factory=make_loop)
+
+    def test_7_4_errors_are_the_context_of_what_fails_after_them(self):
+        error, late = MyError('background'), OSError('no more generators')
+
+        async def main():
+            asyncio.create_task(self.background([], error=error))
+            await self.settle()
+
+        async def shutdown_asyncgens():
+            raise late
+
+        runner = self.runner()
+        runner.run(main())
+        runner.get_loop().shutdown_asyncgens = shutdown_asyncgens
+        with self.assertRaises(OSError) as cm:
+            runner.close()
+        self.assertIs(cm.exception, late)
+        self.assertEqual(late.__context__.exceptions, (error,))
+
     def test_7_4_close_has_the_exception_under_way_as_context(self):
         error, under_way = MyError(), KeyError()
 
