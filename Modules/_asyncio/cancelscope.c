@@ -900,10 +900,12 @@ CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     else if (((TaskObj *)task)->task_own_scope.is_member
              && self->cs_node.host != NULL)
     {
+        /* A task's __hash__() may do anything, also to the tree. */
+        PyObject *host = Py_NewRef(self->cs_node.host);
         Py_BEGIN_CRITICAL_SECTION(task);
-        res = future_awaited_by_add(state, (FutureObj *)task,
-                                    (PyObject *)self->cs_node.host);
+        res = future_awaited_by_add(state, (FutureObj *)task, host);
         Py_END_CRITICAL_SECTION();
+        Py_DECREF(host);
     }
     if (res < 0) {
         Py_CLEAR(task);
@@ -1252,6 +1254,16 @@ spawn_background(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     return spawn(get_asyncio_state(module), NULL, args, nargs, kwnames, &ours);
 }
 
+/* What the pure-Python function of that name says of a task of its own kind. */
+static PyObject *
+ask_python(const char *name, PyObject *task)
+{
+    PyObject *func = cancelscopes_attr(name);
+    PyObject *res = func == NULL ? NULL : PyObject_CallOneArg(func, task);
+    Py_XDECREF(func);
+    return res;
+}
+
 /*[clinic input]
 _asyncio._is_cancelled
 
@@ -1266,10 +1278,7 @@ _asyncio__is_cancelled(PyObject *module, PyObject *task)
 /*[clinic end generated code: output=220a908d52a526ef input=3470537bc3df0ca8]*/
 {
     if (!Task_Check(get_asyncio_state(module), task)) {
-        PyObject *check = cancelscopes_attr("_py_is_cancelled");
-        PyObject *res = check == NULL ? NULL : PyObject_CallOneArg(check, task);
-        Py_XDECREF(check);
-        return res;
+        return ask_python("_py_is_cancelled", task);
     }
     return PyBool_FromLong(((TaskObj *)task)->task_own_scope.cause != NULL);
 }
@@ -1288,10 +1297,7 @@ _asyncio__cancel_requests(PyObject *module, PyObject *task)
 /*[clinic end generated code: output=466711c373a72753 input=b3d75b0250c34a08]*/
 {
     if (!Task_Check(get_asyncio_state(module), task)) {
-        PyObject *func = cancelscopes_attr("_py_cancel_requests");
-        PyObject *res = func == NULL ? NULL : PyObject_CallOneArg(func, task);
-        Py_XDECREF(func);
-        return res;
+        return ask_python("_py_cancel_requests", task);
     }
     return PyLong_FromLong(((TaskObj *)task)->task_num_cancels_requested);
 }
@@ -1310,10 +1316,7 @@ _asyncio__forget_delivery(PyObject *module, PyObject *task)
 /*[clinic end generated code: output=2df3fa136a0a1fcf input=8a258c247868928e]*/
 {
     if (!Task_Check(get_asyncio_state(module), task)) {
-        PyObject *func = cancelscopes_attr("_py_forget_delivery");
-        PyObject *res = func == NULL ? NULL : PyObject_CallOneArg(func, task);
-        Py_XDECREF(func);
-        return res;
+        return ask_python("_py_forget_delivery", task);
     }
     task_forget_delivery((TaskObj *)task, NULL);
     Py_RETURN_NONE;
