@@ -1,26 +1,24 @@
 """test: all the tests, the cheapest first; stops at the first stage that fails."""
 
 import dataclasses
-import hashlib
-import importlib.util
 import os
 import pathlib
 import re
 import subprocess
-import sys
 import time
 
 from tools import legacy
 from tools import lint
-from tools import packages
+from tools import python_environment
 from tools import tree as tree_module
 from tools import ui
 from tools import variants
 
 # The variants that `test` covers when it is not told which.
-_COVERED = ('release', 'debug')
+_COVERED = ('release', 'debug', 'free-threaded')
 _REQUIREMENTS = 'tests/requirements.txt'
 _REFERENCES = 'tests/refs_at_exit.py'
+_THREADS = 'tests/threads.py'
 # What the runners say of themselves at the end.
 _TOTALS = re.compile(r'^=+ (.*\b(?:passed|failed|errors?)\b.*?) =+$|^Total tests: (.*)$|^(Ran \d+ tests?) in ',
                      re.MULTILINE)
@@ -83,6 +81,8 @@ class Runner:
                 self._regrtest(builder, 'test_asyncio and ours', [*ours, *upstreams])
             if name == 'debug':
                 self._stage('debug: references at exit', self._references, builder)
+            if name in ('free-threaded', 'tsan'):
+                self._stage(f'{name}: loops in several threads', self._threads, builder)
 
     def _matching(self):
         name = self._variants[0]
@@ -118,7 +118,7 @@ class Runner:
         self._stage('pytest', self._run_pytest, what)
 
     def _run_pytest(self, what):
-        python = self._environment()
+        python = python_environment.ensure(self._project, 'tools-venv', _REQUIREMENTS, offline=self._source['offline'])
         # Tests of the README run build.sh: they must be able to tell that they are inside of it already.
         env = ui.clean_environment(**{name: value for name, value in os.environ.items() if name.startswith('ASYNCBIS_')
                                       and name != 'ASYNCBIS_CWD'}, ASYNCBIS_IN_TEST='1')
@@ -126,25 +126,6 @@ class Runner:
         ui.run_logged('pytest', [str(python), '-m', 'pytest', '-ra', what], log=log, cwd=self._project.root, env=env,
                       mend='Run one test again with ./build.sh test tests/FILE::TEST', echo=True)
         return _totals(log)
-
-    def _environment(self):
-        """Returns the interpreter of a virtual environment that has what the tests need."""
-        folder = self._project.build / 'tools-venv'
-        requirements = self._project.root / _REQUIREMENTS
-        identity = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
-        stamp = folder / 'asyncbis-installed'
-        if not stamp.exists() or stamp.read_text(encoding='utf-8') != identity:
-            if not importlib.util.find_spec('ensurepip'):
-                packages.ensure(('python3-venv',), log=self._project.logs, offline=self._source['offline'])
-            log = self._project.logs / 'tools-venv.log'
-            mend = f'The network is needed for what {_REQUIREMENTS} lists.'
-            ui.run_logged('making an environment for pytest', [sys.executable, '-m', 'venv', '--clear', str(folder)],
-                          log=log, cwd=self._project.root, env=ui.clean_environment(), mend=mend)
-            ui.run_logged(f'installing {_REQUIREMENTS}', [str(folder / 'bin' / 'python'), '-m', 'pip', 'install',
-                                                          '--disable-pip-version-check', '-r', str(requirements)],
-                          log=log, cwd=self._project.root, env=ui.clean_environment(), mend=mend)
-            stamp.write_text(identity, encoding='utf-8')
-        return folder / 'bin' / 'python'
 
     # CPython's own runner.
 
@@ -172,7 +153,8 @@ class Runner:
         command = [str(builder.build_python), '-m', 'test', f'-j{len(os.sched_getaffinity(0))}', '--verbose3',
                    '--timeout', '900', '--tempdir', str(_scratch(builder)), *modules]
         variant = '' if builder.name == variants.DEFAULT else f' --variant {builder.name}'
-        ui.run_logged(f'{builder.name}: {name}', command, log=log, cwd=builder.folder, env=ui.clean_environment(),
+        ui.run_logged(f'{builder.name}: {name}', command, log=log, cwd=builder.folder,
+                      env=ui.clean_environment(**builder.environment),
                       mend=f'Run one test again with ./build.sh test{variant} NAME', echo=True)
         return _totals(log)
 
@@ -187,8 +169,8 @@ class Runner:
         command = [str(builder.build_python), '-m', 'unittest', 'discover', '--verbose', '-k', self._pattern,
                    '-s', str(library / 'test' / 'test_asyncio'), '-t', str(library)]
         ui.run_logged(f'{builder.name}: tests like {self._pattern}', command, log=log, cwd=_scratch(builder),
-                      env=ui.clean_environment(), mend='Run it again with a narrower PATTERN; see ./build.sh help',
-                      echo=True)
+                      env=ui.clean_environment(**builder.environment),
+                      mend='Run it again with a narrower PATTERN; see ./build.sh help', echo=True)
         totals = re.search(r'^Ran (\d+) tests?.*\n\nOK(?: \(skipped=(\d+)\))?$', log.read_text(encoding='utf-8'),
                            re.MULTILINE)
         # (The modules for Windows are counted as skipped tests, whatever the pattern.)
@@ -211,6 +193,19 @@ class Runner:
                                f'{result.returncode}).\n  Log: {log}\n  Take statements out of the program until the '
                                f'culprit is found: {builder.build_python} -X showrefcount {program}')
         return left
+
+    def _threads(self, builder):
+        """Where there is no GIL, event loops in several threads must not get into each other's way."""
+        for implementation in 'c', 'python':
+            log = self._project.logs / f'{builder.name}-threads-{implementation}.log'
+            command = [str(builder.build_python), str(self._project.root / _THREADS), '--seconds', '15',
+                       '--implementation', implementation]
+            if builder.name != 'tsan':
+                # Coroutines themselves do not stand being looked at from another thread while they run.
+                command.append('--hostile')
+            ui.run_logged(f'{builder.name}: {_THREADS} on {implementation}', command, log=log, cwd=builder.folder,
+                          env=ui.clean_environment(**builder.environment),
+                          mend=f'Find out more with {_THREADS} --help', echo=True)
 
 
 def _scratch(builder):

@@ -27,6 +27,7 @@ class Variant:
     configure: tuple = ()  # arguments of configure, besides those that all variants have
     patched: bool = True  # whether the patch series is in it
     incremental: bool = True  # whether a build may go on from the one before
+    environment: dict = dataclasses.field(default_factory=dict)  # what a program on it needs; {source} is the folder
 
 
 # One line makes a variant.
@@ -34,6 +35,17 @@ VARIANTS = {
     'release': Variant(),
     'stock': Variant(patched=False),
     'debug': Variant(configure=('--with-pydebug',)),
+    # The sanitizers are set up as upstream's own CI does, with the suppressions that upstream has and no others.  What
+    # they find ends the program: a report that only scrolls by would be no failure.
+    'asan': Variant(configure=('--with-address-sanitizer', '--without-pymalloc', '--with-assertions'), environment={
+        # CPython leaves much to the end of the process, so leaks are for the debug variant.  The tests provoke
+        # segmentation faults and impossible allocations.
+        'ASAN_OPTIONS': 'detect_leaks=0:allocator_may_return_null=1:handle_segv=0:abort_on_error=1'}),
+    'ubsan': Variant(configure=('--with-undefined-behavior-sanitizer', '--with-pydebug'), environment={
+        'UBSAN_OPTIONS': 'halt_on_error=1:abort_on_error=1:print_stacktrace=1'}),
+    'free-threaded': Variant(configure=('--disable-gil',)),
+    'tsan': Variant(configure=('--disable-gil', '--with-thread-sanitizer', '--with-pydebug'), environment={
+        'TSAN_OPTIONS': 'suppressions={source}/Tools/tsan/suppressions_free_threading.txt:handle_segv=0:exitcode=66'}),
     # Not incremental: a profile that was made from other sources would be used on.
     'pgo': Variant(configure=('--enable-optimizations',), incremental=False),
 }
@@ -57,6 +69,7 @@ class Builder:
         self._project = project
         self._variant = VARIANTS[name]
         self.name = name
+        self.identity = None  # what it was built from, once it is
         self.folder = project.build / name
 
     @property
@@ -74,6 +87,11 @@ class Builder:
         """The interpreter for CPython's own tests."""
         return self.folder / 'python'
 
+    @property
+    def environment(self):
+        """What has to be in the environment of a program that runs on it, {name: value}."""
+        return {name: value.format(source=self.source) for name, value in self._variant.environment.items()}
+
     def build(self, *, source_file=None, offline=False):
         """Brings source and build up to date; does nothing that is done already."""
         if not self._stamp('configured').exists():
@@ -89,6 +107,7 @@ class Builder:
             # The stamp is void as soon as the sources are others: then everything is made anew.
             configured = self._configure(fingerprint)
         self._make(f'{configured} {fingerprint}', tree)
+        self.identity = fingerprint
 
     def _pristine(self, tree):
         """Unpacks the commit `upstream`; returns the id of its tree."""
@@ -113,7 +132,7 @@ class Builder:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
             ui.run_logged(f'configuring {self.name}', arguments, log=self._log('configure'), cwd=self.folder,
-                          env=_environment(), mend='The reason is mostly at the end of '
+                          env=self._environment(), mend='The reason is mostly at the end of '
                           f'{self.folder / "config.log"}; after mending it run the same command again.')
             project_module.write_atomically(stamp, identity.encode())
         return hashlib.sha256(identity.encode()).hexdigest()
@@ -129,7 +148,7 @@ class Builder:
         if self._variant.patched:
             mend += ' (work in build/src, it is built as it stands)'
         ui.run_logged(f'building {self.name}', ['make', f'-j{jobs}'], log=self._log('make'), cwd=self.folder,
-                      env=_environment(), mend=f'{mend}; if it makes no sense: ./build.sh clean --variant {self.name}')
+                      env=self._environment(), mend=f'{mend}; if it makes no sense: ./build.sh clean --variant {self.name}')
         self._check_modules()
         live.update(self.source, self.folder)
         # Whoever edits while make runs has built neither the old sources nor the new.
@@ -142,7 +161,7 @@ class Builder:
                    'for name in sys.argv[1:]:\n'
                    '    try: importlib.import_module(name)\n'
                    '    except ImportError: print(name)\n')
-        result = subprocess.run([self.build_python, '-E', '-s', '-c', program, *MODULES], env=_environment(),
+        result = subprocess.run([self.build_python, '-E', '-s', '-c', program, *MODULES], env=self._environment(),
                                 stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if result.returncode:
             raise ui.UserError(f'the interpreter that was built does not start:\n{result.stderr.strip()}\n'
@@ -151,6 +170,13 @@ class Builder:
             raise ui.UserError(f'these modules were not built: {" ".join(result.stdout.split())}\n'
                                f'  Install the headers of their libraries, then ./build.sh clean --variant {self.name} '
                                f'and build again. The log: {self._log("make")}')
+
+    def _environment(self):
+        """Returns the environment of configure and make, which run the interpreter as well."""
+        changes = self.environment
+        if pathlib.Path(_CCACHE).is_dir():
+            changes['PATH'] = f'{_CCACHE}:{os.environ["PATH"]}'
+        return ui.clean_environment(**changes)
 
     def _stamp(self, step):
         return self.folder / f'asyncbis-{step}'
@@ -182,13 +208,6 @@ def sync(project, tree, *, source_file=None, offline=False):
             f'  In build/src: {"; ".join(work[:4])}{" ..." if len(work) > 4 else ""}\n'
             '  To bring the two together: commit the work in build/src, then ./build.sh refresh.')
     tree.prepare(inputs, source_file=source_file, offline=offline)
-
-
-def _environment():
-    """Returns the environment of configure and make."""
-    if pathlib.Path(_CCACHE).is_dir():
-        return ui.clean_environment(PATH=f'{_CCACHE}:{os.environ["PATH"]}')
-    return ui.clean_environment()
 
 
 def _digest(path):

@@ -293,9 +293,12 @@ def _log_failure(task):
 
 
 def _log_failure_now(task, loop):
+    exc = task.exception()
+    if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+        return  # The loop itself has raised it.
     loop.call_exception_handler({
         'message': 'Unhandled exception in a background task',
-        'exception': task.exception(),
+        'exception': exc,
         'task': task,
     })
 
@@ -318,6 +321,7 @@ def _finish(task, state=_ABANDONED):
     if host is not None:
         futures.future_discard_from_awaited_by(task, host)
     moved = []
+    left = []
     # When garbage is collected, the coroutine may have been closed before and
     # have left its scopes without finding its task.
     while (scope := task._scope) is not own and scope is not None:
@@ -325,6 +329,9 @@ def _finish(task, state=_ABANDONED):
         if scope._state is _ACTIVE:
             scope._state = state
             scope._disarm()
+            if scope._members and scope._group is not None:
+                # Another task may wait for members that are moving.
+                left.append(scope._group)
             moved += scope._detach(own._parent)
     task._scope = own
     moved += own._detach(own._parent)
@@ -333,6 +340,8 @@ def _finish(task, state=_ABANDONED):
         group.dismiss(task)
     if moved:
         _update(*moved)
+    for group in left:
+        group._members_done()
 
 
 def _is_visible(outer, inner):
@@ -669,7 +678,7 @@ def _adopt(task):
     task._errors = errors
     task._edge_taken = False
     task._delivered = None
-    if group is None:
+    if group is None or group._loop is not task._loop:
         group = _find_root(task._loop)
     task._own_scope = task._scope = own = _TaskScope()
     own._attach(group, weakref.ref(task))
@@ -692,13 +701,15 @@ def _move(task, parent):
     _update(own)
 
 
-# The scope of the root group of each loop that has one.
-_roots = weakref.WeakSet()
+# The scope of the root group of each loop that has one: {id: weak reference}.
+# Not a WeakSet, for other threads plant and uproot theirs.
+_roots = {}
 
 
 def _find_root(loop):
-    for node in _roots:
-        if node._loop is loop:
+    for reference in list(_roots.values()):
+        node = reference()
+        if node is not None and node._loop is loop:
             return node
     return None
 
@@ -753,12 +764,7 @@ class _ScopeNode(_Node):
             raise RuntimeError(
                 'This CancelScope has already been entered; '
                 'make a new one for each "with" block')
-        task = _current_task()
-        _check_host(task)
-        if not isinstance(task, tasks._PyTask):
-            raise RuntimeError(
-                'A _PyCancelScope can only be entered in a _PyTask; '
-                'use asyncio.CancelScope')
+        task = _current_py_task()
         loop = task._loop
         if self._delay is not None:
             self._deadline = loop.time() + self._delay
@@ -780,6 +786,8 @@ class _ScopeNode(_Node):
             raise
 
     def exit(self, exc):
+        if id(self) in _roots:
+            raise RuntimeError('Nobody can leave a root')
         problem = self._wrong_exit(exc)
         if problem is not None:
             if self._state is _ACTIVE:
@@ -866,24 +874,27 @@ class _ScopeNode(_Node):
             task._scope = parent
         self._state = _LEFT
         self._disarm()
+        group = self._group if self._members else None
         moved = self._detach(parent)
         self._loop = self._group = None
         if moved:
             _update(*moved)
         if task is not None:
             _interrupt(task)
+        if group is not None:
+            group._members_done()  # It has nobody to wait for any more.
 
     def plant(self, loop):
         """Become the root of the tree of *loop*."""
         self._state = _ACTIVE
         self._loop = loop
         self._origin = 'its scope is that of asyncio.run()'
-        _roots.add(self)
+        key = id(self)
+        _roots[key] = weakref.ref(self, lambda _: _roots.pop(key, None))
 
     def uproot(self):
         """Be no root any more, and let go of what is below."""
-        if self in _roots:
-            _roots.discard(self)
+        if _roots.pop(id(self), None) is not None:
             self._state = _LEFT
             self._loop = self._group = None
             _update(*self._detach(None))
@@ -908,8 +919,9 @@ class _ScopeNode(_Node):
         loop = self._loop
         if self._deadline is None or self._requested or loop is None:
             return
-        if self._deadline <= loop.time():
-            self._expire()
+        now = loop.time()
+        if self._deadline <= now:
+            self._expire(now)
         else:
             self._timer = loop.call_at(self._deadline, self._on_deadline)
             # A hostile loop may have left the scope.
@@ -923,12 +935,32 @@ class _ScopeNode(_Node):
 
     def _on_deadline(self):
         self._timer = None
-        self._expire()
+        self._expire(self._deadline)
 
-    def _expire(self):
-        if self._state is _ACTIVE and not self._requested:
-            self._expired = True
-            self._request(None)
+    def _expire(self, now):
+        """The deadline has passed.
+
+        Those of scopes around this one that have passed by *now* as well must
+        not come later only because their timers do: it is the outermost one
+        that counts.
+        """
+        if self._requested or self._state not in (_NEW, _ACTIVE):
+            return
+        nodes = [self]
+        node = self._parent
+        while node is not None:
+            if (isinstance(node, _ScopeNode) and node._timer is not None
+                    and node._deadline <= now):
+                nodes.append(node)
+            node = node._parent
+        hosts = []
+        for node in nodes:
+            node._requested = node._expired = True
+            node._disarm()
+            # In a scope that is cancelled already everybody knows.
+            if node._state is _ACTIVE and node._cause is None:
+                hosts += _mark(node)
+        _interrupt_all(hosts)
 
     def _request(self, msg):
         self._requested = True
@@ -953,12 +985,13 @@ class _ScopeNode(_Node):
         if self._requested:
             return True
         if self._deadline is not None:
-            if self._state is _ACTIVE:
-                if self._deadline <= self._loop.time():
-                    self._expire()
-            elif self._state is _NEW:
+            loop = self._loop
+            if self._state is _NEW:
                 loop = events._get_running_loop()
-                return loop is not None and self._deadline <= loop.time()
+            if loop is not None:
+                now = loop.time()
+                if self._deadline <= now:
+                    self._expire(now)  # That somebody is told so holds.
         return self._requested
 
     def set_deadline(self, value):
@@ -989,7 +1022,9 @@ class _ScopeNode(_Node):
             raise RuntimeError('This CancelScope is not active')
         task, taker = _spawn(self, errors, create_task, args, kwargs)
         ours = isinstance(task, tasks._PyTask)
-        if ours and task is not taker and not task.done():
+        if ours and task is taker:
+            ours = task._loop is self._loop
+        elif ours and not task.done():
             ours = self._can_adopt(task)
             if ours:
                 task._errors = errors
@@ -1006,8 +1041,8 @@ class _ScopeNode(_Node):
 
         Not if it hangs elsewhere, nor if this scope hangs below it.
         """
-        if self._state is not _ACTIVE or task._own_scope._parent is not (
-                _find_root(task._loop)):
+        if (self._state is not _ACTIVE or task._loop is not self._loop
+                or task._own_scope._parent is not _find_root(task._loop)):
             return False
         node = self
         while node is not None and node is not task._own_scope:
@@ -1065,7 +1100,7 @@ class _PyCancelScope:
     def __del__(self):
         # Such as when the frame of a coroutine that refused to be closed goes
         # away.  The node must not be in the way of its host.
-        if self._node in _roots:
+        if id(self._node) in _roots:
             self._node.uproot()
         elif self._node._state is _ACTIVE:
             self._node._leave()
@@ -1235,6 +1270,19 @@ def _check_host(task):
             f'{type(task).__name__}, only in an asyncio.Task')
 
 
+def _current_py_task():
+    """Return the current task, which must be a _PyTask."""
+    task = _current_task()
+    _check_host(task)
+    if not isinstance(task, tasks._PyTask):
+        raise RuntimeError(
+            'A _PyCancelScope can only be used in a _PyTask that has been '
+            'initialized; use asyncio.CancelScope')
+    if task._own_scope is None:
+        raise RuntimeError('The current task has not been initialized')
+    return task
+
+
 def _check_calling_loop(loop):
     if events._get_running_loop() is not loop and loop.is_running():
         raise RuntimeError(
@@ -1300,9 +1348,7 @@ def _py_current_effective_deadline():
     first shield: in seconds on the clock of the event loop, inf if there is
     none, -inf if the code is cancelled already.
     """
-    task = _current_task()
-    _check_host(task)
-    node = task._scope
+    node = _current_py_task()._scope
     if node._cause is not None:
         return -math.inf
     earliest = math.inf

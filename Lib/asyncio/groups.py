@@ -57,7 +57,11 @@ class Group:
         if self._joining is not None and not self._count_members():
             # A moment later, so that the callbacks of the last member, which
             # are about to be scheduled, come before whoever waits for it.
-            self._joining.get_loop().call_soon(self._joining._complete)
+            try:
+                self._joining.get_loop().call_soon(self._joining._complete)
+            except BaseException:
+                self._joining._complete()  # Better than never.
+                raise
 
     def _add_foreign(self, task, errors):
         # (What the callback is given may be something that *task* wraps.)

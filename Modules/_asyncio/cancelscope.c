@@ -43,7 +43,10 @@ current_c_task(asyncio_state *state)
 {
     PyObject *task = ((_PyThreadStateImpl *)_PyThreadState_GET())
         ->asyncio_running_task;
-    return task != NULL && Task_Check(state, task) ? (TaskObj *)task : NULL;
+    /* (One without an own scope has not been initialized.) */
+    return task != NULL && Task_Check(state, task)
+        && ((TaskObj *)task)->task_own_scope.host != NULL
+        ? (TaskObj *)task : NULL;
 }
 
 /* Convert a deadline; None and infinity are both "none". */
@@ -132,22 +135,30 @@ _asyncio_CancelScope_impl(PyTypeObject *type, PyObject *deadline,
                                         when, shielded);
 }
 
-/* The loop of an active scope: a new reference. */
+/* The loop of an active scope, a new reference, or NULL. */
 static PyObject *
 scope_loop(CancelScopeObj *self)
 {
-    return Py_NewRef(self->cs_root_loop != NULL
-                     ? self->cs_root_loop : self->cs_node.host->task_loop);
+    PyObject *loop = NULL;
+    tree_lock(&self->cs_node);
+    if (self->cs_root_loop != NULL) {
+        loop = Py_NewRef(self->cs_root_loop);
+    }
+    else if (self->cs_node.host != NULL) {
+        loop = Py_XNewRef(self->cs_node.host->task_loop);
+    }
+    tree_unlock(&self->cs_node);
+    return loop;
 }
 
 /* Refuse a change that comes from another thread, in debug mode. */
 static int
 scope_check_thread(CancelScopeObj *self)
 {
-    if (self->cs_state != SCOPE_ACTIVE) {
+    PyObject *loop = scope_loop(self);
+    if (loop == NULL) {
         return 0;
     }
-    PyObject *loop = scope_loop(self);
     PyObject *debug = PyObject_CallMethodNoArgs(loop, &_Py_ID(get_debug));
     int res = debug == NULL ? -1 : PyObject_IsTrue(debug);
     Py_XDECREF(debug);
@@ -162,20 +173,72 @@ scope_check_thread(CancelScopeObj *self)
     return res;
 }
 
-/* The request was made; by the deadline, if `expired`. */
+/* The deadline of a scope has passed.  Those around it that have passed by then
+   as well must not come later only because the timer does: it is the outermost
+   one that counts.  Add the references that their deadlines had to *removed*. */
 static int
-scope_request(CancelScopeObj *self, PyObject *msg, bool expired)
+scope_expire_around(CancelScopeObj *self, double now, DeadlinesObj **removed,
+                    PyObject **hosts)
+{
+    int res = 0;
+    scope_node *node = self->cs_node.parent;
+    for (; node != NULL; node = node->parent) {
+        CancelScopeObj *scope = node->is_task ? NULL : scope_of_node(node);
+        if (scope == NULL || scope->cs_deadlines == NULL
+            || scope->cs_deadline > now)
+        {
+            continue;
+        }
+        DeadlinesObj *deadlines = deadlines_remove(scope);
+        if (*removed == NULL) {
+            *removed = deadlines;
+        }
+        else {
+            assert(*removed == deadlines);  /* It is that of the loop. */
+            Py_DECREF(deadlines);
+        }
+        node->requested = 1;
+        scope->cs_expired = 1;
+        if (node->cause == NULL && scope_mark(node, hosts) < 0) {
+            res = -1;
+        }
+    }
+    return res;
+}
+
+/* The request was made; by the deadline, which is not later than `now`, if that
+   is not NULL.  Only the first one counts, and only until the scope is left. */
+static int
+scope_request(CancelScopeObj *self, PyObject *msg, const double *now)
 {
     scope_node *node = &self->cs_node;
+    PyObject *hosts = NULL;
+    int res = 0;
+
+    tree_lock(node);
+    if (node->requested
+        || (self->cs_state != SCOPE_NEW && self->cs_state != SCOPE_ACTIVE)
+        || (now != NULL && self->cs_deadline > *now))
+    {
+        tree_unlock(node);
+        return 0;
+    }
     node->requested = 1;
-    self->cs_expired = expired;
-    Py_XSETREF(node->msg, Py_XNewRef(msg));
-    deadlines_remove(self);
+    self->cs_expired = now != NULL;
+    node->msg = Py_XNewRef(msg);
+    DeadlinesObj *deadlines = deadlines_remove(self);
     /* In a scope that is cancelled already everybody knows. */
     if (self->cs_state == SCOPE_ACTIVE && node->cause == NULL) {
-        return scope_update(node);
+        res = scope_mark(node, &hosts);
     }
-    return 0;
+    if (now != NULL
+        && scope_expire_around(self, *now, &deadlines, &hosts) < 0)
+    {
+        res = -1;
+    }
+    tree_unlock(node);
+    Py_XDECREF(deadlines);
+    return scope_finish_update(res, hosts);
 }
 
 /* Arm the deadline of an active scope, or expire it. */
@@ -188,23 +251,29 @@ scope_arm(CancelScopeObj *self)
     {
         return 0;
     }
-    double now;
+    double now, deadline = Py_INFINITY;
     PyObject *loop = scope_loop(self);
+    if (loop == NULL) {
+        return 0;
+    }
     int res = loop_time(loop, &now);
-    /* A hostile time() may have done anything to the scope. */
-    if (res == 0 && self->cs_state == SCOPE_ACTIVE) {
-        if (self->cs_relative) {
-            self->cs_relative = 0;
-            self->cs_deadline += now;
+    if (res == 0) {
+        /* A hostile time() may have done anything to the scope. */
+        tree_lock(node);
+        if (self->cs_state == SCOPE_ACTIVE) {
+            if (self->cs_relative) {
+                self->cs_relative = 0;
+                self->cs_deadline += now;
+            }
+            deadline = self->cs_deadline;
         }
-        if (!node->requested && self->cs_deadlines == NULL) {
-            if (self->cs_deadline <= now) {
-                res = scope_request(self, NULL, true);
-            }
-            else {
-                res = deadlines_add(get_asyncio_state_by_cls(Py_TYPE(self)),
-                                    self, loop);
-            }
+        tree_unlock(node);
+        if (deadline <= now) {
+            res = scope_request(self, NULL, &now);
+        }
+        else if (deadline != Py_INFINITY) {
+            res = deadlines_add(get_asyncio_state_by_cls(Py_TYPE(self)),
+                                self, loop);
         }
     }
     Py_DECREF(loop);
@@ -216,25 +285,39 @@ static int
 scope_leave(CancelScopeObj *self, bool closing)
 {
     scope_node *node = &self->cs_node;
-    scope_node *parent = node->parent;
-    TaskObj *task = (TaskObj *)Py_NewRef(node->host);
     PyObject *hosts = NULL;
 
-    deadlines_remove(self);
+    tree_lock(node);
+    TaskObj *task = (TaskObj *)Py_XNewRef(node->host);
+    if (task == NULL) {
+        tree_unlock(node);      /* Somebody else was faster. */
+        return 0;
+    }
+    scope_node *parent = node->parent;
+    DeadlinesObj *deadlines = deadlines_remove(self);
+    PyObject *group = self->cs_group;
+    bool has_members = self->cs_members > 0;
+    self->cs_group = NULL;
     self->cs_state = SCOPE_LEFT;
     int res = scope_detach(node, parent, &hosts);
     if (task->task_scope == node) {
-        task->task_scope = parent;
+        FT_ATOMIC_STORE_PTR_RELAXED(task->task_scope, parent);
     }
+    tree_unlock(node);
+    Py_XDECREF(deadlines);
     if (res < 0 || hosts != NULL) {
         res = scope_finish_update(res, hosts);
     }
-    /* After a wrong exit the task may be blocked in the parent now. */
+    /* After a wrong exit the task may be blocked in the parent now, and wait
+       for members that it has no more. */
     if (res == 0 && !closing && task_interrupt(task) < 0) {
         res = -1;
     }
+    if (res == 0 && has_members && group != NULL) {
+        res = call_group(group, "_members_done", NULL, NULL);
+    }
     Py_DECREF(task);
-    Py_CLEAR(self->cs_group);
+    Py_XDECREF(group);
     return res;
 }
 
@@ -244,20 +327,28 @@ scope_uproot(CancelScopeObj *self)
 {
     PyObject *hosts = NULL;
 
+    tree_lock(&self->cs_node);
     if (self->cs_node.siblings.next != NULL) {
         llist_remove(&self->cs_node.siblings);
     }
-    deadlines_remove(self);
+    DeadlinesObj *deadlines = deadlines_remove(self);
+    PyObject *loop = self->cs_root_loop;
+    self->cs_root_loop = NULL;
+    PyObject *group = self->cs_group;
+    self->cs_group = NULL;
     self->cs_state = SCOPE_LEFT;
     int res = scope_detach(&self->cs_node, NULL, &hosts);
-    Py_CLEAR(self->cs_root_loop);
+    tree_unlock(&self->cs_node);
+    Py_XDECREF(deadlines);
+    Py_XDECREF(loop);
     res = scope_finish_update(res, hosts);
-    Py_CLEAR(self->cs_group);
+    Py_XDECREF(group);
     return res;
 }
 
+/* May nobody below the root of the loop, whose tree is locked, have a shield? */
 static bool
-scope_is_pierced(asyncio_state *state, PyObject *loop)
+root_is_pierced(asyncio_state *state, PyObject *loop)
 {
     CancelScopeObj *root = find_root(state, loop);
     return root != NULL && root->cs_pierced;
@@ -275,13 +366,16 @@ scope_enter_twin(CancelScopeObj *self)
     PyObject *deadline = deadline_as_object(self->cs_deadline);
     PyObject *twin = NULL;
     if (deadline != NULL) {
+        tree_lock(&self->cs_node);
+        PyObject *msg = scope_msg(&self->cs_node);
+        PyObject *group = Py_NewRef(self->cs_group == NULL ? Py_None
+                                                           : self->cs_group);
+        tree_unlock(&self->cs_node);
         twin = PyObject_CallFunction(
-            make, "OOOOOO", deadline,
+            make, "OOOONN", deadline,
             self->cs_relative ? Py_True : Py_False,
             self->cs_node.shield ? Py_True : Py_False,
-            self->cs_node.requested ? Py_True : Py_False,
-            self->cs_node.msg == NULL ? Py_None : self->cs_node.msg,
-            self->cs_group == NULL ? Py_None : self->cs_group);
+            self->cs_node.requested ? Py_True : Py_False, msg, group);
         Py_DECREF(deadline);
     }
     Py_DECREF(make);
@@ -310,43 +404,59 @@ scope_note_origin(CancelScopeObj *self)
     if (origin == NULL) {
         PyErr_FormatUnraisable("Exception ignored while %R was entered", self);
     }
-    Py_XSETREF(self->cs_origin, origin);
+    tree_lock(&self->cs_node);
+    PyObject *old = self->cs_origin;
+    self->cs_origin = origin;
+    tree_unlock(&self->cs_node);
+    Py_XDECREF(old);
 }
 
 /*[clinic input]
+@critical_section
 _asyncio.CancelScope.__enter__
 [clinic start generated code]*/
 
 static PyObject *
 _asyncio_CancelScope___enter___impl(CancelScopeObj *self)
-/*[clinic end generated code: output=265b5836de5f3a5c input=fb634df30bcc8b04]*/
+/*[clinic end generated code: output=265b5836de5f3a5c input=20e195f7d01dc7d9]*/
 {
+    asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
+    TaskObj *task = current_c_task(state);
+    scope_node *node = &self->cs_node;
+
+    tree_lock(node);
+    while (self->cs_state == SCOPE_NEW && task != NULL
+           && !tree_assign(node, task->task_loop))
+    {
+        /* Look again. */
+    }
     if (self->cs_state != SCOPE_NEW) {
+        tree_unlock(node);
         PyErr_SetString(PyExc_RuntimeError,
                         "This CancelScope has already been entered; "
                         "make a new one for each \"with\" block");
         return NULL;
     }
-    asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
-    TaskObj *task = current_c_task(state);
     if (task == NULL) {
+        tree_unlock(node);
         return scope_enter_twin(self);
     }
-    /* First of all, for what follows may run Python code. */
     self->cs_state = SCOPE_ACTIVE;
-    if (self->cs_node.shield && scope_is_pierced(state, task->task_loop)) {
-        self->cs_node.shield = 0;
+    if (node->shield && root_is_pierced(state, task->task_loop)) {
+        node->shield = 0;
     }
-    scope_attach(&self->cs_node, task->task_scope, task);
-    task->task_scope = &self->cs_node;
+    scope_attach(node, task->task_scope, task);
+    FT_ATOMIC_STORE_PTR_RELAXED(task->task_scope, node);
+    tree_unlock(node);
     if (task->task_source_tb != NULL) {
         scope_note_origin(self);
     }
     if (scope_arm(self) < 0) {
-        if (self->cs_state == SCOPE_ACTIVE && scope_leave(self, false) < 0) {
-            return NULL;
+        if (scope_leave(self, false) == 0) {
+            tree_lock(node);
+            self->cs_state = SCOPE_NEW;
+            tree_unlock(node);
         }
-        self->cs_state = SCOPE_NEW;
         return NULL;
     }
     return Py_NewRef(self);
@@ -373,26 +483,25 @@ scope_wrong_exit(CancelScopeObj *self, TaskObj *current, PyObject *exc)
             PyErr_SetString(PyExc_RuntimeError, "Nobody can leave a root");
             return -1;
         }
-        if (self->cs_node.host == current) {
+        if (current != NULL && self->cs_node.host == current) {
             problem = "This CancelScope is left while a scope inside it is "
                       "still open; leave scopes in the reverse order of "
                       "their entry";
             break;
         }
         if (PyErr_GivenExceptionMatches(exc, PyExc_GeneratorExit)) {
+            tree_lock(&self->cs_node);
+            PyObject *host = Py_XNewRef(self->cs_node.host);
+            tree_unlock(&self->cs_node);
             PyObject *is_closing = cancelscopes_attr("_is_closing");
-            if (is_closing == NULL) {
-                return -1;
-            }
-            PyObject *res = PyObject_CallOneArg(
-                is_closing, (PyObject *)self->cs_node.host);
-            Py_DECREF(is_closing);
+            PyObject *res = is_closing == NULL ? NULL : PyObject_CallOneArg(
+                is_closing, host == NULL ? Py_None : host);
+            Py_XDECREF(is_closing);
+            Py_XDECREF(host);
             int closing = res == NULL ? -1 : PyObject_IsTrue(res);
             Py_XDECREF(res);
             if (closing != 0) {
-                if (closing > 0 && self->cs_state == SCOPE_ACTIVE
-                    && scope_leave(self, true) < 0)
-                {
+                if (closing > 0 && scope_leave(self, true) < 0) {
                     return -1;
                 }
                 return closing;
@@ -405,7 +514,7 @@ scope_wrong_exit(CancelScopeObj *self, TaskObj *current, PyObject *exc)
                   "generator that yields inside a scope can break this)";
         break;
     }
-    if (self->cs_state == SCOPE_ACTIVE && scope_leave(self, false) < 0) {
+    if (scope_leave(self, false) < 0) {
         return -1;
     }
     PyErr_SetString(PyExc_RuntimeError, problem);
@@ -452,6 +561,7 @@ scope_filter_group(CancelScopeObj *self, PyObject *group, PyObject *cancelled)
 }
 
 /*[clinic input]
+@critical_section
 _asyncio.CancelScope.__exit__
 
     exc_type: object
@@ -463,40 +573,49 @@ _asyncio.CancelScope.__exit__
 static PyObject *
 _asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
                                    PyObject *exc, PyObject *tb)
-/*[clinic end generated code: output=1d48c45debbfb22f input=49174352b414d8f3]*/
+/*[clinic end generated code: output=1d48c45debbfb22f input=0dc83370f523ac6d]*/
 {
+    scope_node *node = &self->cs_node;
     if (self->cs_twin != NULL) {
-        Py_CLEAR(self->cs_group);   /* It has a reference to it, too. */
+        /* It has a reference to the group, too. */
+        tree_lock(node);
+        PyObject *group = self->cs_group;
+        self->cs_group = NULL;
+        tree_unlock(node);
+        Py_XDECREF(group);
         return PyObject_CallMethodObjArgs(self->cs_twin, &_Py_ID(__exit__),
                                           exc_type, exc, tb, NULL);
     }
     asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
     TaskObj *task = current_c_task(state);
-    scope_node *node = &self->cs_node;
     int res;
 
+    tree_lock(node);
     if (self->cs_state != SCOPE_ACTIVE
-        || node->host != task || task->task_scope != node)
+        || task == NULL || node->host != task || task->task_scope != node)
     {
+        tree_unlock(node);
         res = scope_wrong_exit(self, task, exc);
         return res < 0 ? NULL : Py_NewRef(Py_False);
     }
 
     /* Settled before the scope leaves the tree. */
-    scope_node *outer = scope_outer_cause(node);
+    bool is_overruled = scope_outer_cause(node) != NULL;
     bool delivered = node->delivered;
+    bool requested = node->requested;
+    tree_unlock(node);
     task_forget_delivery(task, node);
     if (scope_leave(self, false) < 0) {
         return NULL;
     }
-    if (outer != NULL) {
+    if (is_overruled) {
         /* The error, if there is one, is the outer scope's from here on. */
         if (delivered) {
-            task_note_delivery(task, outer);
+            task_note_delivery(task);
         }
         Py_RETURN_FALSE;
     }
-    if (!node->requested || Py_IsNone(exc)) {
+    if (!requested || Py_IsNone(exc)) {
         Py_RETURN_FALSE;
     }
     if (PyErr_GivenExceptionMatches(exc, state->asyncio_CancelledError)) {
@@ -513,6 +632,7 @@ _asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
 }
 
 /*[clinic input]
+@critical_section
 _asyncio.CancelScope.cancel
 
     msg: object = None
@@ -527,23 +647,26 @@ loop.call_soon_threadsafe(scope.cancel).
 
 static PyObject *
 _asyncio_CancelScope_cancel_impl(CancelScopeObj *self, PyObject *msg)
-/*[clinic end generated code: output=7a4f1d74a4655816 input=0fe4810fb0dfcaa2]*/
+/*[clinic end generated code: output=7a4f1d74a4655816 input=ee3e09dd3506ad6d]*/
 {
     if (self->cs_twin != NULL) {
         return PyObject_CallMethodOneArg(self->cs_twin, &_Py_ID(cancel), msg);
     }
-    if (self->cs_node.requested
-        || (self->cs_state != SCOPE_NEW && self->cs_state != SCOPE_ACTIVE))
-    {
+    tree_lock(&self->cs_node);
+    bool counts = !self->cs_node.requested
+        && (self->cs_state == SCOPE_NEW || self->cs_state == SCOPE_ACTIVE);
+    tree_unlock(&self->cs_node);
+    if (!counts) {
         Py_RETURN_NONE;
     }
-    if (scope_check_thread(self) < 0 || scope_request(self, msg, false) < 0) {
+    if (scope_check_thread(self) < 0 || scope_request(self, msg, NULL) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
 }
 
 /*[clinic input]
+@critical_section
 @getter
 _asyncio.CancelScope.cancel_called
 
@@ -552,43 +675,44 @@ True if the scope's cancel was requested or its deadline passed.
 
 static PyObject *
 _asyncio_CancelScope_cancel_called_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=ebda9af8593ccec3 input=0793889ee55319d6]*/
+/*[clinic end generated code: output=ebda9af8593ccec3 input=56b63e3df96cca78]*/
 {
     if (self->cs_twin != NULL) {
         return PyObject_GetAttr(self->cs_twin, &_Py_ID(cancel_called));
     }
-    if (self->cs_deadline == Py_INFINITY || self->cs_node.requested) {
-        return PyBool_FromLong(self->cs_node.requested);
+    tree_lock(&self->cs_node);
+    bool requested = self->cs_node.requested;
+    double deadline = self->cs_relative ? Py_INFINITY : self->cs_deadline;
+    scope_state life = self->cs_state;
+    tree_unlock(&self->cs_node);
+    if (deadline == Py_INFINITY || requested) {
+        return PyBool_FromLong(requested);
     }
-    if (self->cs_state == SCOPE_ACTIVE) {
+    PyObject *loop = NULL;
+    if (life == SCOPE_ACTIVE) {
+        loop = scope_loop(self);
+    }
+    else if (life == SCOPE_NEW) {
+        loop = Py_XNewRef(((_PyThreadStateImpl *)_PyThreadState_GET())
+                          ->asyncio_running_loop);
+    }
+    if (loop != NULL) {
         double now;
-        PyObject *loop = scope_loop(self);
         int res = loop_time(loop, &now);
         Py_DECREF(loop);
-        if (res == 0 && self->cs_state == SCOPE_ACTIVE
-            && !self->cs_node.requested && self->cs_deadline <= now)
-        {
-            res = scope_request(self, NULL, true);
-        }
-        if (res < 0) {
+        /* That somebody has been told so holds. */
+        if (res < 0 || scope_request(self, NULL, &now) < 0) {
             return NULL;
         }
+        tree_lock(&self->cs_node);
+        requested = self->cs_node.requested;
+        tree_unlock(&self->cs_node);
     }
-    else if (self->cs_state == SCOPE_NEW && !self->cs_relative) {
-        PyObject *loop = ((_PyThreadStateImpl *)_PyThreadState_GET())
-            ->asyncio_running_loop;
-        double now;
-        if (loop != NULL) {
-            if (loop_time(loop, &now) < 0) {
-                return NULL;
-            }
-            return PyBool_FromLong(self->cs_deadline <= now);
-        }
-    }
-    return PyBool_FromLong(self->cs_node.requested);
+    return PyBool_FromLong(requested);
 }
 
 /*[clinic input]
+@critical_section
 @getter
 _asyncio.CancelScope.cancelled_caught
 
@@ -597,7 +721,7 @@ True if the scope swallowed the CancelledError that it caused.
 
 static PyObject *
 _asyncio_CancelScope_cancelled_caught_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=cac33580acba9bb8 input=f1e7de11282897de]*/
+/*[clinic end generated code: output=cac33580acba9bb8 input=0766598d12e09893]*/
 {
     if (self->cs_twin != NULL) {
         return PyObject_GetAttr(self->cs_twin, &_Py_ID(cancelled_caught));
@@ -606,6 +730,7 @@ _asyncio_CancelScope_cancelled_caught_get_impl(CancelScopeObj *self)
 }
 
 /*[clinic input]
+@critical_section
 @getter
 _asyncio.CancelScope._expired
 
@@ -614,7 +739,7 @@ True if it was the deadline that cancelled the scope.
 
 static PyObject *
 _asyncio_CancelScope__expired_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=2ebaf417d18581c7 input=7ef10a5462c79d51]*/
+/*[clinic end generated code: output=2ebaf417d18581c7 input=40edeb2310587641]*/
 {
     if (self->cs_twin != NULL) {
         return PyObject_GetAttr(self->cs_twin, &_Py_ID(_expired));
@@ -623,6 +748,7 @@ _asyncio_CancelScope__expired_get_impl(CancelScopeObj *self)
 }
 
 /*[clinic input]
+@critical_section
 @getter
 _asyncio.CancelScope._overruled
 
@@ -631,15 +757,19 @@ True if the scope is cancelled from outside, visibly.
 
 static PyObject *
 _asyncio_CancelScope__overruled_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=5362c26725588348 input=e7c615aad74cf103]*/
+/*[clinic end generated code: output=5362c26725588348 input=f9e45443f0e5a971]*/
 {
     if (self->cs_twin != NULL) {
         return PyObject_GetAttr(self->cs_twin, &_Py_ID(_overruled));
     }
-    return PyBool_FromLong(scope_outer_cause(&self->cs_node) != NULL);
+    tree_lock(&self->cs_node);
+    bool overruled = scope_outer_cause(&self->cs_node) != NULL;
+    tree_unlock(&self->cs_node);
+    return PyBool_FromLong(overruled);
 }
 
 /*[clinic input]
+@critical_section
 @getter
 _asyncio.CancelScope.deadline
 
@@ -648,7 +778,7 @@ When the scope cancels itself (loop.time() clock), or None.
 
 static PyObject *
 _asyncio_CancelScope_deadline_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=81bdbaaf77aaedce input=3f38ee468c25cc23]*/
+/*[clinic end generated code: output=81bdbaaf77aaedce input=0384e629f51f388a]*/
 {
     if (self->cs_twin != NULL) {
         return PyObject_GetAttr(self->cs_twin, &_Py_ID(deadline));
@@ -658,13 +788,14 @@ _asyncio_CancelScope_deadline_get_impl(CancelScopeObj *self)
 }
 
 /*[clinic input]
+@critical_section
 @setter
 _asyncio.CancelScope.deadline
 [clinic start generated code]*/
 
 static int
 _asyncio_CancelScope_deadline_set_impl(CancelScopeObj *self, PyObject *value)
-/*[clinic end generated code: output=a2a135fda75dbae4 input=05e1d8189f4f10da]*/
+/*[clinic end generated code: output=a2a135fda75dbae4 input=72186d13206a37d0]*/
 {
     double deadline;
     if (value == NULL) {
@@ -679,13 +810,17 @@ _asyncio_CancelScope_deadline_set_impl(CancelScopeObj *self, PyObject *value)
     {
         return -1;
     }
-    deadlines_remove(self);
+    tree_lock(&self->cs_node);
+    DeadlinesObj *deadlines = deadlines_remove(self);
     self->cs_deadline = deadline;
     self->cs_relative = 0;
+    tree_unlock(&self->cs_node);
+    Py_XDECREF(deadlines);
     return self->cs_state == SCOPE_ACTIVE ? scope_arm(self) : 0;
 }
 
 /*[clinic input]
+@critical_section
 @getter
 _asyncio.CancelScope.shield
 
@@ -694,7 +829,7 @@ Whether cancellation from outside is kept away from the block.
 
 static PyObject *
 _asyncio_CancelScope_shield_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=0c92e2f490bd56be input=f7fb63097b422243]*/
+/*[clinic end generated code: output=0c92e2f490bd56be input=a2dcc82e03bd2bb5]*/
 {
     if (self->cs_twin != NULL) {
         return PyObject_GetAttr(self->cs_twin, &_Py_ID(shield));
@@ -703,13 +838,14 @@ _asyncio_CancelScope_shield_get_impl(CancelScopeObj *self)
 }
 
 /*[clinic input]
+@critical_section
 @setter
 _asyncio.CancelScope.shield
 [clinic start generated code]*/
 
 static int
 _asyncio_CancelScope_shield_set_impl(CancelScopeObj *self, PyObject *value)
-/*[clinic end generated code: output=34a18ce211b46b7d input=bf248c00c5cfc6f7]*/
+/*[clinic end generated code: output=34a18ce211b46b7d input=afe13608482780b6]*/
 {
     if (value == NULL) {
         PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
@@ -722,26 +858,31 @@ _asyncio_CancelScope_shield_set_impl(CancelScopeObj *self, PyObject *value)
     if (shield < 0 || scope_check_thread(self) < 0) {
         return -1;
     }
-    if (shield && self->cs_state == SCOPE_ACTIVE) {
-        PyObject *loop = scope_loop(self);
-        bool pierced = scope_is_pierced(
-            get_asyncio_state_by_cls(Py_TYPE(self)), loop);
-        Py_DECREF(loop);
-        if (pierced) {
-            return 0;
+    asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
+    scope_node *node = &self->cs_node;
+    PyObject *hosts = NULL;
+    TaskObj *host = NULL;
+    int res = 0;
+
+    tree_lock(node);
+    if (self->cs_state != SCOPE_ACTIVE) {
+        node->shield = shield;
+    }
+    else {
+        host = (TaskObj *)Py_XNewRef(node->host);
+        PyObject *loop = host == NULL ? self->cs_root_loop : host->task_loop;
+        if (!(shield && root_is_pierced(state, loop))) {
+            node->shield = shield;
+            res = scope_mark(node, &hosts);
         }
     }
-    self->cs_node.shield = shield;
-    if (self->cs_state != SCOPE_ACTIVE) {
-        return 0;
-    }
-    int res = scope_update(&self->cs_node);
-    if (res == 0 && self->cs_node.host != NULL) {
+    tree_unlock(node);
+    res = scope_finish_update(res, hosts);
+    if (res == 0 && host != NULL) {
         /* By edge, no scope has become cancelled. */
-        TaskObj *host = (TaskObj *)Py_NewRef(self->cs_node.host);
         res = task_interrupt(host);
-        Py_DECREF(host);
     }
+    Py_XDECREF(host);
     return res;
 }
 
@@ -776,29 +917,6 @@ parse_errors(PyObject *obj, task_errors_mode *errors)
     return 0;
 }
 
-/* May a task that its factory has not just made hang below the scope?  Not if
-   it hangs elsewhere but below the root, nor if the scope hangs below it. */
-static bool
-scope_can_adopt(asyncio_state *state, CancelScopeObj *scope, TaskObj *task)
-{
-    scope_node *own = &task->task_own_scope;
-    if (scope->cs_state != SCOPE_ACTIVE || own->host == NULL) {
-        return false;
-    }
-    if (own->parent != NULL) {
-        CancelScopeObj *root = find_root(state, task->task_loop);
-        if (root == NULL || own->parent != &root->cs_node) {
-            return false;
-        }
-    }
-    for (scope_node *node = &scope->cs_node; node != NULL; node = node->parent) {
-        if (node == own) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Call args[1]() with the rest of the arguments for a task below `scope`, or
    below the root of its loop if that is NULL; args[0] is what becomes of its
    exception.  *ours tells if the task, which is returned, is in the tree. */
@@ -821,6 +939,7 @@ spawn(asyncio_state *state, CancelScopeObj *scope, PyObject *const *args,
 
     *ours = task != NULL && Task_Check(state, task);
     if (task == mine.taker) {
+        *ours = *ours && !mine.refused;
         Py_XDECREF(mine.taker);
         return task;
     }
@@ -843,19 +962,18 @@ spawn(asyncio_state *state, CancelScopeObj *scope, PyObject *const *args,
         taker->task_errors = task == NULL || *ours ? ERRORS_PROPAGATE
                                                    : ERRORS_HAND_ON;
         if (scope != NULL) {
-            CancelScopeObj *root = find_root(state, taker->task_loop);
-            res = task_move(taker, root == NULL ? NULL : &root->cs_node);
+            res = task_move(state, taker, NULL);
         }
     }
     if (*ours && ((TaskObj *)task)->task_state == STATE_PENDING) {
         if (scope == NULL) {
             ((TaskObj *)task)->task_errors = mine.errors;
         }
-        else {
-            *ours = res == 0 && scope_can_adopt(state, scope, (TaskObj *)task);
+        else if (res == 0) {
+            res = task_move(state, (TaskObj *)task, scope);
+            *ours = res == 0;
             if (*ours) {
                 ((TaskObj *)task)->task_errors = mine.errors;
-                res = task_move((TaskObj *)task, &scope->cs_node);
             }
         }
     }
@@ -897,15 +1015,21 @@ CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     if (!ours) {
         res = group_call(self, "_add_foreign", task, args[0]);
     }
-    else if (((TaskObj *)task)->task_own_scope.is_member
-             && self->cs_node.host != NULL)
-    {
+    else {
         /* A task's __hash__() may do anything, also to the tree. */
-        PyObject *host = Py_NewRef(self->cs_node.host);
-        Py_BEGIN_CRITICAL_SECTION(task);
-        res = future_awaited_by_add(state, (FutureObj *)task, host);
-        Py_END_CRITICAL_SECTION();
-        Py_DECREF(host);
+        scope_node *own = &((TaskObj *)task)->task_own_scope;
+        PyObject *host = NULL;
+        tree_lock(own);
+        if (own->is_member && own->parent == &self->cs_node) {
+            host = Py_XNewRef(self->cs_node.host);
+        }
+        tree_unlock(own);
+        if (host != NULL) {
+            Py_BEGIN_CRITICAL_SECTION(task);
+            res = future_awaited_by_add(state, (FutureObj *)task, host);
+            Py_END_CRITICAL_SECTION();
+            Py_DECREF(host);
+        }
     }
     if (res < 0) {
         Py_CLEAR(task);
@@ -914,6 +1038,7 @@ CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
 }
 
 /*[clinic input]
+@critical_section
 _asyncio.CancelScope._set_group
 
     group: object
@@ -924,13 +1049,18 @@ Tell *group* from now on what becomes of the members.
 
 static PyObject *
 _asyncio_CancelScope__set_group_impl(CancelScopeObj *self, PyObject *group)
-/*[clinic end generated code: output=5d3ba35674bd83b7 input=7ff9d15854f5880d]*/
+/*[clinic end generated code: output=5d3ba35674bd83b7 input=f44a9a3418ba114d]*/
 {
-    Py_XSETREF(self->cs_group, Py_NewRef(group));
+    tree_lock(&self->cs_node);
+    PyObject *old = self->cs_group;
+    self->cs_group = Py_NewRef(group);
+    tree_unlock(&self->cs_node);
+    Py_XDECREF(old);
     Py_RETURN_NONE;
 }
 
 /*[clinic input]
+@critical_section
 @getter
 _asyncio.CancelScope._members
 
@@ -939,7 +1069,7 @@ The number of tasks right below this scope that are not done.
 
 static PyObject *
 _asyncio_CancelScope__members_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=5d3341a72ea4a982 input=c519b5a4a80bea4f]*/
+/*[clinic end generated code: output=5d3341a72ea4a982 input=7ccdddac01f6f36b]*/
 {
     if (self->cs_twin != NULL) {
         return PyObject_GetAttrString(self->cs_twin, "_members");
@@ -948,6 +1078,7 @@ _asyncio_CancelScope__members_get_impl(CancelScopeObj *self)
 }
 
 /*[clinic input]
+@critical_section
 _asyncio.CancelScope._member_tasks
 
 Return a list of the tasks right below this scope that are not done.
@@ -955,29 +1086,36 @@ Return a list of the tasks right below this scope that are not done.
 
 static PyObject *
 _asyncio_CancelScope__member_tasks_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=36c390d72ee94a02 input=b5480d46e209a249]*/
+/*[clinic end generated code: output=36c390d72ee94a02 input=72cb8f3f98333adc]*/
 {
     if (self->cs_twin != NULL) {
         return PyObject_CallMethod(self->cs_twin, "_member_tasks", NULL);
     }
     PyObject *tasks = PyList_New(0);
-    if (tasks == NULL || self->cs_members == 0) {
-        return tasks;
+    if (tasks == NULL) {
+        return NULL;
     }
-    struct llist_node *node;
-    llist_for_each(node, &self->cs_node.children) {
-        scope_node *child = llist_data(node, scope_node, siblings);
-        if (child->is_member
-            && PyList_Append(tasks, (PyObject *)child->host) < 0)
-        {
-            Py_DECREF(tasks);
-            return NULL;
+    int res = 0;
+    tree_lock(&self->cs_node);
+    if (self->cs_members > 0) {
+        struct llist_node *node;
+        llist_for_each(node, &self->cs_node.children) {
+            scope_node *child = llist_data(node, scope_node, siblings);
+            if (child->is_member && hosts_append(&tasks, child->host) < 0) {
+                res = -1;
+                break;
+            }
         }
+    }
+    tree_unlock(&self->cs_node);
+    if (res < 0) {
+        Py_CLEAR(tasks);
     }
     return tasks;
 }
 
 /*[clinic input]
+@critical_section
 _asyncio.CancelScope._watch
 
 Have the group cancel its foreign tasks when this is cancelled.
@@ -987,19 +1125,28 @@ If it is, return the message in a tuple.
 
 static PyObject *
 _asyncio_CancelScope__watch_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=8baab9b050f42cba input=d9ff4f2319f575fb]*/
+/*[clinic end generated code: output=8baab9b050f42cba input=343a6fb2c58b189a]*/
 {
     if (self->cs_twin != NULL) {
         return PyObject_CallMethod(self->cs_twin, "_watch", NULL);
     }
+#ifdef Py_GIL_DISABLED
+    /* For hosts_append(). */
+    _PyObject_SetMaybeWeakref((PyObject *)self);
+#endif
+    tree_lock(&self->cs_node);
     self->cs_watched = 1;
-    if (self->cs_node.cause == NULL) {
+    scope_node *cause = self->cs_node.cause;
+    PyObject *msg = cause == NULL ? NULL : scope_msg(cause);
+    tree_unlock(&self->cs_node);
+    if (msg == NULL) {
         Py_RETURN_NONE;
     }
-    return Py_BuildValue("(N)", scope_msg(self->cs_node.cause));
+    return Py_BuildValue("(N)", msg);
 }
 
 /*[clinic input]
+@critical_section
 _asyncio.CancelScope._plant
 
     loop: object
@@ -1010,25 +1157,37 @@ Become the root of the tree of *loop*.
 
 static PyObject *
 _asyncio_CancelScope__plant_impl(CancelScopeObj *self, PyObject *loop)
-/*[clinic end generated code: output=97334ae0848ee753 input=77c43031d25a0737]*/
+/*[clinic end generated code: output=97334ae0848ee753 input=567e439e7d9ac129]*/
 {
+    asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
+    scope_node *node = &self->cs_node;
+    PyObject *origin = PyUnicode_FromString(
+        "its scope is that of asyncio.run()");
+    if (origin == NULL) {
+        return NULL;
+    }
+    tree_lock(node);
+    while (self->cs_state == SCOPE_NEW && !tree_assign(node, loop)) {
+        /* Look again. */
+    }
     if (self->cs_state != SCOPE_NEW) {
+        tree_unlock(node);
+        Py_DECREF(origin);
         PyErr_SetString(PyExc_RuntimeError, "only a new scope can be a root");
         return NULL;
     }
     self->cs_state = SCOPE_ACTIVE;
     self->cs_root_loop = Py_NewRef(loop);
-    scope_attach(&self->cs_node, NULL, NULL);
-    self->cs_origin = PyUnicode_FromString("its scope is that of asyncio.run()");
-    if (self->cs_origin == NULL) {
-        PyErr_Clear();
-    }
-    asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
-    llist_insert_tail(&state->roots, &self->cs_node.siblings);
+    self->cs_origin = origin;
+    scope_attach(node, NULL, NULL);
+    llist_insert_tail(&state->registries[tree_of_loop(loop)].roots,
+                      &node->siblings);
+    tree_unlock(node);
     Py_RETURN_NONE;
 }
 
 /*[clinic input]
+@critical_section
 _asyncio.CancelScope._uproot
 
 Be no root any more, and let go of what is below.
@@ -1036,7 +1195,7 @@ Be no root any more, and let go of what is below.
 
 static PyObject *
 _asyncio_CancelScope__uproot_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=6ce3ad187553b5d6 input=29a45527c0b338bf]*/
+/*[clinic end generated code: output=6ce3ad187553b5d6 input=3f32762a258d2e8a]*/
 {
     if (self->cs_root_loop != NULL && scope_uproot(self) < 0) {
         return NULL;
@@ -1045,6 +1204,7 @@ _asyncio_CancelScope__uproot_impl(CancelScopeObj *self)
 }
 
 /*[clinic input]
+@critical_section
 _asyncio.CancelScope._pierce
 
 From now on there are no shields below this root.
@@ -1052,15 +1212,18 @@ From now on there are no shields below this root.
 
 static PyObject *
 _asyncio_CancelScope__pierce_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=8982022faa8e9e51 input=5869c872b1cd021e]*/
+/*[clinic end generated code: output=8982022faa8e9e51 input=d9e87a203d1faf3c]*/
 {
     PyObject *hosts = NULL;
+    int res = 0;
+    tree_lock(&self->cs_node);
     if (self->cs_root_loop != NULL) {
         self->cs_pierced = 1;
-        int res = scope_mark_or_pierce(&self->cs_node, &hosts, true);
-        if (scope_finish_update(res, hosts) < 0) {
-            return NULL;
-        }
+        res = scope_mark_or_pierce(&self->cs_node, &hosts, true);
+    }
+    tree_unlock(&self->cs_node);
+    if (scope_finish_update(res, hosts) < 0) {
+        return NULL;
     }
     Py_RETURN_NONE;
 }
@@ -1079,7 +1242,7 @@ CancelScope_repr(PyObject *op)
     PyObject *deadline = deadline_as_object(self->cs_deadline);
     PyObject *res = NULL;
     if (deadline != NULL) {
-        TaskObj *host = self->cs_node.host;
+        PyObject *loop = scope_loop(self);
         res = PyObject_CallFunction(
             repr, "sOOOOOO", scope_state_names[self->cs_state],
             self->cs_node.requested ? Py_True : Py_False,
@@ -1087,7 +1250,8 @@ CancelScope_repr(PyObject *op)
             self->cs_relative ? Py_None : deadline,
             self->cs_relative ? deadline : Py_None,
             self->cs_node.shield ? Py_True : Py_False,
-            host == NULL ? Py_None : host->task_loop);
+            loop == NULL || self->cs_root_loop != NULL ? Py_None : loop);
+        Py_XDECREF(loop);
     }
     Py_DECREF(repr);
     Py_XDECREF(deadline);
@@ -1120,26 +1284,37 @@ static int
 CancelScope_clear(PyObject *op)
 {
     CancelScopeObj *self = CancelScope_CAST(op);
-    Py_CLEAR(self->cs_node.msg);
-    if (self->cs_twin != NULL) {
+    scope_node *node = &self->cs_node;
+    PyObject *twin = self->cs_twin;
+    self->cs_twin = NULL;
+    tree_lock(node);
+    PyObject *msg = node->msg, *group = self->cs_group;
+    PyObject *origin = self->cs_origin;
+    node->msg = self->cs_group = self->cs_origin = NULL;
+    if (twin != NULL) {
         /* Without it there is nothing to be active in. */
         self->cs_state = SCOPE_DESTROYED;
-        Py_CLEAR(self->cs_twin);
     }
-    Py_CLEAR(self->cs_group);
     while (self->cs_members > 0) {
         /* They go to the end of the line, with what is no member. */
-        scope_node *child = llist_data(self->cs_node.children.next,
+        scope_node *child = llist_data(node->children.next,
                                        scope_node, siblings);
         llist_remove(&child->siblings);
-        llist_insert_tail(&self->cs_node.children, &child->siblings);
+        llist_insert_tail(&node->children, &child->siblings);
         if (child->is_member) {
             child->is_member = 0;
             self->cs_members--;
-            Py_DECREF(child->host);
+            TaskObj *host = child->host;
+            tree_unlock(node);
+            Py_DECREF(host);
+            tree_lock(node);
         }
     }
-    Py_CLEAR(self->cs_origin);
+    tree_unlock(node);
+    Py_XDECREF(msg);
+    Py_XDECREF(twin);
+    Py_XDECREF(group);
+    Py_XDECREF(origin);
     return 0;
 }
 
@@ -1222,18 +1397,30 @@ static PyType_Spec CancelScope_spec = {
 
 /* ----- Functions ----- */
 
+static void
+init_registries(asyncio_state *state)
+{
+    for (int tree = 0; tree < TREES; tree++) {
+        llist_init(&state->registries[tree].roots);
+        llist_init(&state->registries[tree].deadlines);
+    }
+}
+
 /* The module goes away: what is in its lists may outlive it. */
 static void
 free_registries(asyncio_state *state)
 {
-    if (state->roots.next == NULL) {
-        return;     /* It has never been executed. */
-    }
-    while (!llist_empty(&state->roots)) {
-        llist_remove(state->roots.next);
-    }
-    while (!llist_empty(&state->deadlines)) {
-        llist_remove(state->deadlines.next);
+    for (int tree = 0; tree < TREES; tree++) {
+        scope_registry *registry = &state->registries[tree];
+        if (registry->roots.next == NULL) {
+            return;     /* It has never been executed. */
+        }
+        while (!llist_empty(&registry->roots)) {
+            llist_remove(registry->roots.next);
+        }
+        while (!llist_empty(&registry->deadlines)) {
+            llist_remove(registry->deadlines.next);
+        }
     }
 }
 
@@ -1280,7 +1467,8 @@ _asyncio__is_cancelled(PyObject *module, PyObject *task)
     if (!Task_Check(get_asyncio_state(module), task)) {
         return ask_python("_py_is_cancelled", task);
     }
-    return PyBool_FromLong(((TaskObj *)task)->task_own_scope.cause != NULL);
+    scope_node *own = &((TaskObj *)task)->task_own_scope;
+    return PyBool_FromLong(FT_ATOMIC_LOAD_PTR_RELAXED(own->cause) != NULL);
 }
 
 /*[clinic input]
@@ -1433,11 +1621,12 @@ _asyncio_current_effective_deadline_impl(PyObject *module)
         Py_DECREF(func);
         return res;
     }
-    scope_node *node = task->task_scope;
-    if (node->cause != NULL) {
+    if (task_is_cancelled(task)) {
         return PyFloat_FromDouble(-Py_INFINITY);
     }
     double earliest = Py_INFINITY;
+    tree_lock(&task->task_own_scope);
+    scope_node *node = task->task_scope;
     while (node != NULL) {
         if (!node->is_task) {
             double deadline = scope_of_node(node)->cs_deadline;
@@ -1445,5 +1634,6 @@ _asyncio_current_effective_deadline_impl(PyObject *module)
         }
         node = node->shield ? NULL : node->parent;
     }
+    tree_unlock(&task->task_own_scope);
     return PyFloat_FromDouble(earliest);
 }

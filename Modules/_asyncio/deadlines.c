@@ -43,12 +43,14 @@ deadlines_settle(DeadlinesObj *self, Py_ssize_t index)
     deadlines_put(self, index, scope);
 }
 
-static void
+/* Return the reference that the scope had, to be released when the tree is not
+   locked any more, or NULL. */
+static DeadlinesObj *
 deadlines_remove(CancelScopeObj *scope)
 {
     DeadlinesObj *self = scope->cs_deadlines;
     if (self == NULL) {
-        return;
+        return NULL;
     }
     Py_ssize_t index = scope->cs_heap_index;
     CancelScopeObj *last = self->dl_heap[--self->dl_size];
@@ -57,15 +59,14 @@ deadlines_remove(CancelScopeObj *scope)
         deadlines_settle(self, index);
     }
     scope->cs_deadlines = NULL;
-    Py_DECREF(self);
+    return self;
 }
 
-/* The timer that is armed, if it still exists: a new reference. */
+/* The timer that was armed, if it still exists, in place of `timer`, which is
+   what dl_timer was. */
 static PyObject *
-deadlines_take_timer(DeadlinesObj *self)
+deadlines_timer(PyObject *timer)
 {
-    PyObject *timer = self->dl_timer;
-    self->dl_timer = NULL;
     if (timer != NULL && PyWeakref_Check(timer)) {
         PyObject *weak = timer;
         timer = NULL;
@@ -81,29 +82,27 @@ deadlines_take_timer(DeadlinesObj *self)
 static int
 deadlines_arm(DeadlinesObj *self)
 {
-    if (self->dl_size == 0) {
+    tree_lock_loop(self->dl_loop);
+    double when = self->dl_size == 0 ? Py_INFINITY
+                                     : self->dl_heap[0]->cs_deadline;
+    PyObject *timer = self->dl_timer;
+    /* (A dead one: somebody has thrown the loop's timers away.) */
+    bool is_armed = timer != NULL
+        && !(PyWeakref_Check(timer) && PyWeakref_IsDead(timer));
+    if (when == Py_INFINITY || (is_armed && self->dl_armed <= when)) {
+        tree_unlock_loop(self->dl_loop);
         return 0;
     }
-    double when = self->dl_heap[0]->cs_deadline;
-    if (self->dl_timer != NULL
-        && PyWeakref_Check(self->dl_timer) && PyWeakref_IsDead(self->dl_timer))
-    {
-        /* Somebody has thrown the loop's timers away. */
-        Py_CLEAR(self->dl_timer);
-    }
-    if (self->dl_timer != NULL) {
-        if (self->dl_armed <= when) {
-            return 0;
+    self->dl_timer = NULL;
+    tree_unlock_loop(self->dl_loop);
+    timer = deadlines_timer(timer);
+    if (timer != NULL) {
+        PyObject *res = PyObject_CallMethodNoArgs(timer, &_Py_ID(cancel));
+        Py_DECREF(timer);
+        if (res == NULL) {
+            return -1;
         }
-        PyObject *timer = deadlines_take_timer(self);
-        if (timer != NULL) {
-            PyObject *res = PyObject_CallMethodNoArgs(timer, &_Py_ID(cancel));
-            Py_DECREF(timer);
-            if (res == NULL) {
-                return -1;
-            }
-            Py_DECREF(res);
-        }
+        Py_DECREF(res);
     }
     PyObject *when_obj = PyFloat_FromDouble(when);
     if (when_obj == NULL) {
@@ -113,7 +112,7 @@ deadlines_arm(DeadlinesObj *self)
     PyObject *args[] = {
         self->dl_loop, when_obj, (PyObject *)self, self->dl_context,
     };
-    PyObject *timer = PyObject_VectorcallMethod(
+    timer = PyObject_VectorcallMethod(
         &_Py_ID(call_at), args, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET,
         state->context_kwname);
     Py_DECREF(when_obj);
@@ -137,72 +136,109 @@ deadlines_arm(DeadlinesObj *self)
             return -1;
         }
     }
+    tree_lock_loop(self->dl_loop);
+    PyObject *old = self->dl_timer;
+    self->dl_timer = timer;
     self->dl_armed = when;
-    Py_XSETREF(self->dl_timer, timer);
+    tree_unlock_loop(self->dl_loop);
+    Py_XDECREF(old);
     return 0;
 }
 
-/* The DeadlinesObj of a loop; a new reference. */
+/* The DeadlinesObj of a loop, a new reference, or NULL.  The tree is locked. */
+static DeadlinesObj *
+deadlines_find(asyncio_state *state, PyObject *loop)
+{
+    struct llist_node *node;
+    llist_for_each(node, &state->registries[tree_of_loop(loop)].deadlines) {
+        DeadlinesObj *self = llist_data(node, DeadlinesObj, dl_registry);
+        if (self->dl_loop == loop && _Py_TryIncref((PyObject *)self)) {
+            return self;
+        }
+    }
+    return NULL;
+}
+
+/* The DeadlinesObj of a loop, which is made if need be; a new reference. */
 static DeadlinesObj *
 deadlines_of_loop(asyncio_state *state, PyObject *loop)
 {
-    struct llist_node *node;
-    llist_for_each(node, &state->deadlines) {
-        DeadlinesObj *self = llist_data(node, DeadlinesObj, dl_registry);
-        if (self->dl_loop == loop) {
-            return (DeadlinesObj *)Py_NewRef(self);
-        }
+    tree_lock_loop(loop);
+    DeadlinesObj *self = deadlines_find(state, loop);
+    tree_unlock_loop(loop);
+    if (self != NULL) {
+        return self;
     }
-    DeadlinesObj *self = PyObject_GC_New(DeadlinesObj, state->DeadlinesType);
+    PyObject *context = PyContext_New();
+    if (context == NULL) {
+        return NULL;
+    }
+    self = PyObject_GC_New(DeadlinesObj, state->DeadlinesType);
     if (self == NULL) {
+        Py_DECREF(context);
         return NULL;
     }
     self->dl_loop = Py_NewRef(loop);
-    self->dl_context = NULL;
+    self->dl_context = context;
     self->dl_timer = NULL;
     self->dl_armed = 0;
     self->dl_heap = NULL;
     self->dl_size = 0;
     self->dl_allocated = 0;
-    llist_insert_tail(&state->deadlines, &self->dl_registry);
+#ifdef Py_GIL_DISABLED
+    _PyObject_SetMaybeWeakref((PyObject *)self);
+#endif
+    tree_lock_loop(loop);
+    llist_insert_tail(&state->registries[tree_of_loop(loop)].deadlines,
+                      &self->dl_registry);
+    tree_unlock_loop(loop);
     PyObject_GC_Track(self);
-    self->dl_context = PyContext_New();
-    if (self->dl_context == NULL) {
-        Py_DECREF(self);
-        return NULL;
-    }
     return self;
 }
 
-/* Put a scope with a deadline on the heap of its host's loop. */
+/* Put a scope with a deadline on the heap of its host's loop, if there is still
+   need for that. */
 static int
 deadlines_add(asyncio_state *state, CancelScopeObj *scope, PyObject *loop)
 {
-    assert(scope->cs_deadlines == NULL);
     DeadlinesObj *self = deadlines_of_loop(state, loop);
     if (self == NULL) {
         return -1;
     }
-    if (self->dl_size == self->dl_allocated) {
-        Py_ssize_t allocated = self->dl_allocated * 2 + 8;
-        CancelScopeObj **heap = PyMem_Realloc(
-            self->dl_heap, allocated * sizeof(CancelScopeObj *));
-        if (heap == NULL) {
-            Py_DECREF(self);
-            PyErr_NoMemory();
-            return -1;
+    scope_node *node = &scope->cs_node;
+    int res = 0;
+    tree_lock(node);
+    if (scope->cs_state == SCOPE_ACTIVE && !node->requested
+        && scope->cs_deadlines == NULL && scope->cs_deadline != Py_INFINITY)
+    {
+        if (self->dl_size == self->dl_allocated) {
+            Py_ssize_t allocated = self->dl_allocated * 2 + 8;
+            CancelScopeObj **heap = PyMem_Realloc(
+                self->dl_heap, allocated * sizeof(CancelScopeObj *));
+            if (heap == NULL) {
+                tree_unlock(node);
+                Py_DECREF(self);
+                PyErr_NoMemory();
+                return -1;
+            }
+            self->dl_heap = heap;
+            self->dl_allocated = allocated;
         }
-        self->dl_heap = heap;
-        self->dl_allocated = allocated;
+        scope->cs_deadlines = (DeadlinesObj *)Py_NewRef(self);
+        deadlines_put(self, self->dl_size++, scope);
+        deadlines_settle(self, scope->cs_heap_index);
     }
-    scope->cs_deadlines = self;
-    deadlines_put(self, self->dl_size++, scope);
-    deadlines_settle(self, scope->cs_heap_index);
+    tree_unlock(node);
     /* The loop may do anything, such as to have the scope left. */
-    Py_INCREF(self);
-    int res = deadlines_arm(self);
-    if (res < 0 && scope->cs_deadlines == self) {
-        deadlines_remove(scope);
+    res = deadlines_arm(self);
+    if (res < 0) {
+        tree_lock(node);
+        DeadlinesObj *removed = NULL;
+        if (scope->cs_deadlines == self) {
+            removed = deadlines_remove(scope);
+        }
+        tree_unlock(node);
+        Py_XDECREF(removed);
     }
     Py_DECREF(self);
     return res;
@@ -226,22 +262,28 @@ Deadlines_call(PyObject *op, PyObject *Py_UNUSED(args),
                PyObject *Py_UNUSED(kwds))
 {
     DeadlinesObj *self = Deadlines_CAST(op);
-    double now;
+    double now, armed;
     PyObject *hosts = NULL;
     int res = 0;
 
-    Py_CLEAR(self->dl_timer);
+    tree_lock_loop(self->dl_loop);
+    PyObject *timer = self->dl_timer;
+    self->dl_timer = NULL;
+    armed = self->dl_armed;
+    tree_unlock_loop(self->dl_loop);
+    Py_XDECREF(timer);
     if (loop_time(self->dl_loop, &now) < 0) {
         /* It is late enough for what was armed. */
         PyErr_FormatUnraisable("Exception ignored in time() of %R",
                                self->dl_loop);
-        now = self->dl_armed;
+        now = armed;
     }
     /* Loops run a timer up to one tick of the clock too early. */
-    now = Py_MAX(now, self->dl_armed);
+    now = Py_MAX(now, armed);
+    tree_lock_loop(self->dl_loop);
     while (self->dl_size > 0 && self->dl_heap[0]->cs_deadline <= now) {
         CancelScopeObj *scope = self->dl_heap[0];
-        deadlines_remove(scope);
+        Py_DECREF(deadlines_remove(scope));     /* It is not the last one. */
         scope->cs_expired = 1;
         scope->cs_node.requested = 1;
         if (scope->cs_node.cause == NULL
@@ -250,6 +292,7 @@ Deadlines_call(PyObject *op, PyObject *Py_UNUSED(args),
             res = -1;
         }
     }
+    tree_unlock_loop(self->dl_loop);
     if (res == 0) {
         res = deadlines_arm(self);
     }
@@ -275,7 +318,11 @@ Deadlines_clear(PyObject *op)
 {
     /* The loop stays: it is what the registry goes by. */
     DeadlinesObj *self = Deadlines_CAST(op);
-    Py_CLEAR(self->dl_timer);
+    tree_lock_loop(self->dl_loop);
+    PyObject *timer = self->dl_timer;
+    self->dl_timer = NULL;
+    tree_unlock_loop(self->dl_loop);
+    Py_XDECREF(timer);
     return 0;
 }
 
@@ -286,9 +333,11 @@ Deadlines_dealloc(PyObject *op)
     PyTypeObject *tp = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     assert(self->dl_size == 0);
+    tree_lock_loop(self->dl_loop);
     if (self->dl_registry.next != NULL) {
         llist_remove(&self->dl_registry);   /* The module is still there. */
     }
+    tree_unlock_loop(self->dl_loop);
     PyMem_Free(self->dl_heap);
     Py_CLEAR(self->dl_timer);
     Py_CLEAR(self->dl_context);

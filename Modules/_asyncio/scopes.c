@@ -11,8 +11,10 @@
    anything can happen in there, it looks at each of them afresh.
 
    The tree belongs to the thread that runs the event loop, like the rest of a
-   loop's state: it is not locked, and who comes from another thread goes
-   through loop.call_soon_threadsafe().
+   loop's state, and who comes from another thread goes through
+   loop.call_soon_threadsafe().  For those who do not, and for what the garbage
+   collector does in other threads, a free-threaded build has locks, which are
+   explained beside tree_lock().
 
    Cancellation as a task sees it
    ------------------------------
@@ -57,6 +59,7 @@
 typedef struct {
     asyncio_state *state;       /* of the interpreter that makes the task */
     bool taken;
+    bool refused;               /* the task cannot be where it was meant to */
     CancelScopeObj *scope;      /* borrowed; NULL for the root of the loop */
     task_errors_mode errors;
     PyObject *taker;            /* owned; a Task, or a pure-Python one */
@@ -66,6 +69,102 @@ static _Py_thread_local spawning_state *spawning;
 
 
 /* ----- The tree ----- */
+
+/* Where there is no GIL each tree has a lock.  It guards the fields of a
+   scope_node and of a CancelScope (but for cs_twin, which has the critical
+   section of the scope), task_scope, and the registries.
+
+   Nothing may happen while a lock is held: no reference is dropped that could
+   be the last, and no other lock is taken.  So whatever runs Python code comes
+   after tree_unlock(), and what it could change is looked up anew.
+
+   The lock of a tree is found by its event loop.  Several loops can have the
+   same one; but they do not have one for all, so that loops in several threads
+   seldom wait for each other.  A scope that is in no tree has any. */
+#ifdef Py_GIL_DISABLED
+
+static struct {
+    PyMutex mutex;
+    char padding[64 - sizeof(PyMutex)];     /* Each has a cache line. */
+} tree_locks[TREES];
+
+static inline uint8_t
+tree_of_loop(PyObject *loop)
+{
+    uintptr_t bits = (uintptr_t)loop >> 4;
+    return (bits ^ (bits >> 6) ^ (bits >> 12)) % TREES;
+}
+
+static inline void
+tree_lock(scope_node *node)
+{
+    for (;;) {
+        uint8_t tree = FT_ATOMIC_LOAD_UINT8_RELAXED(node->tree);
+        PyMutex_Lock(&tree_locks[tree].mutex);
+        if (tree == FT_ATOMIC_LOAD_UINT8_RELAXED(node->tree)) {
+            return;
+        }
+        PyMutex_Unlock(&tree_locks[tree].mutex);
+    }
+}
+
+static inline void
+tree_unlock(scope_node *node)
+{
+    PyMutex_Unlock(&tree_locks[node->tree].mutex);
+}
+
+static inline void
+tree_lock_loop(PyObject *loop)
+{
+    PyMutex_Lock(&tree_locks[tree_of_loop(loop)].mutex);
+}
+
+static inline void
+tree_unlock_loop(PyObject *loop)
+{
+    PyMutex_Unlock(&tree_locks[tree_of_loop(loop)].mutex);
+}
+
+/* Give a node that is locked, but in no tree, the lock of a loop.  If it had
+   another one, that is locked then, and everything may have happened
+   meanwhile: false. */
+static bool
+tree_assign(scope_node *node, PyObject *loop)
+{
+    uint8_t old = node->tree, new = tree_of_loop(loop);
+    if (old == new) {
+        return true;
+    }
+    FT_ATOMIC_STORE_UINT8_RELAXED(node->tree, new);
+    PyMutex_Unlock(&tree_locks[old].mutex);
+    tree_lock(node);
+    return false;
+}
+
+#else
+
+static inline uint8_t tree_of_loop(PyObject *Py_UNUSED(loop)) { return 0; }
+static inline void tree_lock(scope_node *Py_UNUSED(node)) {}
+static inline void tree_unlock(scope_node *Py_UNUSED(node)) {}
+static inline void tree_lock_loop(PyObject *Py_UNUSED(loop)) {}
+static inline void tree_unlock_loop(PyObject *Py_UNUSED(loop)) {}
+static inline bool
+tree_assign(scope_node *Py_UNUSED(node), PyObject *Py_UNUSED(loop))
+{
+    return true;
+}
+
+#endif
+
+/* Is the code that the task runs to be interrupted?  What each yield asks,
+   without a lock: a task's current scope changes in its own thread. */
+static inline bool
+task_is_cancelled(TaskObj *task)
+{
+    scope_node *scope = FT_ATOMIC_LOAD_PTR_RELAXED(task->task_scope);
+    return FT_ATOMIC_LOAD_PTR_RELAXED(scope->cause) != NULL;
+}
 
 /* The CancelScope of a node that is not a task's own scope. */
 static inline CancelScopeObj *
@@ -164,7 +263,7 @@ scope_attach(scope_node *node, scope_node *parent, TaskObj *host)
     if (parent != NULL) {
         llist_insert_tail(&parent->children, &node->siblings);
     }
-    node->cause = scope_find_cause(node);
+    FT_ATOMIC_STORE_PTR_RELAXED(node->cause, scope_find_cause(node));
 }
 
 /* The node after `node` in the subtree of `top`, in pre-order; those below
@@ -190,8 +289,15 @@ hosts_append(PyObject **hosts, void *host)
 {
     if (*hosts == NULL) {
         *hosts = PyList_New(0);
+        if (*hosts == NULL) {
+            return -1;
+        }
     }
-    return *hosts == NULL ? -1 : PyList_Append(*hosts, (PyObject *)host);
+    /* Another thread may be about to deallocate it and wait for the lock. */
+    if (!_Py_TryIncref((PyObject *)host)) {
+        return 0;
+    }
+    return _PyList_AppendTakeRef((PyListObject *)*hosts, (PyObject *)host);
 }
 
 static int
@@ -226,7 +332,7 @@ scope_mark_or_pierce(scope_node *top, PyObject **hosts, bool pierce)
                 res = -1;
             }
         }
-        node->cause = cause;
+        FT_ATOMIC_STORE_PTR_RELAXED(node->cause, cause);
     }
     return res;
 }
@@ -270,7 +376,7 @@ scope_detach(scope_node *node, scope_node *heir, PyObject **hosts)
         llist_remove(&node->siblings);
     }
     node->parent = NULL;
-    node->cause = NULL;
+    FT_ATOMIC_STORE_PTR_RELAXED(node->cause, NULL);
     node->host = NULL;
     return res;
 }
@@ -304,30 +410,45 @@ cancel_waiter(TaskObj *task, PyObject *msg)
 static bool
 task_is_explicit(TaskObj *task)
 {
-    return task->task_must_cancel
-        && scope_is_visible(&task->task_own_scope, task->task_scope);
+    scope_node *own = &task->task_own_scope;
+    if (!task->task_must_cancel) {
+        return false;
+    }
+    tree_lock(own);
+    bool visible = scope_is_visible(own, task->task_scope);
+    tree_unlock(own);
+    return visible;
 }
 
-/* If the task's scope is cancelled, ask what the task is blocked on to give
-   up: once a yield.  If it will, it stands for the requests made through
-   Task.cancel() as well. */
-static int
-task_interrupt(TaskObj *task)
+/* What the scope that cancels the task's code has to say, a new reference, or
+   NULL if there is no such scope. */
+static PyObject *
+task_cause_msg(TaskObj *task)
 {
+    scope_node *own = &task->task_own_scope;
+    tree_lock(own);
+    scope_node *cause = task->task_scope->cause;
+    PyObject *msg = cause == NULL ? NULL : scope_msg(cause);
+    tree_unlock(own);
+    return msg;
+}
+
+static int
+task_interrupt_lock_held(TaskObj *task)
+{
+    _Py_CRITICAL_SECTION_ASSERT_OBJECT_LOCKED(task);
+
     if (task->task_fut_waiter == NULL || task->task_asked) {
         return 0;
     }
-    PyObject *msg;
-    scope_node *cause = task->task_scope->cause;
-    if (cause != NULL) {
-        msg = scope_msg(cause);
-    }
-    else if (task_is_explicit(task)) {
+    PyObject *msg = task_cause_msg(task);
+    bool by_scope = msg != NULL;
+    if (!by_scope) {
+        if (!task_is_explicit(task)) {
+            return 0;
+        }
         msg = Py_NewRef(task->task_cancel_msg == NULL ? Py_None
                                                       : task->task_cancel_msg);
-    }
-    else {
-        return 0;
     }
     task->task_asked = 1;
     int res = cancel_waiter(task, msg);
@@ -336,7 +457,7 @@ task_interrupt(TaskObj *task)
         return -1;
     }
     if (res && task_is_explicit(task)
-        && (cause == NULL
+        && (!by_scope
             || !get_asyncio_state_by_def((PyObject *)task)->edge_cancel))
     {
         task->task_must_cancel = 0;
@@ -344,17 +465,30 @@ task_interrupt(TaskObj *task)
     return 0;
 }
 
-/* Tell the group of a scope something, with up to two arguments. */
+/* If the task's scope is cancelled, ask what the task is blocked on to give
+   up: once a yield.  If it will, it stands for the requests made through
+   Task.cancel() as well. */
 static int
-group_call(CancelScopeObj *scope, const char *name,
-           PyObject *arg1, PyObject *arg2)
+task_interrupt(TaskObj *task)
 {
-    if (scope->cs_group == NULL) {
+    PyThreadState *tstate = _PyThreadState_GET();
+    if (((_PyThreadStateImpl *)tstate)->asyncio_running_task
+        == (PyObject *)task)
+    {
+        /* It waits for nothing, and has its critical section already. */
         return 0;
     }
-    PyObject *group = Py_NewRef(scope->cs_group);
+    int res;
+    Py_BEGIN_CRITICAL_SECTION(task);
+    res = task_interrupt_lock_held(task);
+    Py_END_CRITICAL_SECTION();
+    return res;
+}
+
+static int
+call_group(PyObject *group, const char *name, PyObject *arg1, PyObject *arg2)
+{
     PyObject *method = PyObject_GetAttrString(group, name);
-    Py_DECREF(group);
     PyObject *res = method == NULL ? NULL
         : PyObject_CallFunctionObjArgs(method, arg1, arg2, NULL);
     Py_XDECREF(method);
@@ -362,14 +496,30 @@ group_call(CancelScopeObj *scope, const char *name,
     return res == NULL ? -1 : 0;
 }
 
+/* Tell the group of a scope something, with up to two arguments. */
+static int
+group_call(CancelScopeObj *scope, const char *name,
+           PyObject *arg1, PyObject *arg2)
+{
+    tree_lock(&scope->cs_node);
+    PyObject *group = Py_XNewRef(scope->cs_group);
+    tree_unlock(&scope->cs_node);
+    int res = group == NULL ? 0 : call_group(group, name, arg1, arg2);
+    Py_XDECREF(group);
+    return res;
+}
+
 /* Have the group of a cancelled scope cancel what is not in the tree. */
 static int
 scope_cancel_foreign(CancelScopeObj *scope)
 {
-    if (scope->cs_node.cause == NULL) {
+    scope_node *node = &scope->cs_node;
+    tree_lock(node);
+    PyObject *msg = node->cause == NULL ? NULL : scope_msg(node->cause);
+    tree_unlock(node);
+    if (msg == NULL) {
         return 0;
     }
-    PyObject *msg = scope_msg(scope->cs_node.cause);
     int res = group_call(scope, "_cancel_foreign", msg, NULL);
     Py_DECREF(msg);
     return res;
@@ -422,43 +572,46 @@ scope_finish_update(int res, PyObject *hosts)
     return res;
 }
 
-static int
-scope_update(scope_node *node)
-{
-    PyObject *hosts = NULL;
-    int res = scope_mark(node, &hosts);
-    return scope_finish_update(res, hosts);
-}
-
-/* The CancelledError that `cause` asked for reaches the coroutine. */
+/* The CancelledError that is thrown because the current scope has a cause
+   reaches the coroutine. */
 static void
-task_note_delivery(TaskObj *task, scope_node *cause)
+task_note_delivery(TaskObj *task)
 {
     scope_node *own = &task->task_own_scope;
-    if (cause == own) {
-        /* The requests made through cancel() have a count of their own. */
-        return;
+    tree_lock(own);
+    scope_node *cause = task->task_scope->cause;
+    /* The requests made through cancel() have a count of their own. */
+    if (cause != NULL && cause != own) {
+        if (cause->host == task) {
+            cause->delivered = 1;
+        }
+        else {
+            own->delivered = 1;
+        }
     }
-    if (cause->host == task) {
-        cause->delivered = 1;
-    }
-    else {
-        own->delivered = 1;
-    }
+    tree_unlock(own);
 }
 
 /* Keep the CancelledError that is thrown into the task, in order to see it end.
    If the one before has ended, it ended too early: report that.  For tasks that
    were made in debug mode. */
 static void
-task_check_swallowed(TaskObj *task, PyObject *exc, scope_node *cause)
+task_check_swallowed(TaskObj *task, PyObject *exc)
 {
     if (task->task_delivered_exc == NULL) {
-        PyObject *origin = cause->is_task ? (PyObject *)cause->host
-                                          : scope_of_node(cause)->cs_origin;
+        scope_node *own = &task->task_own_scope;
+        PyObject *origin = NULL;
+        tree_lock(own);
+        scope_node *cause = task->task_scope->cause;
+        if (cause != NULL) {
+            origin = cause->is_task ? (PyObject *)cause->host
+                                    : scope_of_node(cause)->cs_origin;
+            Py_XINCREF(origin);
+        }
+        tree_unlock(own);
         task->task_delivered_exc = Py_NewRef(exc);
         task->task_delivered_by = cause;
-        Py_XSETREF(task->task_delivered_origin, Py_XNewRef(origin));
+        Py_XSETREF(task->task_delivered_origin, origin);
         return;
     }
     if (Py_IsNone(task->task_delivered_exc)) {
@@ -505,7 +658,6 @@ task_exception_for_step(asyncio_state *state, TaskObj *task, PyObject **exc)
     if (!task->task_started && !(explicit && state->edge_cancel)) {
         return 0;
     }
-    scope_node *cause = task->task_scope->cause;
     int res = 0;
 
     if (*exc == NULL
@@ -514,13 +666,15 @@ task_exception_for_step(asyncio_state *state, TaskObj *task, PyObject **exc)
         /* A result or an error that the task waited for is kept: there is
            always a next yield. */
         bool bare_yield = task->task_fut_waiter == NULL && *exc == NULL;
-        if (!explicit && (cause == NULL || !bare_yield)) {
+        if (!explicit && (!task_is_cancelled(task) || !bare_yield)) {
             return 0;
         }
         /* A second __init__() that failed has cleared task_cancel_msg. */
         PyObject *msg = explicit && task->task_cancel_msg != NULL
-            ? Py_NewRef(task->task_cancel_msg)
-            : cause == NULL ? Py_NewRef(Py_None) : scope_msg(cause);
+            ? Py_NewRef(task->task_cancel_msg) : task_cause_msg(task);
+        if (msg == NULL) {
+            msg = Py_NewRef(Py_None);
+        }
         if (Py_IsNone(msg)) {
             *exc = PyObject_CallNoArgs(state->asyncio_CancelledError);
         }
@@ -532,21 +686,19 @@ task_exception_for_step(asyncio_state *state, TaskObj *task, PyObject **exc)
             return -1;
         }
         res = 1;
-        /* Making the exception may have run anything. */
-        cause = task->task_scope->cause;
     }
     if (explicit) {
         task->task_must_cancel = 0;
     }
-    if (cause != NULL) {
+    if (task_is_cancelled(task)) {
         if (explicit || task->task_edge_taken) {
             /* By edge, the request has to survive the scope, whose error this
                is.  (By level, the task's own scope does.) */
             task->task_must_cancel = state->edge_cancel;
         }
-        task_note_delivery(task, cause);
+        task_note_delivery(task);
         if (task->task_source_tb != NULL) {
-            task_check_swallowed(task, *exc, cause);
+            task_check_swallowed(task, *exc);
         }
     }
     return res;
@@ -565,20 +717,27 @@ task_is_in_tree(TaskObj *task)
             || !llist_empty(&own->children));
 }
 
-/* The task has left the tree, where it was a member of the group of `scope`.
-   Steals the references to both. */
+/* The task has left the tree, where it was a member of the group of `scope`,
+   and the last one if that is in `is_last`.  Steals the references to both. */
 static void
-group_dismiss(CancelScopeObj *scope, TaskObj *task)
+group_dismiss(CancelScopeObj *scope, TaskObj *task, bool is_last)
 {
-    TaskObj *host = scope->cs_node.host;
-    if (host != NULL && task->task_awaited_by != NULL) {
-        Py_INCREF(host);
+    PyObject *host = NULL;
+    if (task->task_awaited_by != NULL) {
+        tree_lock(&scope->cs_node);
+        host = (PyObject *)scope->cs_node.host;
+        if (host != NULL && !_Py_TryIncref(host)) {
+            host = NULL;
+        }
+        tree_unlock(&scope->cs_node);
+    }
+    if (host != NULL) {
         PyObject *exc = PyErr_GetRaisedException();
         int res;
         Py_BEGIN_CRITICAL_SECTION(task);
         res = future_awaited_by_discard(
             get_asyncio_state_by_cls(Py_TYPE(scope)),
-            (FutureObj *)task, (PyObject *)host);
+            (FutureObj *)task, host);
         Py_END_CRITICAL_SECTION();
         Py_DECREF(host);
         if (res < 0) {
@@ -587,7 +746,7 @@ group_dismiss(CancelScopeObj *scope, TaskObj *task)
         }
         PyErr_SetRaisedException(exc);
     }
-    if (scope->cs_members == 0) {
+    if (is_last) {
         PyObject *exc = PyErr_GetRaisedException();
         if (group_call(scope, "_members_done", NULL, NULL) < 0) {
             PyErr_FormatUnraisable("Exception ignored while %R left its group",
@@ -604,23 +763,28 @@ group_dismiss(CancelScopeObj *scope, TaskObj *task)
 static void
 task_leave_tree(TaskObj *task, scope_state state)
 {
-    if (!task_is_in_tree(task)) {
-        return;
-    }
     scope_node *own = &task->task_own_scope;
     CancelScopeObj *group = NULL;
+    bool is_last = false;
+
+    tree_lock(own);
+    if (!task_is_in_tree(task)) {
+        tree_unlock(own);
+        return;
+    }
     if (own->is_member) {
         own->is_member = 0;
         group = (CancelScopeObj *)Py_NewRef(scope_of_node(own->parent));
-        group->cs_members--;
+        is_last = --group->cs_members == 0;
     }
     if (task->task_scope == own && llist_empty(&own->children)) {
         /* As a rule: a member of a group that has left what it entered. */
         llist_remove(&own->siblings);
         own->parent = NULL;
-        own->cause = NULL;
+        FT_ATOMIC_STORE_PTR_RELAXED(own->cause, NULL);
+        tree_unlock(own);
         if (group != NULL) {
-            group_dismiss(group, task);
+            group_dismiss(group, task, is_last);
         }
         return;
     }
@@ -630,24 +794,39 @@ task_leave_tree(TaskObj *task, scope_state state)
 
     while (task->task_scope != own) {
         CancelScopeObj *scope = scope_of_node(task->task_scope);
-        scope_node *parent = scope->cs_node.parent;
-        deadlines_remove(scope);
+        FT_ATOMIC_STORE_PTR_RELAXED(task->task_scope, scope->cs_node.parent);
+        DeadlinesObj *deadlines = deadlines_remove(scope);
+        /* Another task may wait in the group for members that are moving. */
+        PyObject *left = scope->cs_members == 0 ? NULL
+                                                : Py_XNewRef(scope->cs_group);
         if (scope_detach(&scope->cs_node, own->parent, &hosts) < 0) {
             res = -1;
         }
         scope->cs_state = state;
-        task->task_scope = parent;
+        if (deadlines != NULL || left != NULL) {
+            tree_unlock(own);
+            Py_XDECREF(deadlines);
+            if (left != NULL
+                && call_group(left, "_members_done", NULL, NULL) < 0)
+            {
+                PyErr_FormatUnraisable("Exception ignored while %R left its "
+                                       "scopes", task);
+            }
+            Py_XDECREF(left);
+            tree_lock(own);
+        }
     }
     if (scope_detach(own, own->parent, &hosts) < 0) {
         res = -1;
     }
     own->host = task;   /* It has no other, and may be asked. */
+    tree_unlock(own);
     if (scope_finish_update(res, hosts) < 0) {
         PyErr_FormatUnraisable("Exception ignored while %R left its scopes",
                                task);
     }
     if (group != NULL) {
-        group_dismiss(group, task);
+        group_dismiss(group, task, is_last);
     }
     PyErr_SetRaisedException(exc);
 }
@@ -664,11 +843,16 @@ task_report_failure(TaskObj *task)
         Py_XDECREF(res);
         return res == NULL ? -1 : 0;
     }
-    if (!task->task_own_scope.is_member) {
+    scope_node *own = &task->task_own_scope;
+    CancelScopeObj *scope = NULL;
+    tree_lock(own);
+    if (own->is_member) {
+        scope = (CancelScopeObj *)Py_NewRef(scope_of_node(own->parent));
+    }
+    tree_unlock(own);
+    if (scope == NULL) {
         return 0;
     }
-    CancelScopeObj *scope = scope_of_node(task->task_own_scope.parent);
-    Py_INCREF(scope);
     int res = group_call(scope, "_member_failed", (PyObject *)task, NULL);
     Py_DECREF(scope);
     return res;
@@ -689,12 +873,12 @@ task_end(TaskObj *task)
     task_leave_tree(task, SCOPE_ABANDONED);
 }
 
-/* The scope of the root group of a loop, or NULL. */
+/* The scope of the root group of a loop, or NULL.  Its tree is locked. */
 static CancelScopeObj *
 find_root(asyncio_state *state, PyObject *loop)
 {
     struct llist_node *node;
-    llist_for_each(node, &state->roots) {
+    llist_for_each(node, &state->registries[tree_of_loop(loop)].roots) {
         CancelScopeObj *root = scope_of_node(llist_data(node, scope_node,
                                                         siblings));
         if (root->cs_root_loop == loop) {
@@ -704,32 +888,54 @@ find_root(asyncio_state *state, PyObject *loop)
     return NULL;
 }
 
+/* Is an active scope in the tree of the loop? */
+static inline bool
+scope_belongs_to(CancelScopeObj *scope, PyObject *loop)
+{
+    return loop == (scope->cs_root_loop != NULL ? scope->cs_root_loop
+                    : scope->cs_node.host != NULL
+                    ? scope->cs_node.host->task_loop : NULL);
+}
+
 /* Give a task that is being initialized its own scope. */
 static void
 task_adopt(asyncio_state *state, TaskObj *task)
 {
     scope_node *own = &task->task_own_scope;
-    /* Nothing prevents a second call of __init__(), not even one in here. */
-    Py_CLEAR(own->msg);
-    task_forget_delivery(task, NULL);
-    while (task_is_in_tree(task)) {
-        task_leave_tree(task, SCOPE_ABANDONED);
-    }
-    memset(own, 0, sizeof(*own));
-    own->is_task = 1;
     CancelScopeObj *group = NULL;
-    task->task_errors = ERRORS_PROPAGATE;
+    task_errors_mode errors = ERRORS_PROPAGATE;
     if (spawning != NULL && spawning->state == state && !spawning->taken) {
         group = spawning->scope;
-        task->task_errors = spawning->errors;
+        errors = spawning->errors;
         spawning->taken = true;
         spawning->taker = Py_NewRef(task);
+    }
+    task_forget_delivery(task, NULL);
+    /* Nothing prevents a second call of __init__(), not even one in here. */
+    tree_lock(own);
+    while (task_is_in_tree(task) || own->msg != NULL
+           || !tree_assign(own, task->task_loop))
+    {
+        PyObject *msg = own->msg;
+        own->msg = NULL;
+        tree_unlock(own);
+        Py_XDECREF(msg);
+        task_leave_tree(task, SCOPE_ABANDONED);
+        tree_lock(own);
+    }
+    own->is_task = 1;
+    own->requested = own->delivered = own->lifted = own->is_ready = 0;
+    if (group != NULL && !scope_belongs_to(group, task->task_loop)) {
+        group = NULL;
+        spawning->refused = true;
     }
     if (group == NULL) {
         group = find_root(state, task->task_loop);
     }
+    FT_ATOMIC_STORE_PTR_RELAXED(task->task_scope, own);
     scope_attach(own, group == NULL ? NULL : &group->cs_node, task);
-    task->task_scope = own;
+    tree_unlock(own);
+    task->task_errors = errors;
     task->task_started = 0;
     task->task_asked = 0;
     task->task_edge_taken = 0;
@@ -739,16 +945,58 @@ task_adopt(asyncio_state *state, TaskObj *task)
 static void
 task_ready(TaskObj *task)
 {
-    task->task_own_scope.is_ready = 1;
+    scope_node *own = &task->task_own_scope;
+    tree_lock(own);
+    own->is_ready = 1;
     task_enroll(task);
+    tree_unlock(own);
 }
 
-/* Hang a task's own scope below another parent, or none. */
-static int
-task_move(TaskObj *task, scope_node *parent)
+/* May a task that its factory has not just made hang below the scope?  Not if
+   it hangs elsewhere but below the root, nor if the scope hangs below it. */
+static bool
+scope_can_adopt(asyncio_state *state, CancelScopeObj *scope, TaskObj *task)
 {
-    PyObject *released = scope_set_parent(&task->task_own_scope, parent);
-    int res = scope_update(&task->task_own_scope);
+    scope_node *own = &task->task_own_scope;
+    if (scope->cs_state != SCOPE_ACTIVE || own->host == NULL
+        || !scope_belongs_to(scope, task->task_loop))
+    {
+        return false;
+    }
+    if (own->parent != NULL) {
+        CancelScopeObj *root = find_root(state, task->task_loop);
+        if (root == NULL || own->parent != &root->cs_node) {
+            return false;
+        }
+    }
+    for (scope_node *node = &scope->cs_node; node != NULL; node = node->parent) {
+        if (node == own) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Hang a task's own scope below another one, if that can be, or below the root
+   if there is one and `scope` is NULL.  Return 1 if that could not be. */
+static int
+task_move(asyncio_state *state, TaskObj *task, CancelScopeObj *scope)
+{
+    scope_node *own = &task->task_own_scope;
+    PyObject *hosts = NULL;
+    tree_lock(own);
+    if (scope == NULL) {
+        scope = find_root(state, task->task_loop);
+    }
+    else if (!scope_can_adopt(state, scope, task)) {
+        tree_unlock(own);
+        return 1;
+    }
+    PyObject *released = scope_set_parent(
+        own, scope == NULL ? NULL : &scope->cs_node);
+    int res = scope_mark(own, &hosts);
+    tree_unlock(own);
+    res = scope_finish_update(res, hosts);
     Py_XDECREF(released);
     return res;
 }
@@ -760,7 +1008,11 @@ task_move(TaskObj *task, scope_node *parent)
 static bool
 task_scopes_dealloc(TaskObj *task)
 {
-    if (!task_is_in_tree(task)) {
+    scope_node *own = &task->task_own_scope;
+    tree_lock(own);
+    bool is_in_tree = task_is_in_tree(task);
+    tree_unlock(own);
+    if (!is_in_tree) {
         return false;
     }
     _PyObject_ResurrectStart((PyObject *)task);
@@ -771,8 +1023,13 @@ task_scopes_dealloc(TaskObj *task)
 static void
 task_scopes_clear(TaskObj *task)
 {
+    scope_node *own = &task->task_own_scope;
     task_leave_tree(task, SCOPE_DESTROYED);
-    Py_CLEAR(task->task_own_scope.msg);
+    tree_lock(own);
+    PyObject *msg = own->msg;
+    own->msg = NULL;
+    tree_unlock(own);
+    Py_XDECREF(msg);
     task_forget_delivery(task, NULL);
 }
 
@@ -799,21 +1056,24 @@ static int
 task_cancel(TaskObj *task, PyObject *msg)
 {
     scope_node *own = &task->task_own_scope;
-    PyObject *hosts = NULL;
+    PyObject *hosts = NULL, *old_msg = NULL;
     int marked = 0, taken = 0;
 
     task->task_num_cancels_requested += 1;
     bool edge = get_asyncio_state_by_def((PyObject *)task)->edge_cancel;
+    tree_lock(own);
     if (!edge) {
-        Py_XSETREF(own->msg, Py_NewRef(msg));
+        old_msg = own->msg;
+        own->msg = Py_NewRef(msg);
         own->requested = 1;
         if (own->host != NULL && own->cause == NULL) {
             marked = scope_mark(own, &hosts);
         }
     }
-    if (marked == 0 && task->task_fut_waiter != NULL
-        && scope_is_visible(own, task->task_scope))
-    {
+    bool ask = marked == 0 && task->task_fut_waiter != NULL
+        && scope_is_visible(own, task->task_scope);
+    tree_unlock(own);
+    if (ask) {
         /* Unlike a scope, each call asks anew: the waiter may be a Task that
            caught and ignored the request before. */
         task->task_asked = 1;
@@ -828,10 +1088,11 @@ task_cancel(TaskObj *task, PyObject *msg)
     PyObject *error = PyErr_GetRaisedException();
     if (scope_interrupt_all(hosts, task) < 0) {
         if (error == NULL) {
-            return -1;
+            error = PyErr_GetRaisedException();
         }
         PyErr_Clear();
     }
+    Py_XDECREF(old_msg);
     PyErr_SetRaisedException(error);
     return error == NULL ? 0 : -1;
 }
@@ -840,14 +1101,16 @@ static long
 task_count_cancels(TaskObj *task)
 {
     long count = task->task_num_cancels_requested;
-    if (task->task_own_scope.host != NULL) {
-        scope_node *own = &task->task_own_scope;
+    scope_node *own = &task->task_own_scope;
+    tree_lock(own);
+    if (own->host != NULL) {
         scope_node *node = task_contribution(task, task->task_scope);
         while (node != NULL) {
             count++;
             node = node == own ? NULL : task_contribution(task, node->parent);
         }
     }
+    tree_unlock(own);
     return count;
 }
 
@@ -858,19 +1121,27 @@ task_uncancel(TaskObj *task)
     if (task->task_num_cancels_requested > 0) {
         task->task_num_cancels_requested -= 1;
         if (task->task_num_cancels_requested == 0) {
+            PyObject *hosts = NULL;
+            int res = 0;
             task->task_must_cancel = 0;
+            tree_lock(own);
             own->requested = 0;
-            task_forget_delivery(task, own);
             if (own->host != NULL) {
-                return scope_update(own);
+                res = scope_mark(own, &hosts);
             }
+            tree_unlock(own);
+            task_forget_delivery(task, own);
+            return scope_finish_update(res, hosts);
         }
+        return 0;
     }
-    else if (own->host != NULL) {
+    tree_lock(own);
+    if (own->host != NULL) {
         scope_node *node = task_contribution(task, task->task_scope);
         if (node != NULL) {
             node->lifted = 1;
         }
     }
+    tree_unlock(own);
     return 0;
 }

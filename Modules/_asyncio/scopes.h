@@ -10,7 +10,16 @@
 #define ASYNCIO_SCOPES_H
 
 #include "pycore_llist.h"         // struct llist_node
+#include "pycore_pyatomic_ft_wrappers.h"
 #include <stdbool.h>
+
+/* Into how many parts the event loops are divided, in free-threaded builds: by
+   locks, and by lists of what belongs to a loop. */
+#ifdef Py_GIL_DISABLED
+#  define TREES 64
+#else
+#  define TREES 1
+#endif
 
 /* A scope: embedded in TaskObj (the task's own scope) and in CancelScope. */
 typedef struct scope_node {
@@ -30,6 +39,9 @@ typedef struct scope_node {
     struct TaskObj *host;
     /* What the CancelledErrors are to say; NULL means None.  Owned. */
     PyObject *msg;
+#ifdef Py_GIL_DISABLED
+    uint8_t tree;               /* which of tree_locks guards it */
+#endif
     unsigned is_task: 1;        /* embedded in a TaskObj */
     unsigned requested: 1;      /* its own cancel was requested */
     unsigned shield: 1;         /* what comes from outside is kept away */
@@ -105,8 +117,14 @@ typedef struct DeadlinesObj {
     CancelScopeObj **dl_heap;
     Py_ssize_t dl_size;
     Py_ssize_t dl_allocated;
-    struct llist_node dl_registry;  /* in asyncio_state.deadlines */
+    struct llist_node dl_registry;  /* in scope_registry.deadlines */
 } DeadlinesObj;
+
+/* What is found by its event loop: see find_root() and deadlines_of_loop(). */
+typedef struct {
+    struct llist_node roots;        /* scope_node.siblings */
+    struct llist_node deadlines;
+} scope_registry;
 
 /* Type check for the object of a scope: it cannot be subclassed. */
 #define CancelScope_Check(op) (Py_TYPE(op)->tp_dealloc == CancelScope_dealloc)
@@ -115,7 +133,7 @@ typedef struct DeadlinesObj {
 #define Deadlines_CAST(op) ((DeadlinesObj *)(op))
 
 static void CancelScope_dealloc(PyObject *op);
-static void deadlines_remove(CancelScopeObj *scope);
+static DeadlinesObj *deadlines_remove(CancelScopeObj *scope);
 static PyObject *cancelscopes_attr(const char *name);
 
 #endif /* ASYNCIO_SCOPES_H */

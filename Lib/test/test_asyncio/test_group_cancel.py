@@ -1649,6 +1649,34 @@ class ForeignMemberTests(GroupHelpers):
             group.cancel()
         self.assertEqual(repr(group), '<TaskGroup cancelling>')
 
+    async def test_5_7_task_of_another_loop(self):
+        # Its place is in the tree of its own loop.
+        other = type(self.loop)()
+        self.addCleanup(other.close)
+
+        async def member():
+            await other.create_future()
+
+        def factory(loop, coro, **kwargs):
+            return self.Task(coro, loop=other)
+
+        def run():
+            with contextlib.suppress(asyncio.CancelledError):
+                other.run_until_complete(task)
+
+        async with asyncio.TaskGroup() as group:
+            before = self.loop.get_task_factory()
+            self.loop.set_task_factory(factory)
+            task = group.create_task(member())
+            self.loop.set_task_factory(before)
+            group.cancel()
+            self.assertEqual(task.cancelling(), 1)
+            thread = threading.Thread(target=run)
+            thread.start()
+            thread.join()
+            self.assertIs(task.cancelled(), True)
+        await self.assert_not_cancelled()
+
     async def test_10_2_call_graph(self):
         track_awaits(self)
         # As in stock, this is not kept between a C and a Python future.

@@ -8,16 +8,62 @@ import asyncio
 import os
 import sys
 import threading
+import types
 import unittest
 from asyncio import staggered
+from asyncio import tasks
 from test import support
+
+from test.test_asyncio import scope_utils
 
 
 def tearDownModule():
     asyncio.events._set_event_loop_policy(None)
 
 
-class CleanupTests(unittest.IsolatedAsyncioTestCase):
+class CleanupTestCase(unittest.IsolatedAsyncioTestCase):
+    """The variants say which implementation of Task is tested."""
+
+    Task = None
+    eager = False
+
+    def loop_factory(self):
+        loop = asyncio.new_event_loop()
+        if self.eager:
+            loop.set_task_factory(
+                asyncio.create_eager_task_factory(self.Task))
+        elif self.Task is not asyncio.Task:
+            loop.set_task_factory(
+                lambda loop, coro, **kwargs: self.Task(coro, loop=loop,
+                                                       **kwargs))
+        return loop
+
+    def run(self, result=None):
+        # The runner is closed after the clean-up of the test.
+        saved = tasks.current_task
+        if self.Task is tasks._PyTask:
+            asyncio.current_task = tasks.current_task = tasks._py_current_task
+        try:
+            return super().run(result)
+        finally:
+            asyncio.current_task = tasks.current_task = saved
+
+
+def matrix(base):
+    """Class decorator: put one test class per variant into this module."""
+    for variant in (scope_utils.CLazy, scope_utils.CEager,
+                    scope_utils.PyLazy, scope_utils.PyEager):
+        name = f'{base.__name__}_{variant.__name__}'
+        cls = types.new_class(name, (variant, base, CleanupTestCase))
+        cls.__module__ = base.__module__
+        if variant.Task is None:
+            cls = unittest.skip('requires the C _asyncio module')(cls)
+        globals()[name] = cls
+    return base
+
+
+@matrix
+class CleanupTests:
 
     async def test_2_1_staggered_race_waits_for_its_tasks(self):
         # Trap 42: it is not left before its tasks are, and does not spin.

@@ -3782,6 +3782,16 @@ class LogTests:
         self.check_logged()
 
     @for_each('ways')
+    def test_9_what_the_loop_raises_is_not_logged(self, spawn):
+        for error in KeyboardInterrupt(), SystemExit(3):
+            async def main():
+                await self.start(spawn, self.failing(error, 1))
+
+            with self.raises_bare(error):
+                self.run_main(main())
+            self.check_logged()
+
+    @for_each('ways')
     def test_9_other_arguments_are_passed_on(self, spawn):
         var = contextvars.ContextVar('var', default='unset')
 

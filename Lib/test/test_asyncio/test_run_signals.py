@@ -1620,7 +1620,8 @@ class RunnerTests:
                                code=EXIT_CODES[signum])
 
 
-@variants(('C', 'DefaultSelector'), ('Python', 'DefaultSelector'))
+@variants(*((tasks, 'DefaultSelector')
+            for tasks in ('C', 'C eager', 'Python', 'Python eager')))
 class StubbornTests:
     """Trap 28: a task that never stops awaiting."""
 
@@ -1683,7 +1684,8 @@ class StubbornTests:
         self.finish_hard(program, signal.SIGTERM)
 
 
-@variants(('C', 'DefaultSelector'), ('Python', 'DefaultSelector'))
+@variants(*((tasks, 'DefaultSelector')
+            for tasks in ('C', 'C eager', 'Python', 'Python eager')))
 class ThreadTests:
     """Signals and other threads."""
 

@@ -509,19 +509,24 @@ class ReviewTests:
             await task
 
 
-class ClosedLoopTests(unittest.TestCase):
+@scope_utils.matrix
+class ClosedLoopTests:
 
     def test_3_9_closed_loop_goes_away_with_its_timer(self):
         async def main():
-            with asyncio.move_on_after(1000):
+            with self.CancelScope(deadline=loop.time() + 1000):
                 await asyncio.sleep(0)
 
         with support.disable_gc():
             loop = asyncio.new_event_loop()
             gone = weakref.ref(loop)
-            loop.run_until_complete(main())
+            task = self.Task(main(), loop=loop)
+            loop.run_until_complete(task)
             loop.close()
-            del loop
+            del loop, task
+            if self.Task is asyncio.tasks._PyTask:
+                # The handles of its steps and the frames are cycles.
+                support.gc_collect()
             self.assertIsNone(gone())
 
 

@@ -237,6 +237,46 @@ class TimeoutTests:
                 self.assertIs(outer.expired(), True)
                 await self.assert_not_cancelled()
 
+    async def test_4_1_both_deadlines_pass_before_the_loop_looks(self):
+        # The inner one is known to have passed earlier, which must not count.
+        async def at_entry(deadline):
+            async with asyncio.timeout_at(deadline) as inner:
+                inners.append(inner)
+                await self.forever()
+
+        async def when_moved(deadline):
+            async with asyncio.timeout(None) as inner:
+                inners.append(inner)
+                inner.reschedule(deadline)
+                await self.forever()
+
+        async def when_asked(deadline):
+            with self.CancelScope() as scope:
+                scope.deadline = self.loop.time() + 1
+                self.loop.advance(1)
+                self.assertIs(scope.cancel_called, True)
+                await self.forever()
+
+        for way in at_entry, when_moved, when_asked:
+            with self.subTest(way.__name__):
+                seen = None
+                inners = []
+                deadline = self.loop.time() + 2
+                with self.assertRaises(TimeoutError):
+                    async with asyncio.timeout_at(deadline) as outer:
+                        with self.CancelScope():
+                            self.loop.advance(3)
+                            try:
+                                await way(deadline)
+                            except BaseException as exc:
+                                seen = type(exc)
+                                raise
+                self.assertIs(seen, asyncio.CancelledError)
+                self.assertIs(outer.expired(), True)
+                self.assertEqual([inner.expired() for inner in inners],
+                                 [True] * len(inners))
+                await self.assert_not_cancelled()
+
     async def test_4_1_inner_deadline_comes_first(self):
         start = self.loop.time()
         async with asyncio.timeout(5) as outer:

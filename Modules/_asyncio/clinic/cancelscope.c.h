@@ -6,6 +6,7 @@ preserve
 #  include "pycore_gc.h"          // PyGC_Head
 #  include "pycore_runtime.h"     // _Py_ID()
 #endif
+#include "pycore_critical_section.h"// Py_BEGIN_CRITICAL_SECTION()
 #include "pycore_modsupport.h"    // _PyArg_UnpackKeywords()
 
 PyDoc_STRVAR(_asyncio_CancelScope__doc__,
@@ -102,7 +103,13 @@ _asyncio_CancelScope___enter___impl(CancelScopeObj *self);
 static PyObject *
 _asyncio_CancelScope___enter__(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return _asyncio_CancelScope___enter___impl((CancelScopeObj *)self);
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope___enter___impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
 }
 
 PyDoc_STRVAR(_asyncio_CancelScope___exit____doc__,
@@ -131,7 +138,9 @@ _asyncio_CancelScope___exit__(PyObject *self, PyObject *const *args, Py_ssize_t 
     exc_type = args[0];
     exc = args[1];
     tb = args[2];
+    Py_BEGIN_CRITICAL_SECTION(self);
     return_value = _asyncio_CancelScope___exit___impl((CancelScopeObj *)self, exc_type, exc, tb);
+    Py_END_CRITICAL_SECTION();
 
 exit:
     return return_value;
@@ -199,7 +208,9 @@ _asyncio_CancelScope_cancel(PyObject *self, PyObject *const *args, Py_ssize_t na
     }
     msg = args[0];
 skip_optional_pos:
+    Py_BEGIN_CRITICAL_SECTION(self);
     return_value = _asyncio_CancelScope_cancel_impl((CancelScopeObj *)self, msg);
+    Py_END_CRITICAL_SECTION();
 
 exit:
     return return_value;
@@ -228,7 +239,13 @@ _asyncio_CancelScope_cancel_called_get_impl(CancelScopeObj *self);
 static PyObject *
 _asyncio_CancelScope_cancel_called_get(PyObject *self, void *Py_UNUSED(context))
 {
-    return _asyncio_CancelScope_cancel_called_get_impl((CancelScopeObj *)self);
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope_cancel_called_get_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
 }
 
 PyDoc_STRVAR(_asyncio_CancelScope_cancelled_caught__doc__,
@@ -254,7 +271,13 @@ _asyncio_CancelScope_cancelled_caught_get_impl(CancelScopeObj *self);
 static PyObject *
 _asyncio_CancelScope_cancelled_caught_get(PyObject *self, void *Py_UNUSED(context))
 {
-    return _asyncio_CancelScope_cancelled_caught_get_impl((CancelScopeObj *)self);
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope_cancelled_caught_get_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
 }
 
 PyDoc_STRVAR(_asyncio_CancelScope__expired__doc__,
@@ -280,7 +303,13 @@ _asyncio_CancelScope__expired_get_impl(CancelScopeObj *self);
 static PyObject *
 _asyncio_CancelScope__expired_get(PyObject *self, void *Py_UNUSED(context))
 {
-    return _asyncio_CancelScope__expired_get_impl((CancelScopeObj *)self);
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__expired_get_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
 }
 
 PyDoc_STRVAR(_asyncio_CancelScope__overruled__doc__,
@@ -306,7 +335,13 @@ _asyncio_CancelScope__overruled_get_impl(CancelScopeObj *self);
 static PyObject *
 _asyncio_CancelScope__overruled_get(PyObject *self, void *Py_UNUSED(context))
 {
-    return _asyncio_CancelScope__overruled_get_impl((CancelScopeObj *)self);
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__overruled_get_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
 }
 
 PyDoc_STRVAR(_asyncio_CancelScope_deadline__doc__,
@@ -332,7 +367,13 @@ _asyncio_CancelScope_deadline_get_impl(CancelScopeObj *self);
 static PyObject *
 _asyncio_CancelScope_deadline_get(PyObject *self, void *Py_UNUSED(context))
 {
-    return _asyncio_CancelScope_deadline_get_impl((CancelScopeObj *)self);
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope_deadline_get_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
 }
 
 #if !defined(_asyncio_CancelScope_deadline_DOCSTR)
@@ -353,7 +394,9 @@ _asyncio_CancelScope_deadline_set(PyObject *self, PyObject *value, void *Py_UNUS
 {
     int return_value;
 
+    Py_BEGIN_CRITICAL_SECTION(self);
     return_value = _asyncio_CancelScope_deadline_set_impl((CancelScopeObj *)self, value);
+    Py_END_CRITICAL_SECTION();
 
     return return_value;
 }
@@ -381,7 +424,13 @@ _asyncio_CancelScope_shield_get_impl(CancelScopeObj *self);
 static PyObject *
 _asyncio_CancelScope_shield_get(PyObject *self, void *Py_UNUSED(context))
 {
-    return _asyncio_CancelScope_shield_get_impl((CancelScopeObj *)self);
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope_shield_get_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
 }
 
 #if !defined(_asyncio_CancelScope_shield_DOCSTR)
@@ -402,7 +451,9 @@ _asyncio_CancelScope_shield_set(PyObject *self, PyObject *value, void *Py_UNUSED
 {
     int return_value;
 
+    Py_BEGIN_CRITICAL_SECTION(self);
     return_value = _asyncio_CancelScope_shield_set_impl((CancelScopeObj *)self, value);
+    Py_END_CRITICAL_SECTION();
 
     return return_value;
 }
@@ -424,7 +475,9 @@ _asyncio_CancelScope__set_group(PyObject *self, PyObject *group)
 {
     PyObject *return_value = NULL;
 
+    Py_BEGIN_CRITICAL_SECTION(self);
     return_value = _asyncio_CancelScope__set_group_impl((CancelScopeObj *)self, group);
+    Py_END_CRITICAL_SECTION();
 
     return return_value;
 }
@@ -452,7 +505,13 @@ _asyncio_CancelScope__members_get_impl(CancelScopeObj *self);
 static PyObject *
 _asyncio_CancelScope__members_get(PyObject *self, void *Py_UNUSED(context))
 {
-    return _asyncio_CancelScope__members_get_impl((CancelScopeObj *)self);
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__members_get_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
 }
 
 PyDoc_STRVAR(_asyncio_CancelScope__member_tasks__doc__,
@@ -470,7 +529,13 @@ _asyncio_CancelScope__member_tasks_impl(CancelScopeObj *self);
 static PyObject *
 _asyncio_CancelScope__member_tasks(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return _asyncio_CancelScope__member_tasks_impl((CancelScopeObj *)self);
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__member_tasks_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
 }
 
 PyDoc_STRVAR(_asyncio_CancelScope__watch__doc__,
@@ -490,7 +555,13 @@ _asyncio_CancelScope__watch_impl(CancelScopeObj *self);
 static PyObject *
 _asyncio_CancelScope__watch(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return _asyncio_CancelScope__watch_impl((CancelScopeObj *)self);
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__watch_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
 }
 
 PyDoc_STRVAR(_asyncio_CancelScope__plant__doc__,
@@ -510,7 +581,9 @@ _asyncio_CancelScope__plant(PyObject *self, PyObject *loop)
 {
     PyObject *return_value = NULL;
 
+    Py_BEGIN_CRITICAL_SECTION(self);
     return_value = _asyncio_CancelScope__plant_impl((CancelScopeObj *)self, loop);
+    Py_END_CRITICAL_SECTION();
 
     return return_value;
 }
@@ -530,7 +603,13 @@ _asyncio_CancelScope__uproot_impl(CancelScopeObj *self);
 static PyObject *
 _asyncio_CancelScope__uproot(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return _asyncio_CancelScope__uproot_impl((CancelScopeObj *)self);
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__uproot_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
 }
 
 PyDoc_STRVAR(_asyncio_CancelScope__pierce__doc__,
@@ -548,7 +627,13 @@ _asyncio_CancelScope__pierce_impl(CancelScopeObj *self);
 static PyObject *
 _asyncio_CancelScope__pierce(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return _asyncio_CancelScope__pierce_impl((CancelScopeObj *)self);
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__pierce_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
 }
 
 PyDoc_STRVAR(_asyncio__is_cancelled__doc__,
@@ -747,4 +832,4 @@ _asyncio_current_effective_deadline(PyObject *module, PyObject *Py_UNUSED(ignore
 {
     return _asyncio_current_effective_deadline_impl(module);
 }
-/*[clinic end generated code: output=890e309b444e183d input=a9049054013a1b77]*/
+/*[clinic end generated code: output=3b8f44369a3c78c7 input=a9049054013a1b77]*/

@@ -1,0 +1,78 @@
+"""The command line of the survey; called by ./build.sh survey, which builds the interpreters first."""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import sys
+
+from survey import conduct
+from survey import progress
+from survey import projects as projects_module
+from survey.environments import Environments
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(prog='./build.sh survey', description=(
+        "Run other projects' own tests on stock CPython and on the patched one, and find out what breaks and why."))
+    parser.add_argument('projects', nargs='*', metavar='PROJECT', help='which ones; default: all')
+    parser.add_argument('--jobs', type=int, default=1, metavar='N', help='projects at a time; default: 1, for tests '
+                        'that measure time fail on a busy machine')
+    parser.add_argument('--fresh', action='store_true', help='repeat runs that have not become outdated')
+    parser.add_argument('--offline', action='store_true', help='use only what an earlier survey has fetched')
+    parser.add_argument('--report', action='store_true', help='write docs/survey.md and survey/index.html from the '
+                        'results, and run nothing')
+    parser.add_argument('--list', action='store_true', help='list the projects, and run nothing')
+    parser.add_argument('--from', type=pathlib.Path, default=projects_module.LIST, metavar='FILE', dest='list_file',
+                        help='another list of projects than survey/projects.toml')
+    # For build.sh.
+    parser.add_argument('--build', type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument('--identities', type=json.loads, required=True, help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    try:
+        return run(arguments)
+    except projects_module.SurveyError as error:
+        print(f'survey: error: {error}', file=sys.stderr)
+        return 1
+
+
+def run(arguments):
+    projects, excluded = projects_module.load(arguments.list_file)
+    if arguments.list:
+        for project in projects.values():
+            print(f'{project.name:<24} {project.version:<12} {project.category}')
+        for entry in excluded:
+            print(f'{entry.name:<24} {entry.version:<12} excluded: {entry.reason}')
+        return 0
+    if arguments.report:
+        from survey import report
+        report.write()
+        return 0
+    unknown = [name for name in arguments.projects if name not in projects]
+    if unknown:
+        raise projects_module.SurveyError(f'there is no project {", ".join(unknown)}. See ./build.sh survey --list')
+    chosen = [projects[name] for name in arguments.projects or projects]
+    build = arguments.build.resolve()
+    # The longest first, so that none is left alone at the end.
+    chosen.sort(key=lambda project: -project.seconds)
+    environments = Environments(build / 'survey', {
+        'stock': build / 'stock' / 'live' / 'bin' / 'python3',
+        'patched': build / 'release' / 'live' / 'bin' / 'python3'}, offline=arguments.offline)
+    with progress.Progress(len(chosen)) as listener:
+        survey = conduct.Survey(build / 'survey', environments, arguments.identities, listener, fresh=arguments.fresh)
+        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+            try:
+                for future in [pool.submit(survey.conduct, project) for project in chosen]:
+                    future.result()
+            except KeyboardInterrupt:
+                # What is under way is worth little; what is over is kept.
+                pool.shutdown(wait=False, cancel_futures=True)
+                os._exit(130)
+    for name in listener.failures:
+        print(f'survey: {name} could not be surveyed, see above', file=sys.stderr)
+    return 1 if listener.failures else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))

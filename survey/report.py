@@ -1,0 +1,175 @@
+"""Renders what the results say: docs/survey.md and survey/index.html.
+
+The results are the truth.  What they mean is in triage.toml: causes, and findings, which give regressions a cause.
+"""
+
+import collections
+import dataclasses
+import fnmatch
+import json
+import tomllib
+
+import jinja2
+
+from survey import attribution
+from survey import projects as projects_module
+from survey.conduct import RESULTS
+from survey.projects import HERE, SurveyError
+
+TRIAGE = HERE / 'triage.toml'
+PAGE = HERE / 'index.html'
+DOCUMENT = HERE.parent / 'docs' / 'survey.md'
+# Of a regression that no finding covers.
+UNTRIAGED = 'untriaged'
+
+
+@dataclasses.dataclass
+class Cause:
+    """A reason why tests break."""
+    id: str
+    title: str
+    text: str
+    reproduction: str = ''  # a file in reproductions/
+    rules: str = ''  # of semantics.md
+    findings: list = dataclasses.field(default_factory=list)
+
+    @property
+    def regressions(self):
+        return sum(len(finding.regressions) for finding in self.findings)
+
+    @property
+    def projects(self):
+        return sorted({finding.project for finding in self.findings if finding.regressions})
+
+
+@dataclasses.dataclass
+class Finding:
+    """Regressions of one project that have one cause."""
+    project: str
+    tests: list  # patterns as those of the shell
+    cause: str
+    text: str
+    fix: str = ''
+    regressions: list = dataclasses.field(default_factory=list)  # [(test, what the result says)]
+
+
+def collect():
+    """Returns all that the templates show.
+
+    Raises:
+        SurveyError: the results or the triage are incomplete or contradict each other.
+    """
+    projects, excluded = projects_module.load()
+    results = {}
+    for path in sorted(RESULTS.glob('*.json'), key=lambda path: path.stem.lower()):
+        result = json.loads(path.read_text(encoding='utf-8'))
+        if result['name'] not in projects:
+            raise SurveyError(f'{path} is of a project that is not in projects.toml. Delete it or restore the project.')
+        results[result['name']] = result
+    if not results:
+        raise SurveyError(f'there are no results in {RESULTS}. Make some: ./build.sh survey')
+    identities = {json.dumps(result['interpreters']) for result in results.values()}
+    causes = _triage(results)
+    rows = [_row(projects[name], result) for name, result in results.items()]
+    regressions = sum(row['regressions'] for row in rows)
+    by_switch = collections.Counter()
+    for result in results.values():
+        for regression in result['regressions'].values():
+            by_switch['+'.join(regression['switches']) if len(regression['switches']) > 1
+                      else regression['switches'][0]] += 1
+    remaining = {switch: sum(row['switches'][switch] for row in rows) for switch in (*attribution.SWITCHES, 'all')}
+    return {
+        'date': max(result['date'] for result in results.values()),
+        'interpreters': next(iter(results.values()))['interpreters'],
+        'mixed': len(identities) > 1,
+        'switches': attribution.SWITCHES,
+        'rows': rows,
+        'pending': sorted(projects.keys() - results.keys(), key=str.lower),
+        'excluded': excluded,
+        'causes': causes,
+        'totals': {
+            'projects': len(results),
+            'tests': sum(row['tests'] for row in rows),
+            'fine_on_stock': sum(row['fine_on_stock'] for row in rows),
+            'flaky': sum(row['flaky'] for row in rows),
+            'failing_on_stock': sum(row['failing_on_stock'] for row in rows),
+            'regressions': regressions,
+            'projects_affected': sum(1 for row in rows if row['regressions']),
+            'mended': sum(row['mended'] for row in rows),
+        },
+        'remaining': remaining,
+        'attributed': by_switch.most_common(),
+    }
+
+
+def _row(project, result):
+    summary = result['summary']
+    regressions = result['regressions']
+
+    def remaining(switch):
+        """How many regressions there are with a switch on."""
+        if switch == 'all':
+            return sum('none' in entry['switches'] for entry in regressions.values())
+        return sum(switch not in entry['switches'] for entry in regressions.values())
+
+    return {
+        'name': project.name,
+        'version': project.version,
+        'category': project.category,
+        'tests': summary['tests'],
+        'flaky': summary['flaky'],
+        'failing_on_stock': summary['failing_on_stock'],
+        'fine_on_stock': summary['tests'] - summary['flaky'] - summary['failing_on_stock'],
+        'regressions': summary['regressions'],
+        'mended': summary['mended'],
+        'switches': {switch: remaining(switch) for switch in (*attribution.SWITCHES, 'all')},
+        'seconds': result['runs']['patched-1']['seconds'],
+        'notes': project.notes,
+    }
+
+
+def _triage(results):
+    """Returns the causes, with findings that have their regressions."""
+    data = tomllib.loads(TRIAGE.read_text(encoding='utf-8')) if TRIAGE.exists() else {}
+    causes = {entry['id']: Cause(**entry) for entry in data.get('cause', [])}
+    untriaged = Cause(UNTRIAGED, 'Not looked into yet', 'What nobody has explained so far.')
+    open_findings = {}
+    for entry in data.get('finding', []):
+        finding = Finding(**entry)
+        if finding.cause not in causes:
+            raise SurveyError(f'{TRIAGE}: {finding.project}: there is no cause {finding.cause}.')
+        causes[finding.cause].findings.append(finding)
+    for name, result in results.items():
+        for test, regression in result['regressions'].items():
+            matching = [finding for cause in causes.values() for finding in cause.findings
+                        if finding.project == name and any(_matches(test, pattern) for pattern in finding.tests)]
+            if matching:
+                matching[0].regressions.append((test, regression))
+            else:
+                if name not in open_findings:
+                    open_findings[name] = Finding(name, [], UNTRIAGED, '')
+                    untriaged.findings.append(open_findings[name])
+                open_findings[name].regressions.append((test, regression))
+    found = sorted(causes.values(), key=lambda cause: -cause.regressions)
+    return [*found, untriaged] if untriaged.findings else found
+
+
+def _matches(test, pattern):
+    """(Brackets are common in names of tests, so they stand for themselves.)"""
+    return fnmatch.fnmatchcase(test, pattern.replace('[', '[[]'))
+
+
+def write():
+    """Writes the page and the document."""
+    data = collect()
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / 'templates'), autoescape=False,
+                                     trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+                                     keep_trailing_newline=True)
+    environment.filters['thousands'] = lambda number: f'{number:,}'
+    environment.filters['percent'] = lambda part, whole: f'{100 * part / whole:.2f} %' if whole else '–'
+    DOCUMENT.parent.mkdir(exist_ok=True)
+    DOCUMENT.write_text(environment.get_template('survey.md.jinja').render(data), encoding='utf-8')
+    page = environment.overlay(autoescape=True)
+    PAGE.write_text(page.get_template('index.html.jinja').render(data), encoding='utf-8')
+    for path in DOCUMENT, PAGE:
+        print(path)

@@ -1,0 +1,32 @@
+"""survey: what the patched interpreter breaks in other projects.  The survey itself is the package survey/."""
+
+import json
+import os
+import sys
+
+from tools import python_environment
+from tools import ui
+from tools import variants
+
+_REQUIREMENTS = 'survey/requirements.txt'
+# These only read what is there.
+_NO_BUILD = {'--list', '--report', '--help', '-h'}
+
+
+def run(project, arguments, *, source_file=None, offline=False):
+    """Replaces this process by the survey; `arguments` are its own."""
+    offline = offline or '--offline' in arguments
+    python = python_environment.ensure(project, 'survey-venv', _REQUIREMENTS, offline=offline)
+    identities = {}
+    if not _NO_BUILD.intersection(arguments):
+        with project.lock():
+            for name, variant in ('stock', 'stock'), ('patched', variants.DEFAULT):
+                builder = variants.Builder(project, variant)
+                builder.build(source_file=source_file, offline=offline)
+                identities[name] = builder.identity
+    command = [str(python), '-m', 'survey', '--build', str(project.build), '--identities', json.dumps(identities),
+               *arguments]
+    env = {**ui.clean_environment(), 'PYTHONPATH': str(project.root)}
+    sys.stderr.flush()
+    os.chdir(project.root)
+    os.execve(command[0], command, env)
