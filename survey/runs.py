@@ -1,6 +1,7 @@
 """One run of a project's tests: a pytest process, watched, and started again after each test that hangs or crashes."""
 
 import collections
+import contextlib
 import dataclasses
 import json
 import os
@@ -162,6 +163,9 @@ class Runner:
             _kill(process, signal.SIGKILL)
         self._read()
         text = output.read_text(encoding='utf-8', errors='replace')
+        if hung:
+            with contextlib.suppress(FileNotFoundError):
+                text += self._events.with_name('events.stacks').read_text(encoding='utf-8', errors='replace')
         if self._running is not None:
             outcome = 'hangs' if hung else 'crash'
             what = f'no end after {self._project.timeout} s' if hung else f'exit status {process.returncode}'

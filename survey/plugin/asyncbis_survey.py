@@ -14,7 +14,6 @@ import json
 import os
 import re
 import signal
-import sys
 
 import pytest
 
@@ -107,6 +106,6 @@ def pytest_configure(config):
         plan = json.load(file)
     if plan['only'] is not None:
         plan['only'] = set(plan['only'])
-    # What the survey sends to a run that has stopped moving.
-    faulthandler.register(signal.SIGUSR1, file=sys.__stderr__, all_threads=True)
+    # What the survey sends to a run that has stopped moving.  (Standard error is captured while a test runs.)
+    faulthandler.register(signal.SIGUSR1, file=open(f'{path}.stacks', 'w', encoding='utf-8'), all_threads=True)
     config.pluginmanager.register(Recorder(path, plan), 'asyncbis-survey-recorder')
