@@ -6,15 +6,18 @@ import shutil
 import signal
 import sys
 
+from tools import figures
 from tools import git
 from tools import image
 from tools import lint
 from tools import packages
 from tools import project as project_module
+from tools import survey
 from tools import testing
 from tools import tree as tree_module
 from tools import ui
 from tools import variants
+from tools import verify
 
 _HELP = f"""\
 usage: ./build.sh VERB ...
@@ -28,6 +31,8 @@ usage: ./build.sh VERB ...
   shell               open $SHELL with the interpreter first on PATH
   image               build the container image asyncbis-python [--base IMAGE] [--profile VARIANT]
   check               lint the patch series and all that goes with it; needs no built interpreter
+  survey [PROJECT...] run other projects' own tests on stock and on the patched interpreter (`survey --help`)
+  verify [WHAT ...]   run the long checks and write down their figures; without WHAT: what there is (see below)
   prepare             make build/src, the tree with the patches applied [--until PATCH]
   refresh             export build/src into patches/ and the overlay [--autosquash]
   clean               remove build/, or with --variant only what that variant built
@@ -47,6 +52,10 @@ edit it here or in build/src, as you like; refresh brings it back.  Commits that
 PATTERN of test.  tests/FILE[::TEST] is for pytest; test_NAME is a module of test_asyncio; anything else selects the
 tests of test_asyncio whose name contains it.  With --variant only that variant is tested, with PATTERN only release.
 
+verify.  WHAT is a check, such as leaks, or a part of one, such as variants:asan.  The figures go to tests/results/ and
+into docs/testing.md; `verify --report` only renders that file anew.  A run that was interrupted goes on where it was,
+as long as the sources are the same; --again begins anew.
+
 $ASYNCBIS_DEBIAN_SITES replaces the Debian mirrors that apt is set up with, as places to look for the tarball.
 """
 
@@ -55,7 +64,7 @@ class _Arguments:
     """The command line, taken apart."""
 
     _VALUES = {'--variant', '--source', '--base', '--profile', '--until'}
-    _FLAGS = {'--offline', '--autosquash'}
+    _FLAGS = {'--offline', '--autosquash', '--report', '--again'}
     # What each verb takes: how many words at most, and options besides those that all verbs take.
     _VERBS = {
         'run': (None, {'--variant'}),
@@ -66,6 +75,8 @@ class _Arguments:
         'shell': (0, {'--variant'}),
         'image': (0, {'--base', '--profile'}),
         'check': (0, set()),
+        'verify': (None, {'--report', '--again'}),
+        'survey': (None, set()),
         'prepare': (0, {'--until'}),
         'refresh': (0, {'--autosquash'}),
         'clean': (0, {'--variant'}),
@@ -82,6 +93,10 @@ class _Arguments:
             word = argv.pop(0)
             if self.verb is None and word in ('-h', '--help'):
                 word = 'help'
+            if self.verb == 'survey':
+                # It has options of its own.
+                self.words = [word, *argv]
+                break
             name, sign, value = word.partition('=')
             if name in self._VALUES:
                 if not sign and not argv:
@@ -124,6 +139,11 @@ def caller_folder():
     return pathlib.Path(os.environ.get('ASYNCBIS_CWD') or os.getcwd())
 
 
+def _unless_set(environment):
+    """Returns what of {name: value} the user has no setting of his own for."""
+    return {name: value for name, value in environment.items() if name not in os.environ}
+
+
 class _Verbs:
     """The verbs, one method each."""
 
@@ -158,14 +178,16 @@ class _Verbs:
         file = self._arguments.words[0]
         if not file.startswith('-') and not (caller_folder() / file).exists():
             raise ui.UserError(f'there is no file {file} in {caller_folder()}. Give the path of the program to run.')
-        python = self._built().python
-        self._leave(caller_folder(), [python, *self._arguments.words])
+        builder = self._built()
+        self._leave(caller_folder(), [builder.python, *self._arguments.words], **_unless_set(builder.environment))
 
     def shell(self):
-        python = self._built().python
+        builder = self._built()
+        python = builder.python
         shell = os.environ.get('SHELL') or '/bin/sh'
         ui.say(f'python is {python}; leave with exit')
-        self._leave(caller_folder(), [shell], PATH=f'{python.parent}:{os.environ["PATH"]}')
+        self._leave(caller_folder(), [shell], PATH=f'{python.parent}:{os.environ["PATH"]}',
+                    **_unless_set(builder.environment))
 
     def _leave(self, folder, command, **changes):
         """Replaces this process by command."""
@@ -211,6 +233,20 @@ class _Verbs:
         if variant is not None:
             self._builder()  # complains if there is no such variant
         testing.Runner(self._project, pattern=words[0] if words else None, variant=variant, **self._source).run()
+
+    def verify(self):
+        if '--report' in self._arguments.options:
+            figures.update(self._project)
+            ui.say(f'{figures.DOCUMENT} is up to date')
+        elif self._arguments.words:
+            selected = verify.names(self._arguments.words)
+            verify.Verification(self._project, again='--again' in self._arguments.options,
+                                **self._source).run(selected)
+        else:
+            print(verify.overview(self._project))
+
+    def survey(self):
+        survey.run(self._project, self._arguments.words, **self._source)
 
     def image(self):
         options = self._arguments.options

@@ -181,7 +181,7 @@ def _mark(*tops):
 
 
 def _interrupt_all(hosts):
-    """Interrupt every task of *hosts*; then raise the first error.
+    """Interrupt every task of *hosts*; then raise an error, if there was one.
 
     The group of a scope among them cancels the tasks that are not in the tree.
     """
@@ -194,7 +194,9 @@ def _interrupt_all(hosts):
             else:
                 _interrupt(host)
         except BaseException as exc:
-            if error is None:
+            # The first one counts, but not more than KeyboardInterrupt.
+            if error is None or (isinstance(error, Exception)
+                                 and not isinstance(exc, Exception)):
                 error = exc
     if error is not None:
         try:
@@ -304,9 +306,9 @@ def _log_failure_now(task, loop):
 
 
 def _ignore(exc, task):
-    """Nobody is there to get *exc*."""
+    """Nobody is there to get *exc*.  A moment later, outside of the task."""
     with contextlib.suppress(Exception):
-        task._loop.call_exception_handler({
+        task._loop.call_soon(task._loop.call_exception_handler, {
             'message': 'Exception ignored in the bookkeeping of a task',
             'exception': exc,
             'task': task,
@@ -671,9 +673,10 @@ def _adopt(task):
     if _spawning.active:
         group, errors = _spawning.scope, _spawning.errors
         _spawning.active, _spawning.scope = False, None
-        _spawning.taker = task
+        taking = True
         _c_take_errors(task)
     else:
+        taking = False
         errors = _c_take_errors(task)
     task._errors = errors
     task._edge_taken = False
@@ -682,6 +685,8 @@ def _adopt(task):
         group = _find_root(task._loop)
     task._own_scope = task._scope = own = _TaskScope()
     own._attach(group, weakref.ref(task))
+    if taking:
+        _spawning.taker = task
 
 
 def _enroll(task):

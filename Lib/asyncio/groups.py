@@ -12,6 +12,7 @@ own concern; _cancel_foreign() is called when its scope has become cancelled.
 import sys
 
 from . import cancelscopes
+from . import exceptions
 from . import futures
 from . import tasks
 from _asyncio_legacy import legacy
@@ -55,10 +56,13 @@ class Group:
 
     def _members_done(self):
         if self._joining is not None and not self._count_members():
+            loop = self._joining.get_loop()
+            if loop.is_closed():
+                return  # Whoever waits for it waits for ever.
             # A moment later, so that the callbacks of the last member, which
             # are about to be scheduled, come before whoever waits for it.
             try:
-                self._joining.get_loop().call_soon(self._joining._complete)
+                loop.call_soon(self._joining._complete)
             except BaseException:
                 self._joining._complete()  # Better than never.
                 raise
@@ -242,7 +246,7 @@ class RootGroup(Group):
                 error = exc
             if last or self._aborted:
                 self.end()
-                errors = self._take_errors(main_too=bool(self._errors))
+                errors = self._take_errors()
                 if not last:
                     self._plant()
                 _raise_all(errors)
@@ -259,17 +263,32 @@ class RootGroup(Group):
         # Something got in the way of run() if main is still known.
         _raise_all(self._take_errors(main_too=True))
 
-    def _take_errors(self, *, main_too):
-        errors, self._errors = self._errors, {}
-        if main_too:
+    def _take_errors(self, *, main_too=False):
+        """Return the errors of the members and, if there are any or it is
+        asked for, that of the main task."""
+        errors = self._without_cancellations(self._errors)
+        self._errors = {}
+        if main_too or errors:
             main, self.main = self.main, None
             if main is not None and main.done() and not main.cancelled():
                 exc = main.exception()
                 # These two come out bare if they are alone.
                 if exc is not None and (errors or not isinstance(
                         exc, (KeyboardInterrupt, SystemExit))):
-                    errors[id(exc)] = exc
+                    errors |= self._without_cancellations({id(exc): exc})
         return list(errors.values())
+
+    def _without_cancellations(self, errors):
+        """Take them out of groups, as each scope that is cancelled does."""
+        if self._aborted:
+            for key, exc in list(errors.items()):
+                if isinstance(exc, BaseExceptionGroup):
+                    cancelled, rest = exc.split(exceptions.CancelledError)
+                    if rest is None:
+                        del errors[key]
+                    elif cancelled is not None:
+                        errors[key] = rest
+        return errors
 
     def end(self):
         """Cancel the members and wait for them."""

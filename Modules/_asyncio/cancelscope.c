@@ -19,7 +19,13 @@ static const char * const scope_state_names[] = {
 static PyObject *
 cancelscopes_attr(const char *name)
 {
-    return PyImport_ImportModuleAttrString("asyncio.cancelscopes", name);
+    PyObject *module = PyUnicode_InternFromString("asyncio.cancelscopes");
+    PyObject *attr = module == NULL ? NULL : PyUnicode_InternFromString(name);
+    PyObject *res = attr == NULL ? NULL
+        : PyImport_ImportModuleAttr(module, attr);
+    Py_XDECREF(module);
+    Py_XDECREF(attr);
+    return res;
 }
 
 /* Is the legacy switch edge-cancel in force? */

@@ -488,7 +488,11 @@ task_interrupt(TaskObj *task)
 static int
 call_group(PyObject *group, const char *name, PyObject *arg1, PyObject *arg2)
 {
-    PyObject *method = PyObject_GetAttrString(group, name);
+    /* Interned, or each call would take another entry of the method cache. */
+    PyObject *name_obj = PyUnicode_InternFromString(name);
+    PyObject *method = name_obj == NULL ? NULL
+        : PyObject_GetAttr(group, name_obj);
+    Py_XDECREF(name_obj);
     PyObject *res = method == NULL ? NULL
         : PyObject_CallFunctionObjArgs(method, arg1, arg2, NULL);
     Py_XDECREF(method);
@@ -526,7 +530,7 @@ scope_cancel_foreign(CancelScopeObj *scope)
 }
 
 /* Interrupt every task of the list, which may be NULL and is released, but for
-   `except`; then raise the first error. */
+   `except`; then raise an error, if there was one. */
 static int
 scope_interrupt_all(PyObject *hosts, TaskObj *except)
 {
@@ -543,8 +547,12 @@ scope_interrupt_all(PyObject *hosts, TaskObj *except)
              ? scope_cancel_foreign((CancelScopeObj *)host)
              : task_interrupt((TaskObj *)host)) < 0)
         {
-            if (error == NULL) {
-                error = PyErr_GetRaisedException();
+            /* The first one counts, but not more than KeyboardInterrupt. */
+            if (error == NULL
+                || (PyErr_GivenExceptionMatches(error, PyExc_Exception)
+                    && !PyErr_ExceptionMatches(PyExc_Exception)))
+            {
+                Py_XSETREF(error, PyErr_GetRaisedException());
             }
             else {
                 PyErr_Clear();

@@ -2369,6 +2369,55 @@ class EndTests:
         with self.raises_group(error):
             self.run_main(main())
 
+    def test_3_4_cancellations_are_taken_out_of_groups(self):
+        # The root group is a scope that has been cancelled.
+        async def background(*errors):
+            try:
+                await self.forever()
+            except asyncio.CancelledError as exc:
+                raise BaseExceptionGroup('clean-up', [exc, *errors])
+
+        async def main(*errors):
+            asyncio.create_task(background(*errors))
+            await self.settle()
+            return 'result'
+
+        error = MyError()
+        with self.assertRaises(ExceptionGroup) as cm:
+            self.run_main(main(error))
+        self.assertEqual(cm.exception.message, MESSAGE)
+        inner, = cm.exception.exceptions
+        self.assertEqual(inner.message, 'clean-up')
+        self.assertEqual(inner.exceptions, (error,))
+        self.assertEqual(self.run_main(main()), 'result')
+
+    def test_3_4_cancellations_are_taken_out_of_the_group_of_main(self):
+        async def main(*errors):
+            asyncio.create_task(self.failing(failure, 1))
+            try:
+                await self.forever()
+            except asyncio.CancelledError as exc:
+                raise BaseExceptionGroup('main', [exc, *errors])
+
+        failure, error = MyError('background'), MyError('main')
+        with self.assertRaises(ExceptionGroup) as cm:
+            self.run_main(main(error))
+        first, second = cm.exception.exceptions
+        self.assertIs(first, failure)
+        self.assertEqual(second.exceptions, (error,))
+        with self.raises_group(failure):
+            self.run_main(main())
+
+    def test_3_4_cancellations_in_a_group_that_nobody_asked_for(self):
+        # Without a cancelled scope such a group is an error like others.
+        group = BaseExceptionGroup('stray', [asyncio.CancelledError()])
+
+        async def main():
+            raise group
+
+        with self.raises_bare(group):
+            self.run_main(main())
+
     def test_7_4_error_of_a_task_that_has_not_started(self):
         error = MyError()
 

@@ -1,0 +1,1 @@
+"""Differential testing of asyncbis against Trio: see README.md."""

@@ -1,0 +1,510 @@
+"""Deliberate bugs, put into the library at run time: each of them has to be found.
+
+A mutation that is not found says that the generator is too weak. Most touch the Python implementation, where a function
+can be replaced; those marked C touch what C uses too. Each says by which means it is to be found: by comparison with
+Trio, or by that of C and Python ("parity"), for what has no counterpart in Trio.
+
+    PYTHON tests/differential/run.py --mutations
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from asyncio import cancelscopes, exceptions, groups
+from collections.abc import Callable
+from typing import NamedTuple
+
+from . import compare, programs
+
+LIMIT = 3000    # programs
+MUTATIONS = {}
+
+
+def mutation(*configurations, parity=False, root=False):
+    def register(function):
+        MUTATIONS[function.__name__] = Mutation(
+            function, configurations or ('Python lazy', 'Python eager'), parity, root)
+        return function
+    return register
+
+
+class Mutation(NamedTuple):
+    apply: Callable         # is given Patches
+    configurations: tuple   # in which it is looked for
+    parity: bool            # C and Python differ, rather than Trio
+    root: bool              # by programs with background tasks
+
+
+class Patches:
+    """Replaces attributes, and puts the old ones back at the end."""
+
+    def __init__(self):
+        self.stack = contextlib.ExitStack()
+
+    def __call__(self, owner, name, value):
+        self.stack.callback(setattr, owner, name, getattr(owner, name))
+        setattr(owner, name, value)
+
+
+@contextlib.contextmanager
+def mutated(name):
+    patch = Patches()
+    with patch.stack:
+        MUTATIONS[name].apply(patch)
+        yield
+
+
+# The tree.
+
+@mutation()
+def shield_is_ignored(patch):
+    patch(cancelscopes._Node, '_find_cause', lambda self: self if self._requested
+          else None if self._parent is None else self._parent._cause)
+
+
+@mutation()
+def cancel_does_not_reach_inner_scopes(patch):
+    mark = cancelscopes._mark
+
+    def _mark(*tops):
+        hidden = [(top, top._children) for top in tops]
+        for top in tops:
+            top._children = {}
+        try:
+            return mark(*tops)
+        finally:
+            for top, children in hidden:
+                top._children = children
+    patch(cancelscopes, '_mark', _mark)
+
+
+@mutation()
+def new_scope_in_a_cancelled_one_is_not_cancelled(patch):
+    attach = cancelscopes._Node._attach
+
+    def _attach(self, parent, host):
+        attach(self, parent, host)
+        if not self._requested and isinstance(self, cancelscopes._ScopeNode):
+            self._cause = None
+    patch(cancelscopes._Node, '_attach', _attach)
+
+
+@mutation()
+def late_spawn_is_not_cancelled(patch):
+    adopt = cancelscopes._adopt
+
+    def _adopt(task):
+        adopt(task)
+        task._own_scope._cause = None
+    patch(cancelscopes, '_adopt', _adopt)
+
+
+# Delivery.
+
+@mutation()
+def no_redelivery_after_a_swallow(patch):
+    interrupt, exception_for_step = cancelscopes._interrupt, cancelscopes._exception_for_step
+    told = {}
+
+    def is_told(task):
+        cause = task._scope._cause
+        return cause is not None and told.get(id(task)) == (task, cause)
+
+    def _interrupt(task):
+        if not is_told(task):
+            interrupt(task)
+
+    def _exception_for_step(task, exc):
+        if is_told(task):
+            return exc
+        result = exception_for_step(task, exc)
+        if isinstance(result, exceptions.CancelledError) and task._scope._cause is not None:
+            told[id(task)] = task, task._scope._cause
+        return result
+    patch(cancelscopes, '_interrupt', _interrupt)
+    patch(cancelscopes, '_exception_for_step', _exception_for_step)
+
+
+@mutation()
+def bare_yield_is_not_interrupted(patch):
+    exception_for_step = cancelscopes._exception_for_step
+    patch(cancelscopes, '_exception_for_step', lambda task, exc: exc if task._fut_waiter is None
+          else exception_for_step(task, exc))
+
+
+@mutation()
+def result_is_lost(patch):
+    def _exception_for_step(task, exc):
+        if task._started and task._scope._cause is not None and task._fut_waiter is not None:
+            return exceptions.CancelledError()
+        return exception_for_step(task, exc)
+    exception_for_step = cancelscopes._exception_for_step
+    patch(cancelscopes, '_exception_for_step', _exception_for_step)
+
+
+@mutation()
+def cancelled_task_does_not_start(patch):
+    def _exception_for_step(task, exc):
+        task._started = True
+        return exception_for_step(task, exc)
+    exception_for_step = cancelscopes._exception_for_step
+    patch(cancelscopes, '_exception_for_step', _exception_for_step)
+
+
+@mutation()
+def only_the_first_of_several_tasks_is_interrupted(patch):
+    interrupt_all = cancelscopes._interrupt_all
+    patch(cancelscopes, '_interrupt_all', lambda hosts: interrupt_all(list(hosts)[:1]))
+
+
+# Scopes.
+
+@mutation()
+def inner_scope_swallows_what_is_the_outer_ones(patch):
+    def exit(self, exc):
+        cause, parent = self._outer_cause(), self._parent
+        if cause is not None and self._requested:
+            parent._cause = None
+            try:
+                return original(self, exc)
+            finally:
+                parent._cause = cause
+        return original(self, exc)
+    original = cancelscopes._ScopeNode.exit
+    patch(cancelscopes._ScopeNode, 'exit', exit)
+
+
+@mutation()
+def scope_swallows_what_it_has_not_caused(patch):
+    def exit(self, exc):
+        swallow = original(self, exc)
+        return swallow or isinstance(exc, exceptions.CancelledError)
+    original = cancelscopes._ScopeNode.exit
+    patch(cancelscopes._ScopeNode, 'exit', exit)
+
+
+@mutation()
+def cancelled_caught_is_always_set(patch):
+    def exit(self, exc):
+        swallow = original(self, exc)
+        self._caught = self._requested
+        return swallow
+    original = cancelscopes._ScopeNode.exit
+    patch(cancelscopes._ScopeNode, 'exit', exit)
+
+
+@mutation()
+def groups_of_errors_are_not_split(patch):
+    patch(cancelscopes._ScopeNode, '_filter', lambda self, group: False)
+
+
+@mutation()
+def cancel_before_entry_is_forgotten(patch):
+    def enter(self):
+        self._requested = False
+        original(self)
+    original = cancelscopes._ScopeNode.enter
+    patch(cancelscopes._ScopeNode, 'enter', enter)
+
+
+@mutation()
+def cancel_under_a_cancelled_parent_is_not_recorded(patch):
+    def cancel(self, msg):
+        if self._cause is None:
+            original(self, msg)
+    original = cancelscopes._ScopeNode.cancel
+    patch(cancelscopes._ScopeNode, 'cancel', cancel)
+
+
+@mutation()
+def removing_a_shield_does_not_deliver(patch):
+    def set_shield(self, value):
+        self._shield = value
+        if self._state is cancelscopes._ACTIVE:
+            cancelscopes._mark(self)
+    patch(cancelscopes._ScopeNode, 'set_shield', set_shield)
+
+
+@mutation()
+def setting_a_shield_stops_nothing(patch):
+    def set_shield(self, value):
+        if value and self._state is cancelscopes._ACTIVE:
+            self._shield = True     # For scopes to come.
+        else:
+            original(self, value)
+    original = cancelscopes._ScopeNode.set_shield
+    patch(cancelscopes._ScopeNode, 'set_shield', set_shield)
+
+
+# Deadlines.
+
+@mutation()
+def deadline_setter_does_not_arm(patch):
+    def set_deadline(self, value):
+        self._deadline, self._delay = cancelscopes._to_deadline(value), None
+    patch(cancelscopes._ScopeNode, 'set_deadline', set_deadline)
+
+
+@mutation()
+def deadline_setter_does_not_disarm(patch):
+    def set_deadline(self, value):
+        if self._timer is not None:
+            self._loop.call_at(self._deadline, late, self)      # in place of the timer
+        original(self, value)
+
+    def late(self):
+        if self._state is cancelscopes._ACTIVE and not self._requested:
+            self._expired = True
+            self._request(None)
+    original = cancelscopes._ScopeNode.set_deadline
+    patch(cancelscopes._ScopeNode, 'set_deadline', set_deadline)
+
+
+@mutation()
+def deadline_that_has_passed_is_ignored(patch):
+    def _arm(self):
+        if self._deadline is not None and self._deadline > self._loop.time():
+            original(self)
+    original = cancelscopes._ScopeNode._arm
+    patch(cancelscopes._ScopeNode, '_arm', _arm)
+
+
+@mutation()
+def deadline_goes_off_in_a_later_scope(patch):
+    def _leave(self):
+        timer, self._timer, task, loop = self._timer, None, self._host(), self._loop
+        original(self)
+        if timer is not None and task is not None:
+            timer.cancel()
+            loop.call_at(self._deadline, late, task)
+
+    def late(task):
+        if not task.done() and isinstance(task._scope, cancelscopes._ScopeNode):
+            task._scope._request(None)
+    original = cancelscopes._ScopeNode._leave
+    patch(cancelscopes._ScopeNode, '_leave', _leave)
+
+
+@mutation()
+def moving_the_deadline_undoes_the_cancel(patch):
+    def set_deadline(self, value):
+        if self._state is cancelscopes._ACTIVE and self._expired:
+            self._requested = self._expired = False
+            cancelscopes._update(self)
+        original(self, value)
+    original = cancelscopes._ScopeNode.set_deadline
+    patch(cancelscopes._ScopeNode, 'set_deadline', set_deadline)
+
+
+@mutation()
+def effective_deadline_ignores_shields(patch):
+    def current_effective_deadline():
+        node = cancelscopes._current_task()._scope
+        hidden = []
+        while node is not None:
+            hidden.append((node, node._shield))
+            node._shield = False
+            node = node._parent
+        try:
+            return original()
+        finally:
+            for node, shield in hidden:
+                node._shield = shield
+    original = cancelscopes._py_current_effective_deadline
+    patch(cancelscopes, '_py_current_effective_deadline', current_effective_deadline)
+
+
+# Tasks.
+
+@mutation()
+def task_cancel_pierces_a_shield(patch):
+    patch(cancelscopes, '_is_visible', lambda outer, inner: True)
+
+
+@mutation()
+def task_cancel_is_by_edge(patch):
+    def _cancel_task(task, msg):
+        original(task, msg)
+        task._own_scope._requested = False
+        cancelscopes._mark(task._own_scope)
+    original = cancelscopes._cancel_task
+    patch(cancelscopes, '_cancel_task', _cancel_task)
+
+
+# Groups.
+
+@mutation('C lazy', 'Python lazy')
+def failed_member_does_not_cancel_the_group(patch):
+    def _member_failed(self, task):
+        exc = task.exception()
+        self._errors[id(exc)] = exc
+    patch(groups.Group, '_member_failed', _member_failed)
+
+
+@mutation()
+def cancelled_member_cancels_the_group(patch):
+    def _end(task):
+        parent = task._own_scope._parent
+        if task._state == 'CANCELLED' and isinstance(parent, cancelscopes._ScopeNode) and parent._group is not None:
+            parent._group._abort()
+        original(task)
+    original = cancelscopes._end
+    patch(cancelscopes, '_end', _end)
+
+
+@mutation()
+def cancelled_group_does_not_wait(patch):
+    patch(cancelscopes._PyCancelScope, '_members',
+          property(lambda self: 0 if self._node._cause is not None else len(self._node._members)))
+
+
+@mutation('C lazy', 'Python lazy')
+def join_is_no_yield_point(patch):
+    def cancel(self, msg=None):
+        return not self.done()
+    patch(groups._Join, 'cancel', cancel)
+
+
+@mutation('C lazy', 'Python lazy')
+def cancellation_has_priority_over_errors(patch):
+    def _pick_error(self, exc, cancelled):
+        return cancelled or original(self, exc, cancelled)
+    original = asyncio.TaskGroup._pick_error
+    patch(asyncio.TaskGroup, '_pick_error', _pick_error)
+
+
+@mutation('C lazy', 'Python lazy')
+def error_of_the_body_is_lost(patch):
+    def _pick_error(self, exc, cancelled):
+        if exc is not None and len(self._errors) > 1:
+            self._errors.pop(id(exc), None)
+        return original(self, exc, cancelled)
+    original = asyncio.TaskGroup._pick_error
+    patch(asyncio.TaskGroup, '_pick_error', _pick_error)
+
+
+@mutation('C lazy', 'Python lazy')
+def group_refuses_once_it_is_cancelled(patch):
+    def create_task(self, coro, **kwargs):
+        if self._scope.cancel_called:
+            coro.close()
+            raise RuntimeError
+        return original(self, coro, **kwargs)
+    original = asyncio.TaskGroup.create_task
+    patch(asyncio.TaskGroup, 'create_task', create_task)
+
+
+# Timeouts and shield().
+
+@mutation('C lazy', 'Python lazy')
+def timeout_raises_though_the_outer_scope_won(patch):
+    async def __aexit__(self, kind, exc, tb):
+        expired, overruled = self._scope._expired, self._scope._overruled
+        result = await original(self, kind, exc, tb)
+        if expired and overruled and isinstance(exc, exceptions.CancelledError):
+            raise TimeoutError
+        return result
+    original = asyncio.Timeout.__aexit__
+    patch(asyncio.Timeout, '__aexit__', __aexit__)
+
+
+@mutation('C lazy', 'Python lazy')
+def timeout_raises_though_it_was_cancelled_by_hand(patch):
+    async def __aexit__(self, kind, exc, tb):
+        result = await original(self, kind, exc, tb)
+        if result:
+            raise TimeoutError
+        return result
+    original = asyncio.Timeout.__aexit__
+    patch(asyncio.Timeout, '__aexit__', __aexit__)
+
+
+@mutation('C lazy', 'Python lazy')
+def shield_call_does_not_shield(patch):
+    async def _await_shielded(awaitable):
+        return await awaitable
+    patch(cancelscopes, '_await_shielded', _await_shielded)
+
+
+# The root group.
+
+@mutation('C lazy', 'Python lazy', root=True)
+def background_failure_does_not_cancel_main(patch):
+    patch(groups.RootGroup, '_abort', lambda self: setattr(self, '_aborted', True) if self._ending is False
+          else original(self))
+    original = groups.RootGroup._abort
+
+
+@mutation('C lazy', 'Python lazy', root=True)
+def error_of_main_is_not_among_those_of_the_background(patch):
+    original = groups.RootGroup._take_errors
+    patch(groups.RootGroup, '_take_errors', lambda self, *, main_too: original(self, main_too=False))
+
+
+@mutation('C lazy', 'Python lazy', root=True)
+def errors_after_the_end_of_main_are_lost(patch):
+    def _member_failed(self, task):
+        if not self._ending:
+            original(self, task)
+    original = groups.RootGroup._member_failed
+    patch(groups.RootGroup, '_member_failed', _member_failed)
+
+
+@mutation('C lazy', 'Python lazy', root=True)
+def root_group_waits_instead_of_cancelling(patch):
+    def end(self):
+        self._aborted = True    # As if that had been done.
+        original(self)
+    original = groups.RootGroup.end
+    patch(groups.RootGroup, 'end', end)
+
+
+# What only C and Python are compared by.
+
+@mutation('C lazy', 'Python lazy', parity=True)
+def last_message_wins(patch):
+    def cancel(self, msg):
+        if self._state is cancelscopes._ACTIVE:
+            self._msg = msg
+        original(self, msg)
+    original = cancelscopes._ScopeNode.cancel
+    patch(cancelscopes._ScopeNode, 'cancel', cancel)
+
+
+@mutation('C lazy', 'Python lazy', parity=True)
+def siblings_are_interrupted_in_reverse_order(patch):
+    mark = cancelscopes._mark
+    patch(cancelscopes, '_mark', lambda *tops: mark(*tops)[::-1])
+
+
+@mutation('C lazy', 'Python lazy', parity=True)
+def delivered_cancellation_is_not_counted(patch):
+    patch(cancelscopes, '_note_delivery', lambda task, cause: None)
+
+
+def hunt(name, seed=0, limit=LIMIT):
+    """Return how many programs it took to find a mutation, and how it shows; None and None if none did."""
+    what = MUTATIONS[name]
+    with mutated(name):
+        for number in range(limit):
+            program = programs.generate(random.Random(seed + number), what.root)
+            verdict = compare.check_safely(program, seed + number, what.configurations, with_parity=what.parity)
+            if verdict.failed and (verdict.kind == 'parity') == what.parity:
+                return number + 1, verdict.label
+    return None, None
+
+
+def table(seed=0, limit=LIMIT):
+    """Hunt for all; print a line for each; return how many got away."""
+    print(f'{"mutation":52} {"in":10} {"found by":10} programs   seconds   shows as')
+    alive = 0
+    for name, what in MUTATIONS.items():
+        start = time.monotonic()
+        number, how = hunt(name, seed, limit)
+        alive += number is None
+        print(f'{name:52} {"C, Python" if "C lazy" in what.configurations and not what.parity else "Python":10} '
+              f'{"parity" if what.parity else "Trio":10} {number or "NOT FOUND":>8}   '
+              f'{time.monotonic() - start:7.1f}   {how}', flush=True)
+    print(f'{len(MUTATIONS)} mutations, {len(MUTATIONS) - alive} found')
+    return alive

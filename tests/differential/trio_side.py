@@ -1,0 +1,503 @@
+"""Run a program on Trio.
+
+Trio decides.  Where asyncbis differs on purpose, the place here that makes up for it is marked N1, N2, ... : README.md
+lists them, with the rule of semantics.md that each is about.
+
+A Schedule says how Trio's freedom is used: in which order the tasks of a batch run, how many ticks things take, which
+of two timers that are close is first.  What depends on that is not compared.
+"""
+
+import math
+import random
+
+import outcome
+import trio
+from trio._core import _run
+from trio.lowlevel import Abort, cancel_shielded_checkpoint, current_task, wait_task_rescheduled
+from trio.testing import MockClock
+
+from . import machine
+
+JITTER = 2 ** -20   # of a second; a program has far less than 2 ** 10 sleeps, and times are multiples of 1/8
+
+
+class Schedule:
+    """One way to run a program.
+
+    noise -- how likely a task is to take more ticks than it must, where it suspends
+    jitter -- whether sleeps take a little more or less than they say
+    eager -- whether a new task runs up to where it suspends before its spawner goes on
+    alarm -- whether sleep() waits for something that is done then (as asyncio's does), which counts even if the task is
+        cancelled at the same moment; Trio's own is a scope with a deadline
+    """
+
+    def __init__(self, seed, noise=0.0, jitter=False, eager=False, alarm=False):
+        self.seed, self.noise, self.jitter, self.eager, self.alarm = seed, noise, jitter, eager, alarm
+
+
+class Alarm:
+    """Wakes a task at some time. To Trio's run loop, it is a scope that has a deadline."""
+
+    async def wait(self, when):
+        self._registered_deadline = when
+        self.task = current_task()
+        _run.GLOBAL_RUN_CONTEXT.runner.deadlines.add(when, self)
+        await wait_task_rescheduled(self.abort)
+
+    def disarm(self):
+        _run.GLOBAL_RUN_CONTEXT.runner.deadlines.remove(self._registered_deadline, self)
+        self._registered_deadline = math.inf
+
+    def abort(self, raise_cancel):
+        self.disarm()
+        return Abort.SUCCEEDED
+
+    def _cancel(self, reason):
+        self.disarm()
+        trio.lowlevel.reschedule(self.task)
+
+
+class TimedOut(Exception):
+    """What timeout() raises here."""
+
+
+class Scope:
+    """A scope, a timeout or a group before, while and after it is one of Trio's."""
+
+    def __init__(self, scope, machine):
+        self.scope = scope
+        self.machine = machine
+        self.entered = self.left = False
+        self.by_hand = False    # cancelled before its deadline
+
+    def __enter__(self):
+        self.entered = True
+        self.scope.__enter__()
+
+    def __exit__(self, *exc_info):
+        self.left = True
+        return self.scope.__exit__(*exc_info)
+
+    async def __aenter__(self):
+        self.__enter__()
+
+    async def __aexit__(self, *exc_info):
+        return self.__exit__(*exc_info)
+
+    @property
+    def active(self):
+        return self.entered and not self.left
+
+    def cancel(self):
+        if not self.left:               # N1
+            if not self.scope._cancel_called:
+                self.by_hand = True
+            self.scope.cancel()
+
+    def set_deadline(self, when):
+        if self.left:
+            return True
+        if not self.entered and self.scope.is_relative:
+            self.scope.relative_deadline = math.inf
+        self.scope.deadline = math.inf if when is None else when
+        if self.active:
+            self.scope.cancel_called    # N2
+        return True
+
+    def set_shield(self, value):
+        if not self.left:
+            if (self.active and self.scope.shield and not value
+                    and self.scope._cancel_status.parent.effectively_cancelled):
+                self.machine.stats['! shield removed under a cancelled scope'] += 1
+            self.scope.shield = value
+        return True
+
+
+class Timeout(Scope):
+
+    def __exit__(self, *exc_info):
+        swallowed = super().__exit__(*exc_info)
+        if swallowed and self.scope.cancelled_caught and not self.by_hand:      # N3
+            raise TimedOut
+        return swallowed
+
+    def set_deadline(self, when):
+        # N4: reschedule() keeps its stock contract.
+        expired = self.scope._cancel_called and not self.by_hand
+        return self.active and not expired and super().set_deadline(when)
+
+
+class Group(Scope):
+
+    def __init__(self, machine):
+        # Trio has no nursery before entry: until then this is asked to do things in its place.
+        super().__init__(trio.CancelScope(), machine)
+        self.host = None
+        self.members = 0
+        self.joining = False
+
+    async def __aenter__(self):
+        self.manager = trio.open_nursery()
+        self.nursery = await self.manager.__aenter__()
+        before, self.scope = self.scope, self.nursery.cancel_scope
+        self.entered = True
+        self.scope.shield = before.shield
+        self.set_deadline(before.deadline)
+        if before._cancel_called:
+            self.scope.cancel()
+
+    async def __aexit__(self, kind, exc, tb):
+        # The Cancelled that is not this scope's; it goes on whatever Trio would make of it.
+        stray = exc if isinstance(exc, trio.Cancelled) and not self.scope.cancel_called else None       # N8
+        if exc is not None:
+            self.scope.cancel()
+        cancelled = await self.join()
+        if exc is None and cancelled is not None:       # N5
+            if self.scope.cancel_called:
+                exc = cancelled
+            else:
+                stray = cancelled
+        if self.nursery._pending_excs and (exc is None or isinstance(exc, trio.Cancelled)):
+            exc = stray = None  # N6
+        if stray is not None:
+            exc = None
+        self.left = True
+        try:
+            swallowed = await self.manager.__aexit__(type(exc), exc, exc and exc.__traceback__)
+        except BaseExceptionGroup as group:
+            if len(group.exceptions) == 1 and isinstance(group.exceptions[0], trio.Cancelled):
+                raise group.exceptions[0]       # N6
+            raise
+        if stray is not None:
+            raise stray
+        return swallowed
+
+    async def join(self):
+        """Wait for the members; return the Cancelled if that wait was cancelled."""
+        cancelled = None
+
+        def abort(raise_cancel):
+            nonlocal cancelled
+            cancelled = outcome.capture(raise_cancel).error
+            return Abort.FAILED
+
+        host = self.host
+        while self.members:
+            self.joining = True
+            host.waits = host.suspended = True
+            await wait_task_rescheduled(abort)
+            # On its way from the last member to the host.
+            host.has_result = True
+            await self.machine.noise()
+            host.waits = host.has_result = False
+            if cancelled is None:
+                try:
+                    await trio.lowlevel.checkpoint_if_cancelled()
+                except trio.Cancelled as exc:
+                    cancelled = exc
+        return cancelled
+
+    def member_done(self):
+        self.members -= 1
+        if self.joining and not self.members:
+            self.joining = False
+            trio.lowlevel.reschedule(self.host.trio_task)
+
+
+class Root(Group):
+    """The root group. It ends with the main task, which is not a member."""
+
+    def __init__(self, nursery, machine):
+        super().__init__(machine)
+        self.nursery, self.scope, self.entered = nursery, nursery.cancel_scope, True
+
+
+class TrioMachine(machine.Machine):
+
+    Cancelled = trio.Cancelled
+    TimedOut = TimedOut
+
+    def __init__(self, program, schedule):
+        super().__init__(program)
+        self.schedule = schedule
+        self.random = random.Random(schedule.seed)
+        self.blocked = {}   # tasks, as an ordered set
+
+    def run(self):
+        _run._r.seed(self.schedule.seed)
+        try:
+            trio.run(self.start, clock=MockClock(autojump_threshold=0))
+        except trio.TrioInternalError:
+            if self.discard != 'deadlock':  # Then Trio has reason to complain.
+                raise
+        return self
+
+    async def start(self):
+        """The main task of Trio: the program, and who helps those that wait for ever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.release)
+            if 'root' in self.program:
+                await self.main_with_root()
+            else:
+                with trio.move_on_after(machine.WATCHDOG):
+                    try:
+                        await self.main()
+                    except trio.Cancelled:
+                        raise
+                    except BaseException:
+                        pass    # It is in the record.
+            nursery.cancel_scope.cancel()
+
+    async def main_with_root(self):
+        """What run() does (rules 7.2 and 7.4), with a nursery."""
+        errors, main_error = [], None
+        try:
+            async with trio.open_nursery() as nursery:
+                self.objects['root'] = Root(nursery, self)
+                try:
+                    with trio.move_on_after(machine.WATCHDOG):
+                        await self.main()
+                except trio.Cancelled:
+                    pass
+                except BaseException as exc:
+                    main_error = exc
+                nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            errors = group.exceptions
+        if errors:
+            if isinstance(main_error, BaseExceptionGroup):
+                # Main is in the scope of the root group, which takes out its cancellations as it ends (3.4).
+                main_error = main_error.split(trio.Cancelled)[1]
+            if main_error is not None:
+                errors = [*errors, main_error]
+            main_error = BaseExceptionGroup('', errors)
+        self.log_outcome(main_error)
+
+    async def main(self):
+        task = machine.Task('main')
+        self.prepare_task(task)
+        self.start_task(task)
+        await self.body(task, self.program['main'])
+
+    async def release(self):
+        await trio.sleep(machine.RELEASE)
+        for event in self.events.values():
+            event.set()
+        self.make_event = self.make_set_event
+        self.feed_queues()
+        while True:
+            await trio.sleep(machine.DEADLOCK)
+            self.discard = 'deadlock'
+            for task in self.blocked:
+                if task.trio_task._next_send_fn is None:
+                    trio.lowlevel.reschedule(task.trio_task, outcome.Error(machine.Discard()))
+
+    # What Trio leaves open.
+
+    async def noise(self):
+        """Take some ticks more, where the task has been suspended anyway."""
+        while self.random.random() < self.schedule.noise:
+            await cancel_shielded_checkpoint()
+
+    async def after_spawn(self, child):
+        if self.schedule.eager:
+            while not child.suspended and not child.over:
+                await cancel_shielded_checkpoint()
+        else:
+            await self.noise()
+
+    # Tasks.
+
+    def prepare_task(self, task):
+        task.suspended = False      # was, once
+        task.waits = False          # for something that has an outcome
+        task.has_result = False     # has it, but has not gone on
+        task.until = None           # when what it waits for is there, if that is known
+        task.notified = False       # of what it waits for; it has yet to acquire the lock again
+        task.over = False
+
+    def start_task(self, task):
+        task.trio_task = current_task()
+
+    def spawn(self, group, child, block):
+        child.scope = trio.CancelScope()    # its own
+        self.prepare_task(child)
+        if not group.active:
+            raise RuntimeError
+        group.nursery.start_soon(self.member, group, child, block)
+        group.members += 1
+
+    async def member(self, group, task, block):
+        self.start_task(task)
+        if not self.schedule.eager:
+            await self.noise()
+        error = None
+        try:
+            with task.scope:
+                try:
+                    await self.body(task, block)
+                except trio.Cancelled:
+                    pass            # N7
+                except BaseException as exc:
+                    error = exc     # N7
+            if error is not None:
+                raise error
+        finally:
+            error = None
+            task.over = True
+            group.member_done()
+
+    def cancel_task(self, target, name):
+        if target.over:
+            return
+        if self.has_result(target):     # N9
+            self.discard = '5.2'
+        target.scope.cancel()
+
+    def has_result(self, task):
+        """Whether what the task waits for is there already, and the task has yet to go on."""
+        if task.has_result or task.notified:
+            return True
+        if not task.waits or task.trio_task._next_send_fn is None:
+            return False
+        if task.until is not None:
+            return self.now() >= task.until
+        return isinstance(task.trio_task._next_send, outcome.Value)
+
+    async def waiting(self, task, wait, *args, until=None):
+        """Await something that has an outcome."""
+        task.waits = task.suspended = True
+        task.until = until
+        self.blocked[task] = None
+        try:
+            result = await wait(*args)
+            task.has_result = True
+            return result
+        except trio.Cancelled:
+            if task.notified:   # N10
+                self.discard = '2.3'
+            raise
+        finally:
+            del self.blocked[task]
+            task.waits = task.notified = False
+            await self.noise()
+            task.has_result = False
+
+    # What the machine asks for.
+
+    def now(self):
+        return trio.current_time()
+
+    async def sleep(self, task, seconds):
+        if self.schedule.jitter:
+            seconds += JITTER * self.random.randint(-100, 100)
+        until = self.now() + seconds
+        if self.schedule.alarm:
+            await self.waiting(task, Alarm().wait, until)
+        else:
+            await self.waiting(task, trio.sleep_until, until, until=until)
+
+    async def checkpoint(self, task):
+        task.suspended = True
+        await trio.lowlevel.checkpoint()
+        while self.random.random() < self.schedule.noise:
+            await trio.lowlevel.checkpoint()
+
+    def make(self, s):
+        if s['op'] == 'group':
+            return Group(self)
+        if s['op'] == 'timeout':
+            when = math.inf if s['delay'] is None else self.now() + s['delay']
+            return Timeout(trio.CancelScope(deadline=when, shield=s['shield']), self)
+        delay = math.inf if s['deadline'] is None else s['deadline']
+        return Scope(trio.CancelScope(relative_deadline=delay, shield=s['shield']), self)
+
+    def prepare_group(self, group, task):
+        group.host = task
+
+    def make_shield(self):
+        return trio.CancelScope(shield=True)
+
+    async def run_shielded(self, task, s):
+        with trio.CancelScope(shield=True):
+            await self.block(task, s['body'])
+
+    async def wait_for(self, task, s):
+        with Timeout(trio.CancelScope(deadline=self.now() + s['delay']), self):
+            await self.block(task, s['body'])
+
+    def was_entered(self, thing):
+        return thing.entered
+
+    def is_over(self, thing):
+        return thing.left
+
+    def flags(self, thing):
+        return thing.scope.cancel_called, thing.scope.cancelled_caught
+
+    def settings(self, thing):
+        return thing.scope.deadline, thing.scope.shield
+
+    def was_timer(self, thing):
+        return thing.scope._cancel_called and not thing.by_hand and thing.scope.deadline <= self.now()
+
+    def cancel(self, thing, name):
+        thing.cancel()
+
+    def set_deadline(self, thing, when):
+        return thing.set_deadline(when)
+
+    def set_shield(self, thing, value):
+        return thing.set_shield(value)
+
+    def effective_deadline(self):
+        return trio.current_effective_deadline()
+
+    make_event = trio.Event
+    make_lock = trio.Lock
+
+    def make_set_event(self):
+        event = trio.Event()
+        event.set()
+        return event
+
+    def set_event(self, event):
+        event.set()
+
+    async def wait_event(self, task, event):
+        if not event.is_set():      # asyncio does not suspend then
+            await self.waiting(task, event.wait)
+
+    async def acquire(self, task, lock):
+        try:
+            lock.acquire_nowait()   # asyncio does not suspend then
+        except trio.WouldBlock:
+            await self.waiting(task, lock.acquire)
+
+    make_condition = trio.Condition
+
+    def make_semaphore(self):
+        return trio.Semaphore(2)
+
+    def release_lock(self, lock):
+        lock.release()
+
+    async def wait_condition(self, task, condition):
+        await self.waiting(task, condition.wait)
+
+    def notify(self, condition, task):
+        condition.notify_all()
+        if task is not None:    # the one that waits
+            task.notified = True
+
+    def make_queue(self):
+        return trio.open_memory_channel(math.inf)
+
+    def put(self, queue, item):
+        queue[0].send_nowait(item)
+
+    async def get(self, task, queue):
+        try:
+            return queue[1].receive_nowait()    # asyncio does not suspend then
+        except trio.WouldBlock:
+            return await self.waiting(task, queue[1].receive)

@@ -1,0 +1,354 @@
+"""verify: the checks that take too long for every day.
+
+What each comes to is written into tests/results/NAME.json, from where docs/testing.md has its figures (see figures.py).
+"""
+
+import dataclasses
+import datetime
+import json
+import os
+import re
+import sys
+import time
+
+from tools import figures
+from tools import modules as modules_module
+from tools import python_environment
+from tools import tree as tree_module
+from tools import ui
+from tools import variants
+
+# The variants whose test_asyncio is run: all that are patched.
+_VARIANTS = tuple(name for name, variant in variants.VARIANTS.items() if variant.patched)
+# The variants that the threads are stressed on, and for how many seconds.
+_THREADS = {'free-threaded': 60, 'tsan': 120}
+_SLOW = ('asan', 'ubsan', 'tsan', 'debug')
+# How often what differs between the variants is run again, in order to tell chance from change.
+_AGAIN = 3
+_SOAK_MINUTES = 3
+_PROGRAMS = 10_000  # of the differential test
+_DIFFERENTIAL = 'tests/differential/run.py'
+_REQUIREMENTS = 'tests/differential/requirements.txt'
+_PARITY = 'tests/test_parity.py'
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One of the checks."""
+    about: str
+    minutes: str
+    function: str  # the method of Verification
+    variants: tuple = ()  # if it is run for each of these on its own
+
+
+CHECKS = {
+    'variants': Check('all of test_asyncio on each variant', '3 to 40 each', 'variant', _VARIANTS),
+    'leaks': Check('all of test_asyncio, repeated on the debug variant, looking for references that grow', '40',
+                   'leaks'),
+    'soak': Check('a random workload for hours of virtual time: memory stays what it was', '7', 'soak'),
+    'threads': Check('many loops in many threads at once', '3 each', 'threads', tuple(_THREADS)),
+    'stdlib': Check('the whole test suite of CPython, patched against stock', '50', 'stdlib'),
+    'differential': Check('random programs, on Trio and on this asyncio', '10', 'differential'),
+    'parity': Check('each test of ours runs in C and in Python, with lazy and with eager tasks', '1', 'parity'),
+    'prefixes': Check("upstream's test_asyncio on every prefix of the series", '20', 'prefixes'),
+}
+
+
+def names(words):
+    """Returns the names of the checks that words select, such as `leaks` or `variants:asan`; `variants` is many.
+
+    Raises:
+        UserError: there is no such check.
+    """
+    selected = []
+    for word in words:
+        name, colon, variant = word.partition(':')
+        check = CHECKS.get(name)
+        if check is None:
+            raise ui.UserError(f'there is no check {name}. There are: {", ".join(CHECKS)}')
+        if not colon:
+            selected += [f'{name}:{each}' for each in check.variants] or [name]
+        elif variant in check.variants:
+            selected.append(word)
+        else:
+            raise ui.UserError(f'there is no check {word}. '
+                               + (f'{name} has: {", ".join(check.variants)}' if check.variants else
+                                  f'{name} is not split by variants.'))
+    return selected
+
+
+def overview(project):
+    """Returns a table of the checks: what they do, how long they take, when they were last run."""
+    results = figures.read(project)
+    lines = []
+    for name, check in CHECKS.items():
+        lines.append(f'  {name:<14}{check.about}; about {check.minutes} min')
+        for each in [f'{name}:{variant}' for variant in check.variants] or [name]:
+            result = results.get(_stem(each))
+            last = 'never run' if result is None else (
+                f'{"passed" if result["passed"] else "FAILED"} on {result["date"]}, sources {result["sources"]}')
+            lines.append(f'    {each:<24}{last}')
+    return '\n'.join(lines)
+
+
+def _stem(name):
+    return name.replace(':', '-')
+
+
+class Verification:
+    """One run of `verify`."""
+
+    def __init__(self, project, *, again=False, source_file=None, offline=False):
+        self._project = project
+        self._tree = tree_module.Tree(project)
+        self._again = again
+        self._source = {'source_file': source_file, 'offline': offline}
+        self._fingerprint = None
+
+    def run(self, selected):
+        """Runs the checks that are selected; writes their result files.
+
+        Raises:
+            UserError: a check failed.
+        """
+        problems = []
+        for name in selected:
+            kind, _, variant = name.partition(':')
+            start = time.monotonic()
+            found, problem = getattr(self, CHECKS[kind].function)(*([variant] if variant else []))
+            self._refuse_if_moved()
+            seconds = found.pop('seconds', None) or time.monotonic() - start
+            result = {'command': f'./build.sh verify {name}', 'date': datetime.date.today().isoformat(),
+                      'upstream': self._project.upstream.version, 'sources': self._fingerprint[:12],
+                      'seconds': round(seconds), 'passed': problem is None, **found}
+            figures.write(self._project, _stem(name), result)
+            if problem is not None:
+                problems.append(f'{name}: {problem}')
+            figures.update(self._project)
+            ui.say(f'{name}: {"passed" if problem is None else "FAILED"}')
+        if problems:
+            raise ui.UserError('\n  '.join(['what has been verified does not hold:', *problems]))
+
+    # Building blocks.
+
+    def _build(self, name):
+        """Builds a variant; returns its Builder."""
+        builder = variants.Builder(self._project, name)
+        with self._project.lock():
+            builder.build(**self._source)
+            self._fingerprint = self._tree.fingerprint()
+        return builder
+
+    def _refuse_if_moved(self):
+        """Results that are of no sources in particular are worth nothing."""
+        if self._tree.fingerprint() != self._fingerprint:
+            raise ui.UserError('the sources have changed while they were verified, so nothing has been written down.\n'
+                               '  Run it again when they are at rest; a second clone of the project is a good place.')
+
+    def _modules(self, builder, what, **options):
+        fingerprint = self._fingerprint if variants.VARIANTS[builder.name].patched else self._tree.git.text(
+            'rev-parse', 'refs/tags/upstream^{tree}')
+        result = modules_module.Modules(self._project, builder, what, fingerprint, **options)
+        if self._again:
+            result.forget()
+        return result
+
+    def _test_asyncio(self, what, builder, **options):
+        """Runs test_asyncio, ours and upstream's, but for what has passed already; returns (figures, problem)."""
+        modules = self._modules(builder, what, **options)
+        ours = {path.stem for path in (self._project.root / 'Lib' / 'test').glob('test_*.py')}
+        wanted = [module for module in modules.listed() if module in ours or '.test_asyncio.' in module]
+        modules_module.run_all(f'{what} {builder.name}', [(modules, module) for module in wanted if not any(
+            outcome.passed for outcome in modules.outcomes(module)[-1:])])
+        return summarize({module: modules.outcomes(module) for module in wanted}, modules)
+
+    def _program(self, builder, what, arguments):
+        """Runs a program of the project's tests on the interpreter of a variant; returns (its figures, problem)."""
+        out = self._project.logs / f'verify-{what}.json'
+        out.unlink(missing_ok=True)
+        problem = self._run(what, [str(builder.build_python), *arguments, '--out', str(out)], f'verify-{what}', builder)
+        found = json.loads(out.read_text(encoding='utf-8')) if out.exists() else {}
+        if problem is None and not found:
+            problem = f'{what} has left no figures'
+        return found, problem
+
+    def _run(self, what, command, log, builder=None):
+        """Runs a command in the project; returns what is wrong, or None."""
+        try:
+            ui.run_logged(what, command, log=self._project.logs / f'{log}.log', cwd=self._project.root,
+                          env=ui.clean_environment(**(builder.environment if builder else {})),
+                          mend='The log says what is wrong.', echo=True)
+        except ui.UserError as error:
+            return str(error)
+        return None
+
+    # The checks.  Each returns its figures and what is wrong, or None.
+
+    def variant(self, name):
+        builder = self._build(name)
+        found, problem = self._test_asyncio('variants', builder, timeout=1800 if name in _SLOW else 900)
+        return {**found, 'configure': list(variants.VARIANTS[name].configure),
+                'environment': variants.VARIANTS[name].environment}, problem
+
+    def leaks(self):
+        return self._test_asyncio('leaks', self._build('debug'), options=('-R', '3:3'), timeout=3600)
+
+    def soak(self):
+        found, problem = self._program(self._build('release'), 'soak',
+                                       ['tests/soak.py', '--minutes', str(_SOAK_MINUTES)])
+        return {'runs': found}, problem
+
+    def threads(self, name):
+        builder = self._build(name)
+        runs = {}
+        for title, options in (('allowed', []), ('hostile', ['--hostile'])):
+            found, problem = self._program(builder, f'threads-{name}-{title}',
+                                           ['tests/threads.py', '--seconds', str(_THREADS[name]), *options])
+            runs[title] = found
+            if problem is not None:
+                break
+        return {'runs': runs}, problem
+
+    def stdlib(self):
+        # The stock one first: its fingerprint says nothing of the sources.
+        both = [self._modules(builder, 'stdlib') for builder in (self._build('stock'), self._build('release'))]
+        listed = [modules.listed() for modules in both]
+        # One after the other, so that both meet each module under the same load.
+        everything = sorted({(module, number) for number in (0, 1) for module in listed[number]})
+        modules_module.run_all('stdlib', [(both[number], module) for module, number in everything
+                                          if not both[number].outcomes(module)])
+        for attempt in range(_AGAIN):
+            again = [module for module in listed[1] if differ(*(modules.outcomes(module) for modules in both))]
+            tasks = [(modules, module) for module in again for modules, names in zip(both, listed)
+                     if module in names and len(modules.outcomes(module)) < attempt + 2]
+            modules_module.run_all('stdlib, once more what differs', tasks)
+        return compare(*({module: modules.outcomes(module) for module in names}
+                         for modules, names in zip(both, listed)))
+
+    def differential(self):
+        builder = self._build('release')
+        python = self._venv(builder)
+        runs = {}
+        for title, options in (('scopes and groups', []), ('background tasks', ['--root'])):
+            out = self._project.logs / 'verify-differential.json'
+            out.unlink(missing_ok=True)
+            problem = self._run(title, [
+                str(python), _DIFFERENTIAL, '--programs', str(_PROGRAMS), '--seed', '1', '--jobs',
+                str(len(os.sched_getaffinity(0))), '--out', str(out), *options], 'verify-differential', builder)
+            summary = json.loads(out.read_text(encoding='utf-8')) if out.exists() else {}
+            runs[title] = {name: summary.get(name) for name in (
+                'seed', 'programs', 'compared', 'matched', 'discarded', 'divergences', 'seconds')}
+            if problem is not None:
+                break
+        return {'runs': runs}, problem
+
+    def _venv(self, builder):
+        """Returns the interpreter of a virtual environment of the patched interpreter that has Trio."""
+        folder = self._project.build / 'verify' / 'venv'
+        log = self._project.logs / 'verify-venv.log'
+        mend = f'The network is needed for what {_REQUIREMENTS} lists.'
+        env = ui.clean_environment()
+        ui.run_logged('making a virtual environment', [str(builder.python), '-m', 'venv', '--clear', str(folder)],
+                      log=log, cwd=self._project.root, env=env, mend=mend)
+        python = folder / 'bin' / 'python'
+        ui.run_logged(f'installing {_REQUIREMENTS}', [str(python), '-m', 'pip', 'install',
+                                                      '--disable-pip-version-check', '-r', _REQUIREMENTS],
+                      log=log, cwd=self._project.root, env=env, mend=mend)
+        return python
+
+    def parity(self):
+        self._build('release')
+        python = python_environment.ensure(self._project, 'tools-venv', 'tests/requirements.txt',
+                                           offline=self._source['offline'])
+        problem = self._run('parity', [str(python), '-m', 'pytest', '-ra', _PARITY], 'verify-parity')
+        if problem is None:
+            # Into the result file, to which all that is said of a check is added.
+            problem = self._run('the table of parity', [str(python), _PARITY, '--write'], 'verify-parity-table')
+        path = self._project.root / figures.RESULTS / 'parity.json'
+        found = figures.load(path) if path.exists() else {}
+        return {name: found.get(name, {}) for name in ('modules', 'totals')}, problem
+
+    def prefixes(self):
+        self._build('stock')
+        self._build('release')
+        log = 'verify-prefixes'
+        problem = self._run('prefixes', [sys.executable, 'tests/prefixes.py'], log)
+        found = prefixes((self._project.logs / f'{log}.log').read_text(encoding='utf-8'))
+        return {'prefixes': found}, problem
+
+
+def summarize(outcomes, modules=None):
+    """Returns (figures, problem) of a run of modules, {name: Outcomes}, of which the last counts."""
+    last = {module: tried[-1] for module, tried in outcomes.items()}
+    failed = {module: outcome.failed for module, outcome in last.items() if not outcome.passed}
+    found = {
+        'modules': len(last),
+        'tests': sum(outcome.tests for outcome in last.values()),
+        'skipped': sum(outcome.skipped for outcome in last.values()),
+        'failed': failed,
+        # What passed at last, after it had failed on the same sources.
+        'failed_before': {module: sorted({test for outcome in tried[:-1] for test in outcome.failed})
+                          for module, tried in outcomes.items() if len(tried) > 1},
+        'leaks': [leak for outcome in last.values() for leak in outcome.leaks],
+        'seconds': sum(outcome.seconds for outcome in last.values()),
+    }
+    if not failed:
+        return found, None
+    lines = [f'{module}: {", ".join(tests)}' + (f'; log: {modules.log(module)}' if modules else '')
+             for module, tests in failed.items()]
+    return found, '\n    '.join([f'{len(failed)} of {len(last)} test modules failed:', *lines])
+
+
+def differ(stock, patched):
+    """Tells if a module has failures with the patches that it has not always had without, so far."""
+    return bool(_always(patched) - _always(stock)) or bool(_ever(patched) - _ever(stock))
+
+
+def _always(outcomes):
+    """Returns the tests that failed each time."""
+    return set.intersection(*(set(outcome.failed) for outcome in outcomes)) if outcomes else set()
+
+
+def _ever(outcomes):
+    return {test for outcome in outcomes for test in outcome.failed}
+
+
+def compare(stock, patched):
+    """Returns (figures, problem) of the whole test suite, {module: Outcomes} of each.
+
+    A new failure is a test that fails each time with the patches, but not each time without.  What fails now and then
+    is listed with the numbers of both.
+    """
+    new, unsteady = {}, {}
+    for module, outcomes in patched.items():
+        before = stock.get(module, [])
+        if fresh := sorted(_always(outcomes) - _always(before)):
+            new[module] = fresh
+        for test in sorted(_ever(outcomes) | _ever(before)):
+            counts = [[sum(test in outcome.failed for outcome in tried), len(tried)] for tried in (before, outcomes)]
+            if any(0 < count < tries for count, tries in counts) and test not in new.get(module, ()):
+                unsteady[test] = {'stock': counts[0], 'patched': counts[1]}
+    found = {
+        **{name: {
+            'modules': len(outcomes),
+            'without_tests': sum(not tried[0].tests for tried in outcomes.values()),
+            'tests': sum(tried[0].tests for tried in outcomes.values()),
+            'skipped': sum(tried[0].skipped for tried in outcomes.values()),
+            'failed': sorted(module for module, tried in outcomes.items() if _always(tried)),
+        } for name, outcomes in (('stock', stock), ('patched', patched))},
+        'new_failures': new,
+        'unsteady': unsteady,
+        'missing': sorted(stock.keys() - patched.keys()),
+        'seconds': sum(outcome.seconds for outcomes in (stock, patched) for tried in outcomes.values()
+                       for outcome in tried),
+    }
+    problems = [f'{module}: {", ".join(tests)}' for module, tests in new.items()]
+    problems += [f'{module}: is not there with the patches' for module in found['missing']]
+    return found, '\n    '.join(['new failures in the standard library:', *problems]) if problems else None
+
+
+def prefixes(output):
+    """Returns [{'patch': subject, 'tests': number, 'passed': bool}] from what tests/prefixes.py prints."""
+    found = re.findall(r'^(passed|FAILED)  (.*): Total tests: run=([\d,]+)', output, re.MULTILINE)
+    return [{'patch': subject, 'tests': int(tests.replace(',', '')), 'passed': status == 'passed'}
+            for status, subject, tests in found]
