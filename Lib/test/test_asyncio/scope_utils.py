@@ -17,8 +17,14 @@ from asyncio import futures
 from asyncio import tasks
 from test import support
 
-# For tests of scale. A debug build is slow, and checks every step as well.
-N = 20_000 if support.Py_DEBUG else 100_000
+# For tests of scale.  A debug build is slow, and checks every step as well; one
+# that looks for data races is slower still.
+if support.check_sanitizer(thread=True):
+    N = 2_000
+elif support.Py_DEBUG:
+    N = 20_000
+else:
+    N = 100_000
 
 
 class Deadlock(AssertionError):
