@@ -10,6 +10,7 @@ import sys
 from survey import conduct
 from survey import progress
 from survey import projects as projects_module
+from survey import runs
 from survey.environments import Environments
 
 
@@ -68,6 +69,7 @@ def run(arguments):
             except KeyboardInterrupt:
                 # What is under way is worth little; what is over is kept.
                 pool.shutdown(wait=False, cancel_futures=True)
+                runs.stop_all()
                 os._exit(130)
     for name in listener.failures:
         print(f'survey: {name} could not be surveyed, see above', file=sys.stderr)

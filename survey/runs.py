@@ -81,6 +81,16 @@ class Run:
         return xml.etree.ElementTree.tostring(suite, encoding='utf-8', xml_declaration=True)
 
 
+# The processes that are running, in all threads.
+_alive = set()
+
+
+def stop_all():
+    """Ends all runs that are under way, without results."""
+    for process in list(_alive):
+        _kill(process, signal.SIGKILL)
+
+
 class Runner:
     """Runs the tests of one project on one interpreter."""
 
@@ -143,6 +153,7 @@ class Runner:
             process = subprocess.Popen(self._command(), cwd=self._source / self._project.folder, stdin=subprocess.DEVNULL,
                                        env=self._environment(), stdout=file, stderr=subprocess.STDOUT,
                                        start_new_session=True)
+        _alive.add(process)
         self._started = time.monotonic()
         hung = False
         try:
@@ -161,6 +172,7 @@ class Runner:
                 process.wait()
             # What tests have left behind must not disturb the next ones.
             _kill(process, signal.SIGKILL)
+            _alive.discard(process)
         self._read()
         text = output.read_text(encoding='utf-8', errors='replace')
         if hung:

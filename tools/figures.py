@@ -165,7 +165,10 @@ def _differential(results):
     for name, run in result['runs'].items():
         rows.append((name, run['programs'], run['compared'], run['matched'], run['discarded'],
                      len(run['divergences'] or ())))
-    return [_last(result), '', *_table(*rows)]
+    mutations = result['mutations'].values()
+    found = [number for number in mutations if number is not None]
+    return [_last(result), '', *_table(*rows), '', f'Deliberate bugs that are found: {len(found)} of {len(mutations)}, '
+            f'after {max(found, default=0)} programs at most.']
 
 
 def _parity(results):

@@ -26,7 +26,7 @@ _SLOW = ('asan', 'ubsan', 'tsan', 'debug')
 # How often what differs between the variants is run again, in order to tell chance from change.
 _AGAIN = 3
 _SOAK_MINUTES = 3
-_PROGRAMS = 10_000  # of the differential test
+_PROGRAMS = {'scopes and groups': 210_000, 'background tasks': 20_000}  # of the differential test
 _DIFFERENTIAL = 'tests/differential/run.py'
 _REQUIREMENTS = 'tests/differential/requirements.txt'
 _PARITY = 'tests/test_parity.py'
@@ -48,7 +48,7 @@ CHECKS = {
     'soak': Check('a random workload for hours of virtual time: memory stays what it was', '7', 'soak'),
     'threads': Check('many loops in many threads at once', '3 each', 'threads', tuple(_THREADS)),
     'stdlib': Check('the whole test suite of CPython, patched against stock', '50', 'stdlib'),
-    'differential': Check('random programs, on Trio and on this asyncio', '10', 'differential'),
+    'differential': Check('random programs, on Trio and on this asyncio', '30', 'differential'),
     'parity': Check('each test of ours runs in C and in Python, with lazy and with eager tasks', '1', 'parity'),
     'prefixes': Check("upstream's test_asyncio on every prefix of the series", '20', 'prefixes'),
 }
@@ -228,19 +228,25 @@ class Verification:
     def differential(self):
         builder = self._build('release')
         python = self._venv(builder)
-        runs = {}
+        runs, mutations = {}, {}
         for title, options in (('scopes and groups', []), ('background tasks', ['--root'])):
             out = self._project.logs / 'verify-differential.json'
             out.unlink(missing_ok=True)
             problem = self._run(title, [
-                str(python), _DIFFERENTIAL, '--programs', str(_PROGRAMS), '--seed', '1', '--jobs',
+                str(python), _DIFFERENTIAL, '--programs', str(_PROGRAMS[title]), '--seed', '1', '--jobs',
                 str(len(os.sched_getaffinity(0))), '--out', str(out), *options], 'verify-differential', builder)
             summary = json.loads(out.read_text(encoding='utf-8')) if out.exists() else {}
             runs[title] = {name: summary.get(name) for name in (
                 'seed', 'programs', 'compared', 'matched', 'discarded', 'divergences', 'seconds')}
             if problem is not None:
                 break
-        return {'runs': runs}, problem
+        else:
+            out = self._project.logs / 'verify-mutations.json'
+            out.unlink(missing_ok=True)
+            problem = self._run('deliberate bugs', [str(python), _DIFFERENTIAL, '--mutations', '--out', str(out)],
+                                'verify-mutations', builder)
+            mutations = json.loads(out.read_text(encoding='utf-8')) if out.exists() else {}
+        return {'runs': runs, 'mutations': mutations}, problem
 
     def _venv(self, builder):
         """Returns the interpreter of a virtual environment of the patched interpreter that has Trio."""

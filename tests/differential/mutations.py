@@ -496,15 +496,15 @@ def hunt(name, seed=0, limit=LIMIT):
 
 
 def table(seed=0, limit=LIMIT):
-    """Hunt for all; print a line for each; return how many got away."""
+    """Hunt for all; print a line for each; return {name: after how many programs it was found, or None}."""
     print(f'{"mutation":52} {"in":10} {"found by":10} programs   seconds   shows as')
-    alive = 0
+    found = {}
     for name, what in MUTATIONS.items():
         start = time.monotonic()
         number, how = hunt(name, seed, limit)
-        alive += number is None
+        found[name] = number
         print(f'{name:52} {"C, Python" if "C lazy" in what.configurations and not what.parity else "Python":10} '
               f'{"parity" if what.parity else "Trio":10} {number or "NOT FOUND":>8}   '
               f'{time.monotonic() - start:7.1f}   {how}', flush=True)
-    print(f'{len(MUTATIONS)} mutations, {len(MUTATIONS) - alive} found')
-    return alive
+    print(f'{len(found)} mutations, {sum(number is not None for number in found.values())} found')
+    return found

@@ -208,7 +208,10 @@ def main(arguments=None):
         print(programs.show(make(options.seed, options.show, options)))
         return 0
     if options.mutations:
-        return 1 if mutations.table(options.seed) else 0
+        found = mutations.table(options.seed)
+        if options.out:
+            pathlib.Path(options.out).write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
+        return 1 if None in found.values() else 0
     return compare_many(options)
 
 
