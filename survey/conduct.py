@@ -101,7 +101,9 @@ def describe(project, known, identities):
         return run.outcomes[test].outcome if test in run.outcomes else 'absent'
 
     def log(run, test):
-        return run.outcomes[test].log if test in run.outcomes else ''
+        text = run.outcomes[test].log if test in run.outcomes else ''
+        # Where this checkout lies is nobody's business.
+        return text.replace(f'{HERE.parent}/', '')
 
     return {
         'name': project.name,

@@ -813,6 +813,7 @@ task_leave_tree(TaskObj *task, scope_state state)
         scope->cs_state = state;
         if (deadlines != NULL || left != NULL) {
             tree_unlock(own);
+            PyObject *error = PyErr_GetRaisedException();
             Py_XDECREF(deadlines);
             if (left != NULL
                 && call_group(left, "_members_done", NULL, NULL) < 0)
@@ -821,6 +822,7 @@ task_leave_tree(TaskObj *task, scope_state state)
                                        "scopes", task);
             }
             Py_XDECREF(left);
+            PyErr_SetRaisedException(error);
             tree_lock(own);
         }
     }

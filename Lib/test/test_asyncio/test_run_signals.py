@@ -113,6 +113,13 @@ def say_handlers(*words):
                       (signal.SIGTERM, signal.SIG_DFL))])
 
 
+def compute():
+    # Not one long sleep(): a signal that comes right before it, when Python has
+    # looked for signals, would not be seen before its end.
+    while True:
+        time.sleep(0.01)
+
+
 async def forever():
     await asyncio.get_running_loop().create_future()
 
@@ -998,7 +1005,7 @@ class SecondSignalTests:
                 finally:
                     try:
                         say('busy')
-                        time.sleep(3600)
+                        compute()
                     except KeyboardInterrupt:
                         say('interrupted')
                         raise
@@ -1028,7 +1035,7 @@ class SecondSignalTests:
                         await asyncio.sleep(0)
                     try:
                         say('member is busy')
-                        time.sleep(3600)
+                        compute()
                     except KeyboardInterrupt:
                         say('interrupted')
                         raise
@@ -1059,7 +1066,7 @@ class SecondSignalTests:
                     with asyncio.CancelScope(shield=True):
                         try:
                             say('busy')
-                            time.sleep(3600)
+                            compute()
                         except KeyboardInterrupt:
                             say('interrupted')
                         try:
@@ -1139,7 +1146,7 @@ class SecondSignalTests:
             async def background():
                 try:
                     say('busy')
-                    time.sleep(3600)
+                    compute()
                 finally:
                     say('background ends')
 
@@ -1164,7 +1171,7 @@ class SecondSignalTests:
                         await forever()
                     except asyncio.CancelledError:
                         say('swallowed')
-                        time.sleep(3600)
+                        compute()
 
             async def main():
                 asyncio.create_task(background())
