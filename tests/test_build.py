@@ -292,7 +292,7 @@ def test_missing_app_file(patched):
     (['build', '--variant', 'other'], 'there is no variant other. There are: release, stock, debug'),
     (['test', '--variant', 'other'], 'there is no variant other'),
     (['check', '--variant', 'debug'], 'check does not take --variant'),
-    (['image', '--profile', 'stock'], 'there is no profile stock. There are: release, debug, pgo'),
+    (['image', '--profile', 'stock'], 'there is no profile stock. There are: release, debug, free-threaded, pgo'),
 ])
 def test_misuse(project, args, complaint):
     message = project.fail(*args)

@@ -20,9 +20,10 @@ def build(project, *, base=None, profile=None, source_file=None, offline=False):
         profile: the variant that goes into it; the Dockerfile's default if None.
         source_file: see source.Finder, as is offline.
     """
-    if profile is not None and not (profile in variants.VARIANTS and variants.VARIANTS[profile].patched):
-        known = ', '.join(name for name, variant in variants.VARIANTS.items() if variant.patched)
-        raise ui.UserError(f'there is no profile {profile}. There are: {known}')
+    # A sanitizer needs its own libraries at run time, and its reports are for those who build.
+    profiles = [name for name, variant in variants.VARIANTS.items() if variant.patched and not variant.environment]
+    if profile is not None and profile not in profiles:
+        raise ui.UserError(f'there is no profile {profile}. There are: {", ".join(profiles)}')
     if not shutil.which('docker'):
         raise ui.UserError('there is no `docker` on PATH.\n'
                            '  Install it (on Debian and Ubuntu: apt-get install docker.io), and run it again.')
