@@ -780,22 +780,6 @@ task_leave_tree(TaskObj *task, scope_state state)
         tree_unlock(own);
         return;
     }
-    if (own->is_member) {
-        own->is_member = 0;
-        group = (CancelScopeObj *)Py_NewRef(scope_of_node(own->parent));
-        is_last = --group->cs_members == 0;
-    }
-    if (task->task_scope == own && llist_empty(&own->children)) {
-        /* As a rule: a member of a group that has left what it entered. */
-        llist_remove(&own->siblings);
-        own->parent = NULL;
-        FT_ATOMIC_STORE_PTR_RELAXED(own->cause, NULL);
-        tree_unlock(own);
-        if (group != NULL) {
-            group_dismiss(group, task, is_last);
-        }
-        return;
-    }
     PyObject *exc = PyErr_GetRaisedException();
     PyObject *hosts = NULL;
     int res = 0;
@@ -826,12 +810,18 @@ task_leave_tree(TaskObj *task, scope_state state)
             tree_lock(own);
         }
     }
+    /* Not before: what ran meanwhile may have changed the group. */
+    if (own->is_member) {
+        own->is_member = 0;
+        group = (CancelScopeObj *)Py_NewRef(scope_of_node(own->parent));
+        is_last = --group->cs_members == 0;
+    }
     if (scope_detach(own, own->parent, &hosts) < 0) {
         res = -1;
     }
     own->host = task;   /* It has no other, and may be asked. */
     tree_unlock(own);
-    if (scope_finish_update(res, hosts) < 0) {
+    if ((res < 0 || hosts != NULL) && scope_finish_update(res, hosts) < 0) {
         PyErr_FormatUnraisable("Exception ignored while %R left its scopes",
                                task);
     }
