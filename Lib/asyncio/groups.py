@@ -301,35 +301,49 @@ class RootGroup(Group):
             while self._count_members() and 'edge-cancel' not in legacy():
                 self._wait_for(self._join(self._loop))
                 self._joining = None
-            while others := [t for t in self._all_tasks() if not t.done()]:
-                self._end_others(others)
+            # Tasks of a foreign kind, or made before us; by edge, all.
+            for task in self._end_others():
+                # By edge there are members among them, of which we have heard.
+                if not ('edge-cancel' in legacy()
+                        and cancelscopes._can_have_scopes(task)):
+                    self._member_failed(task)
         self.uproot()
         unreported, self._unreported = self._unreported, []
         for task in unreported:
-            self._loop.call_exception_handler({
-                'message': 'unhandled exception during asyncio.run() shutdown',
-                'exception': task.exception(),
-                'task': task,
-            })
+            self._report(task)
 
-    def _end_others(self, others):
-        """Cancel and await tasks of a foreign kind, or made before us.
+    def end_latecomers(self):
+        """Cancel and await the tasks that were made after the group's end.
 
-        By edge, all are.
+        Such as by generators that shutdown_asyncgens() has closed.  Those that
+        close one themselves, which was given up as the loop stopped, are not
+        cancelled.  Errors are logged, as are those of shutdown_asyncgens().
         """
-        for task in others:
-            if task not in self._asked:
-                self._asked.add(task)
-                task.cancel()
-        self._wait_for(tasks.gather(*others, return_exceptions=True))
-        for task in others:
-            # By edge there are members among them, of which we have heard.
-            if (not ('edge-cancel' in legacy()
-                     and cancelscopes._can_have_scopes(task))
-                    and not task.cancelled()
-                    and task.exception() is not None):
-                self._member_failed(task)
+        if self.pierced:
+            self._wait_briefly()
+        else:
+            closers = getattr(self._loop, '_asyncgen_closers', ())
+            for task in self._end_others(spare=closers):
+                self._report(task)
 
+    def _end_others(self, spare=()):
+        """Cancel and await what tasks there are, and yield those that fail."""
+        while others := [t for t in self._all_tasks() if not t.done()]:
+            for task in others:
+                if task not in self._asked and task not in spare:
+                    self._asked.add(task)
+                    task.cancel()
+            self._wait_for(tasks.gather(*others, return_exceptions=True))
+            for task in others:
+                if not task.cancelled() and task.exception() is not None:
+                    yield task
+
+    def _report(self, task):
+        self._loop.call_exception_handler({
+            'message': 'unhandled exception during asyncio.run() shutdown',
+            'exception': task.exception(),
+            'task': task,
+        })
 
     def _wait_for(self, future):
         under_way = sys.exception()

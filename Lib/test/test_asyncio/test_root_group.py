@@ -3583,6 +3583,101 @@ class ShutdownTests:
         support.gc_collect()
         self.assertEqual(trace, ['main', 'generator'])
 
+    def drop_after_main(self, generator):
+        """Give up a generator when it is too late for the root group.
+
+        The task that closes it comes after the loop has stopped for main.
+        """
+        kept = [generator]
+        asyncio.current_task().add_done_callback(lambda _: kept.clear())
+
+    @for_each('programs')
+    def test_7_8_generator_that_is_dropped_after_main(self, program, check):
+        trace = []
+
+        async def main():
+            generator = self.generator(trace)
+            await anext(generator)
+            self.drop_after_main(generator)
+            del generator
+            await program()
+
+        with check:
+            self.run_main(main())
+        self.assertEqual(trace, ['generator'])
+
+    def test_7_8_generator_that_is_dropped_between_two_calls(self):
+        # The runner has it closed in the next call, or when there is none.
+        for calls in 1, 2:
+            with self.subTest(calls=calls):
+                trace = []
+
+                async def main():
+                    generator = self.generator(trace)
+                    await anext(generator)
+                    self.drop_after_main(generator)
+
+                with self.runner() as runner:
+                    runner.run(main())
+                    if calls == 2:
+                        runner.run(asyncio.sleep(10))
+                        self.assertEqual(trace, ['generator'])
+                    self.assertEqual(trace, ['generator'] * (calls - 1))
+                self.assertEqual(trace, ['generator'])
+
+    def test_7_8_generator_that_fails_after_main(self):
+        error = MyError()
+
+        async def generator():
+            try:
+                yield
+            finally:
+                await asyncio.sleep(1)
+                raise error
+
+        async def main():
+            dropped = generator()
+            await anext(dropped)
+            self.drop_after_main(dropped)
+            return 'result'
+
+        self.assertEqual(self.run_main(main()), 'result')
+        self.assertEqual([exc for _, exc in self.take_problems()], [error])
+
+    def test_7_8_task_that_a_generator_makes_at_the_end(self):
+        # It is cancelled and waited for, as are those that it makes.
+        errors = [MyError('first'), MyError('second')]
+        trace = []
+        kept = []
+
+        async def late(name, *following):
+            try:
+                await self.forever()
+            finally:
+                trace.append(f'{name} is cancelled')
+                for other in following:
+                    asyncio.create_task(late(other))
+                with asyncio.CancelScope(shield=True):
+                    await asyncio.sleep(1)
+                trace.append(f'{name} ends')
+                raise errors[len(following) == 0]
+
+        async def generator():
+            try:
+                yield
+            finally:
+                asyncio.create_task(late('first', 'second'))
+                await self.settle()
+
+        async def main():
+            kept.append(generator())
+            await anext(kept[0])
+
+        self.run_main(main())
+        self.assertEqual(trace, ['first is cancelled', 'first ends',
+                                 'second is cancelled', 'second ends'])
+        self.assertEqual([exc for _, exc in self.take_problems()], errors)
+
     def test_7_8_generator_that_fails_while_it_is_dropped(self):
         # Its error is logged, as in stock.
         error = MyError()

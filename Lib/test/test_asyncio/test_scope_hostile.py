@@ -2180,6 +2180,37 @@ class GroupTests(HostileTestCase):
                          'already been left')
         await self.assert_sound()
 
+    async def test_3_8_member_that_ends_is_moved_to_another_group(self):
+        # It leaves a group open, which is told, and makes the member's own
+        # group go away: whoever has the member then must not keep it.
+        class Hostile(asyncio.TaskGroup):
+            def _members_done(self):
+                calls.append(self)
+                test.force_exit(inner.cancel_scope)
+                super()._members_done()
+
+        async def end():
+            left_open = Hostile()
+            await left_open.__aenter__()
+            others.append(left_open.create_task(asyncio.sleep(5, 'other')))
+
+        async def host():
+            nonlocal inner
+            async with asyncio.TaskGroup() as outer:
+                async with asyncio.TaskGroup() as inner:
+                    inner.create_task(end())
+            self.fail('the body of the outer group goes wrong')
+
+        test, inner = self, None
+        calls, others = [], []
+        with self.assertRaises(ExceptionGroup) as cm:
+            await asyncio.wait_for(self.spawn(host()), 60)
+        error, = cm.exception.exceptions
+        self.assertRegex(str(error.exceptions[0]), 'already been left')
+        self.assertEqual(len(calls), 1)
+        self.assertIs(others[0].cancelled(), True)
+        await self.assert_sound()
+
     async def test_3_8_body_leaves_the_scope_of_its_group(self):
         async def host():
             nonlocal member
