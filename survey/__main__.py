@@ -7,6 +7,7 @@ import os
 import pathlib
 import sys
 
+from survey import agreement
 from survey import conduct
 from survey import progress
 from survey import projects as projects_module
@@ -21,6 +22,8 @@ def main(argv):
     parser.add_argument('--jobs', type=int, default=1, metavar='N', help='projects at a time; default: 1, for tests '
                         'that measure time fail on a busy machine')
     parser.add_argument('--fresh', action='store_true', help='repeat runs that have not become outdated')
+    parser.add_argument('--repeat', action='store_true', help='make the whole survey once more, apart from the first, '
+                        'and write to survey/agreement.json whether the two agree')
     parser.add_argument('--offline', action='store_true', help='use only what an earlier survey has fetched')
     parser.add_argument('--report', action='store_true', help='write docs/survey.md and survey/index.html from the '
                         'results, and run nothing')
@@ -60,8 +63,13 @@ def run(arguments):
     environments = Environments(build / 'survey', {
         'stock': build / 'stock' / 'live' / 'bin' / 'python3',
         'patched': build / 'release' / 'live' / 'bin' / 'python3'}, offline=arguments.offline)
+    folder = build / 'survey'
+    runs_folder, results = folder / 'runs', conduct.RESULTS
+    if arguments.repeat:
+        runs_folder, results = folder / 'repeated-runs', folder / 'repeated-results'
     with progress.Progress(len(chosen)) as listener:
-        survey = conduct.Survey(build / 'survey', environments, arguments.identities, listener, fresh=arguments.fresh)
+        survey = conduct.Survey(folder, environments, arguments.identities, listener, runs=runs_folder, results=results,
+                                fresh=arguments.fresh)
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
             try:
                 for future in [pool.submit(survey.conduct, project) for project in chosen]:
@@ -71,6 +79,11 @@ def run(arguments):
                 pool.shutdown(wait=False, cancel_futures=True)
                 runs.stop_all()
                 os._exit(130)
+    if arguments.repeat:
+        compared = agreement.write(conduct.RESULTS, results)['projects']
+        for name, entry in compared.items():
+            if not agreement.agrees(entry):
+                print(f'survey: the two surveys of {name} do not agree, see {agreement.FILE}', file=sys.stderr)
     for name in listener.failures:
         print(f'survey: {name} could not be surveyed, see above', file=sys.stderr)
     return 1 if listener.failures else 0

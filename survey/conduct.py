@@ -29,10 +29,14 @@ class Survey:
         identities: {'stock': ..., 'patched': ...}, what the interpreters were built from.
         listener: told of what happens, see progress.py.
         fresh: make all runs anew.
+        runs: the folder that keeps the runs.
+        results: the folder that gets the results.
     """
 
-    def __init__(self, folder, environments, identities, listener, *, fresh=False):
+    def __init__(self, folder, environments, identities, listener, *, runs, results, fresh=False):
         self._folder = folder
+        self._runs = runs
+        self._results = results
         self._environments = environments
         self._identities = identities
         self._listener = listener
@@ -64,8 +68,8 @@ class Survey:
                     only = None if plan.scope == 'all' else candidates
                     known[plan] = self._make(project, lock, plan, only)
         result = describe(project, known, self._identities)
-        RESULTS.mkdir(exist_ok=True)
-        write(RESULTS / f'{project.name}.json', result)
+        self._results.mkdir(parents=True, exist_ok=True)
+        write(self._results / f'{project.name}.json', result)
         self._listener.finished(project, result)
         return result
 
@@ -74,7 +78,7 @@ class Survey:
         key = hashlib.sha256(json.dumps([
             _FORMAT, repr(project), lock, self._identities[plan.variant], None if only is None else sorted(only),
         ]).encode()).hexdigest()[:16]
-        path = self._folder / 'runs' / project.name / f'{plan.name}-{key}.json'
+        path = self._runs / project.name / f'{plan.name}-{key}.json'
         if path.exists() and not self._fresh:
             return runs_module.Run.load(path)
         python = self._environments.venv(project, plan.variant)

@@ -11,6 +11,7 @@ import tomllib
 
 import jinja2
 
+from survey import agreement
 from survey import attribution
 from survey import projects as projects_module
 from survey.conduct import RESULTS
@@ -99,6 +100,25 @@ def collect():
         },
         'remaining': remaining,
         'attributed': by_switch.most_common(),
+        'repeated': _repeated(results),
+    }
+
+
+def _repeated(results):
+    """Returns what the second survey said, or None if there is none of these interpreters and of all projects."""
+    if not agreement.FILE.exists():
+        return None
+    data = json.loads(agreement.FILE.read_text(encoding='utf-8'))
+    if data['projects'].keys() != results.keys() or any(
+            result['interpreters'] != data['interpreters'] for result in results.values()):
+        return None
+    compared = data['projects'].values()
+    return {
+        'date': data['date'],
+        'regressions': sum(entry['regressions'] for entry in compared),
+        'flaky': sum(len(entry['flaky_in_one']) for entry in compared),
+        'only_in_one': sum(len(entry['only_in_the_first']) + len(entry['only_in_the_second']) for entry in compared),
+        'attributed_differently': sum(len(entry['attributed_differently']) for entry in compared),
     }
 
 

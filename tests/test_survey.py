@@ -1,11 +1,13 @@
 """The survey: its list of projects, its runs of tests that hang or crash, and what it concludes."""
 
+import json
 import pathlib
 import sys
 import textwrap
 
 import pytest
 
+from survey import agreement
 from survey import attribution
 from survey import projects as projects_module
 from survey import runs
@@ -242,3 +244,35 @@ def test_what_the_candidates_alone_do_not_show_is_looked_for_in_the_whole_suite(
 def test_names_of_runs():
     assert Plan('stock', number=2).name == 'stock-2'
     assert Plan('patched', 'shield,signals', 'candidates').name == 'patched-shield+signals-candidates-1'
+
+
+# Two surveys.
+
+def result(version='1', *, flaky=(), **regressions):
+    return {'name': 'it', 'version': version, 'interpreters': {'stock': 's', 'patched': 'p'},
+            'tests': dict.fromkeys('abcd', 'passed'), 'flaky': dict.fromkeys(flaky, []),
+            'regressions': {test: {'switches': switches} for test, switches in regressions.items()}}
+
+
+def test_two_surveys_that_agree():
+    compared = agreement.compare(result(a=['shield'], b=['none'], flaky='c'), result(a=['shield'], flaky='bd'))
+    assert agreement.agrees(compared)
+    assert compared == {'tests': 4, 'regressions': 1, 'only_in_the_first': [], 'only_in_the_second': [],
+                        'flaky_in_one': ['b'], 'attributed_differently': {}}
+
+
+def test_two_surveys_that_do_not_agree():
+    compared = agreement.compare(result(a=['shield'], b=['none']), result(a=['signals'], c=['none']))
+    assert not agreement.agrees(compared)
+    assert compared['only_in_the_first'] == ['b'] and compared['only_in_the_second'] == ['c']
+    assert compared['attributed_differently'] == {'a': [['shield'], ['signals']]}
+
+
+def test_only_surveys_of_the_same_things_are_compared(tmp_path):
+    for folder, version in (('first', '1'), ('second', '1'), ('third', '2')):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'it.json').write_text(json.dumps(result(version, a=['none'])), encoding='utf-8')
+    path = tmp_path / 'agreement.json'
+    assert agreement.write(tmp_path / 'first', tmp_path / 'second', path)['projects']['it']['regressions'] == 1
+    assert agreement.write(tmp_path / 'first', tmp_path / 'third', path)['projects'] == {}
+    assert json.loads(path.read_text(encoding='utf-8'))['projects'] == {}

@@ -1,0 +1,54 @@
+"""Whether two complete surveys come to the same: what `./build.sh survey --repeat` writes to agreement.json.
+
+A test that one of the two calls flaky is no disagreement: that is what the word means.  All others have to be
+regressions in both or in neither, and attributed to the same switches.
+"""
+
+import json
+import time
+
+from survey.projects import HERE
+
+FILE = HERE / 'agreement.json'
+
+
+def compare(first, second):
+    """Returns what is to be said of two results of one project."""
+    one, two = first['regressions'], second['regressions']
+    flaky = first['flaky'].keys() | second['flaky'].keys()
+    both = one.keys() & two.keys()
+    differing = one.keys() ^ two.keys()
+    return {
+        'tests': len(first['tests'].keys() | second['tests'].keys()),
+        'regressions': len(both),
+        'only_in_the_first': sorted((differing - flaky) & one.keys()),
+        'only_in_the_second': sorted((differing - flaky) & two.keys()),
+        'flaky_in_one': sorted(differing & flaky),
+        'attributed_differently': {
+            test: [one[test]['switches'], two[test]['switches']] for test in sorted(both)
+            if one[test]['switches'] != two[test]['switches']},
+    }
+
+
+def agrees(compared):
+    """Tells whether the two surveys of a project agree on its regressions."""
+    return not compared['only_in_the_first'] and not compared['only_in_the_second']
+
+
+def write(first_folder, second_folder, path=FILE):
+    """Compares the results in two folders.  Returns what it has written: {'projects': {name: ...}, ...}.
+
+    Only projects that have both, of the same two interpreters.
+    """
+    compared, interpreters = {}, None
+    for second_path in sorted(second_folder.glob('*.json'), key=lambda path: path.stem.lower()):
+        first_path = first_folder / second_path.name
+        if not first_path.exists():
+            continue
+        first, second = (json.loads(path.read_text(encoding='utf-8')) for path in (first_path, second_path))
+        if first['interpreters'] == second['interpreters'] and first['version'] == second['version']:
+            compared[first['name']] = compare(first, second)
+            interpreters = second['interpreters']
+    data = {'date': time.strftime('%Y-%m-%d'), 'interpreters': interpreters, 'projects': compared}
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+    return data
