@@ -15,6 +15,11 @@ REPRODUCTIONS = sorted((ROOT / 'survey' / 'reproductions').glob('*.py'))
 PYTHON = variants.Builder(project_module.Project(ROOT), variants.DEFAULT).python
 
 
+@pytest.fixture(scope='module', autouse=True)
+def built():
+    subprocess.run(['./build.sh', 'build'], cwd=ROOT, check=True)
+
+
 def named(path):
     first = path.read_text(encoding='utf-8').partition('\n')[0]
     assert first.startswith('# switches:'), f'{path.name}: the first line has to name the switches'
