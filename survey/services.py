@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import pwd
 import shutil
 import signal
 import socket
@@ -88,7 +89,8 @@ def _running(name, service, folder):
     def spell(command):
         words = [word.format(data=folder) for word in command]
         if os.geteuid() == 0 and service.user != 'root':
-            words = ['setpriv', '--reuid', service.user, '--regid', service.user, '--init-groups', *words]
+            group = pwd.getpwnam(service.user).pw_gid  # Its name need not be that of the user.
+            words = ['setpriv', '--reuid', service.user, '--regid', str(group), '--init-groups', *words]
         return words
 
     with open(folder.parent / f'{name}.log', 'wb') as log:
