@@ -25,8 +25,8 @@ def main(argv):
     parser.add_argument('--repeat', action='store_true', help='make the whole survey once more, apart from the first, '
                         'and write to survey/agreement.json whether the two agree')
     parser.add_argument('--offline', action='store_true', help='use only what an earlier survey has fetched')
-    parser.add_argument('--report', action='store_true', help='write docs/survey.md and survey/index.html from the '
-                        'results, and run nothing')
+    parser.add_argument('--report', action='store_true', help='write docs/survey.md, docs/findings.md and '
+                        'survey/index.html from the results, and run nothing')
     parser.add_argument('--list', action='store_true', help='list the projects, and run nothing')
     parser.add_argument('--from', type=pathlib.Path, default=projects_module.LIST, metavar='FILE', dest='list_file',
                         help='another list of projects than survey/projects.toml')

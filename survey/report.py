@@ -1,6 +1,7 @@
-"""Renders what the results say: docs/survey.md and survey/index.html.
+"""Renders what the results say: docs/survey.md, docs/findings.md and survey/index.html.
 
-The results are the truth.  What they mean is in triage.toml: causes, and findings, which give regressions a cause.
+The results are the truth.  What they mean is in triage.toml: causes, and findings, which give regressions a cause; what
+we conclude is in templates/findings.md.jinja, with figures from the results.
 """
 
 import collections
@@ -20,6 +21,7 @@ from survey.projects import HERE, SurveyError
 TRIAGE = HERE / 'triage.toml'
 PAGE = HERE / 'index.html'
 DOCUMENT = HERE.parent / 'docs' / 'survey.md'
+FINDINGS = HERE.parent / 'docs' / 'findings.md'
 # Of a regression that no finding covers.
 UNTRIAGED = 'untriaged'
 
@@ -51,7 +53,14 @@ class Finding:
     cause: str
     text: str
     fix: str = ''
+    log: str = ''  # what their logs have in common
+    switches: list = dataclasses.field(default_factory=list)  # what they are attributed to
     regressions: list = dataclasses.field(default_factory=list)  # [(test, what the result says)]
+
+    def covers(self, project, test, regression):
+        return (self.project == project and self.log in regression['log']
+                and (not self.switches or self.switches == regression['switches'])
+                and any(_matches(test, pattern) for pattern in self.tests))
 
 
 def collect():
@@ -79,7 +88,14 @@ def collect():
             by_switch['+'.join(regression['switches']) if len(regression['switches']) > 1
                       else regression['switches'][0]] += 1
     remaining = {switch: sum(row['switches'][switch] for row in rows) for switch in (*attribution.SWITCHES, 'all')}
+    def left(*switches):
+        """How many regressions there are with these switches on, as far as single switches tell."""
+        return sum(_is_left(regression, set(switches)) for result in results.values()
+                   for regression in result['regressions'].values())
+
     return {
+        'left': left,
+        'cause': {cause.id: cause for cause in causes},
         'date': max(result['date'] for result in results.values()),
         'interpreters': next(iter(results.values()))['interpreters'],
         'mixed': len(identities) > 1,
@@ -122,6 +138,11 @@ def _repeated(results):
     }
 
 
+def _is_left(regression, switches):
+    """Tells whether a regression remains.  (A name of several, joined by +, helps if all of them are on.)"""
+    return not any(set(name.split('+')) <= switches for name in regression['switches'])
+
+
 def _row(project, result):
     summary = result['summary']
     regressions = result['regressions']
@@ -130,7 +151,7 @@ def _row(project, result):
         """How many regressions there are with a switch on."""
         if switch == 'all':
             return sum('none' in entry['switches'] for entry in regressions.values())
-        return sum(switch not in entry['switches'] for entry in regressions.values())
+        return sum(_is_left(entry, {switch}) for entry in regressions.values())
 
     return {
         'name': project.name,
@@ -154,15 +175,15 @@ def _triage(results):
     causes = {entry['id']: Cause(**entry) for entry in data.get('cause', [])}
     untriaged = Cause(UNTRIAGED, 'Not looked into yet', 'What nobody has explained so far.')
     open_findings = {}
-    for entry in data.get('finding', []):
-        finding = Finding(**entry)
+    findings = [Finding(**entry) for entry in data.get('finding', [])]
+    for finding in findings:
         if finding.cause not in causes:
             raise SurveyError(f'{TRIAGE}: {finding.project}: there is no cause {finding.cause}.')
         causes[finding.cause].findings.append(finding)
     for name, result in results.items():
         for test, regression in result['regressions'].items():
-            matching = [finding for cause in causes.values() for finding in cause.findings
-                        if finding.project == name and any(_matches(test, pattern) for pattern in finding.tests)]
+            # The first that covers it.
+            matching = [finding for finding in findings if finding.covers(name, test, regression)]
             if matching:
                 matching[0].regressions.append((test, regression))
             else:
@@ -180,7 +201,7 @@ def _matches(test, pattern):
 
 
 def write():
-    """Writes the page and the document."""
+    """Writes the page and the documents."""
     data = collect()
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / 'templates'), autoescape=False,
                                      trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
@@ -189,7 +210,8 @@ def write():
     environment.filters['percent'] = lambda part, whole: f'{100 * part / whole:.2f} %' if whole else '–'
     DOCUMENT.parent.mkdir(exist_ok=True)
     DOCUMENT.write_text(environment.get_template('survey.md.jinja').render(data), encoding='utf-8')
+    FINDINGS.write_text(environment.get_template('findings.md.jinja').render(data), encoding='utf-8')
     page = environment.overlay(autoescape=True)
     PAGE.write_text(page.get_template('index.html.jinja').render(data), encoding='utf-8')
-    for path in DOCUMENT, PAGE:
+    for path in DOCUMENT, FINDINGS, PAGE:
         print(path)
