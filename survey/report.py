@@ -175,7 +175,8 @@ def _triage(results):
     causes = {entry['id']: Cause(**entry) for entry in data.get('cause', [])}
     untriaged = Cause(UNTRIAGED, 'Not looked into yet', 'What nobody has explained so far.')
     open_findings = {}
-    findings = [Finding(**entry) for entry in data.get('finding', [])]
+    findings = [Finding(**{**entry, 'project': name}) for entry in data.get('finding', [])
+                for name in ([entry['project']] if isinstance(entry['project'], str) else entry['project'])]
     for finding in findings:
         if finding.cause not in causes:
             raise SurveyError(f'{TRIAGE}: {finding.project}: there is no cause {finding.cause}.')

@@ -261,7 +261,12 @@ class RootGroup(Group):
         """Cancel the members, wait for them, and raise their errors."""
         self.end()
         # Something got in the way of run() if main is still known.
-        _raise_all(self._take_errors(main_too=True))
+        errors = self._take_errors(main_too=True)
+        under_way = sys.exception()
+        if isinstance(under_way, (KeyboardInterrupt, SystemExit)):
+            # It comes out bare, also where a group has it among its errors.
+            errors = _without(errors, under_way)
+        _raise_all(errors)
 
     def _take_errors(self, *, main_too=False):
         """Return the errors of the members and, if there are any or it is
@@ -272,9 +277,12 @@ class RootGroup(Group):
             main, self.main = self.main, None
             if main is not None and main.done() and not main.cancelled():
                 exc = main.exception()
+                is_bare = isinstance(exc, (KeyboardInterrupt, SystemExit))
+                if main_too and 'background-errors' in legacy():
+                    if exc is not None and not is_bare:
+                        self._report(main)
                 # These two come out bare if they are alone.
-                if exc is not None and (errors or not isinstance(
-                        exc, (KeyboardInterrupt, SystemExit))):
+                elif exc is not None and (errors or not is_bare):
                     errors |= self._without_cancellations({id(exc): exc})
         return list(errors.values())
 
@@ -389,6 +397,17 @@ def _raise_all(errors):
                                      errors)
         finally:
             errors = None
+
+
+def _without(errors, exc):
+    """Return *errors* without *exc* where it is inside a group."""
+    remaining = []
+    for error in errors:
+        if isinstance(error, BaseExceptionGroup):
+            error = error.split(lambda member: member is exc)[1]
+        if error is not None:
+            remaining.append(error)
+    return remaining
 
 
 def _is_awaited(task):

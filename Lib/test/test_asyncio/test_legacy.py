@@ -1230,6 +1230,20 @@ class BackgroundErrors(CaseUtils):
             self.run_program(main())
         self.assertEqual(cm.exception.code, 3)
 
+    def test_9_error_of_main_at_the_end_is_logged(self):
+        # Main is a task among others when something else has ended the run.
+        async def background():
+            raise SystemExit(3)
+
+        async def main():
+            asyncio.create_task(background())
+            await self.fail_when_cancelled()
+
+        with self.assertRaises(SystemExit) as cm:
+            self.run_program(main())
+        self.assertEqual(cm.exception.code, 3)
+        self.assert_problems((self.AT_THE_END, MyError))
+
 
 @cases(off={'background-errors'})
 class RaisedErrors(CaseUtils):

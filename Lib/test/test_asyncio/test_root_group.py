@@ -1235,6 +1235,35 @@ class FailureTests:
                     self.run_main(main())
                 self.assertEqual(trace, ['background'])
 
+    def test_7_2_exit_exception_that_main_puts_into_a_group(self):
+        # As a group of tasks of another library does with that of its member.
+        own = MyError()
+        for error in SystemExit(3), KeyboardInterrupt():
+            for others in [], [own]:
+                with self.subTest(error=error, others=others):
+                    async def main():
+                        asyncio.create_task(self.failing(error, 1))
+                        try:
+                            await self.forever()
+                        finally:
+                            inner = BaseExceptionGroup('inner', [error])
+                            raise BaseExceptionGroup(
+                                'outer', [inner, *others]) from None
+
+                    if others:
+                        # Nothing is lost; the other is the context.
+                        with self.assertRaises(ExceptionGroup) as cm:
+                            self.run_main(main())
+                        self.assertEqual(str(cm.exception),
+                                         f'{MESSAGE} (1 sub-exception)')
+                        outer, = cm.exception.exceptions
+                        self.assertEqual(outer.message, 'outer')
+                        self.assertEqual(outer.exceptions, (own,))
+                        self.assertIs(cm.exception.__context__, error)
+                    else:
+                        with self.raises_bare(error):
+                            self.run_main(main())
+
     def test_7_2_exit_exception_of_main_beside_other_errors(self):
         # It is not lost: bare, or among the errors.
         for own in SystemExit(3), KeyboardInterrupt():
