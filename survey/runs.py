@@ -81,6 +81,9 @@ class Run:
         return xml.etree.ElementTree.tostring(suite, encoding='utf-8', xml_declaration=True)
 
 
+# What stands for the folder of the unpacked sdist in names of tests.
+_SOURCE = '{source}'
+
 # The processes that are running, in all threads.
 _alive = set()
 
@@ -145,7 +148,8 @@ class Runner:
     def _process(self):
         """One pytest process for what has not been run yet; returns its exit status and the end of its output."""
         without = [*self._project.deselect, *self._run.outcomes]
-        (self._scratch / 'plan').write_text(json.dumps({'only': self._only, 'without': without}), encoding='utf-8')
+        (self._scratch / 'plan').write_text(
+            json.dumps({'only': self._only, 'without': without}).replace(_SOURCE, str(self._source)), encoding='utf-8')
         self._ended = False
         self._running = None
         output = self._scratch / 'output'
@@ -205,7 +209,8 @@ class Runner:
             return False
         self._offset += len(whole.encode()) + 1
         for line in whole.split('\n'):
-            event = json.loads(line)
+            # (There are tests whose names have the path of their file in it, which is another one in each run.)
+            event = json.loads(line.replace(str(self._source), _SOURCE))
             if 'start' in event:
                 self._running = event['start']
             elif 'done' in event:

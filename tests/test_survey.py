@@ -56,6 +56,21 @@ def outcomes(made):
     return {test.removeprefix('test_it.py::'): outcome.outcome for test, outcome in made.outcomes.items()}
 
 
+def test_names_that_have_the_folder_in_them(tmp_path):
+    text = '''
+        import pathlib
+        import pytest
+
+        @pytest.mark.parametrize('path', [str(pathlib.Path(__file__).parent / name) for name in ('one', 'two')])
+        def test_path(path): pass
+        '''
+    made = run(tmp_path, text)
+    assert outcomes(made) == {'test_path[{source}/one]': 'passed', 'test_path[{source}/two]': 'passed'}
+    (tmp_path / 'again').mkdir()
+    again = run(tmp_path / 'again', text, only=['test_it.py::test_path[{source}/two]'])
+    assert outcomes(again) == {'test_path[{source}/two]': 'passed'}
+
+
 def test_every_kind_of_outcome(tmp_path):
     made = run(tmp_path, '''
         import pytest

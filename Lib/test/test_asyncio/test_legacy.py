@@ -1242,7 +1242,8 @@ class BackgroundErrors(CaseUtils):
         with self.assertRaises(SystemExit) as cm:
             self.run_program(main())
         self.assertEqual(cm.exception.code, 3)
-        self.assert_problems((self.AT_THE_END, MyError))
+        self.assert_problems((self.AT_THE_END, MyError),
+                             (self.NEVER_RETRIEVED, SystemExit))
 
 
 @cases(off={'background-errors'})
