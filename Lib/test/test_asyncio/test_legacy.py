@@ -1233,6 +1233,7 @@ class BackgroundErrors(CaseUtils):
     def test_9_error_of_main_at_the_end_is_logged(self):
         # Main is a task among others when something else has ended the run.
         async def background():
+            await asyncio.sleep(1)
             raise SystemExit(3)
 
         async def main():
