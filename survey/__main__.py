@@ -12,6 +12,7 @@ from survey import conduct
 from survey import progress
 from survey import projects as projects_module
 from survey import runs
+from survey import services
 from survey.environments import Environments
 
 
@@ -78,6 +79,7 @@ def run(arguments):
                 # What is under way is worth little; what is over is kept.
                 pool.shutdown(wait=False, cancel_futures=True)
                 runs.stop_all()
+                services.stop_all()
                 os._exit(130)
     if arguments.repeat:
         compared = agreement.write(conduct.RESULTS, results)['projects']

@@ -1,8 +1,9 @@
 """Which runs a project needs, and what follows from their outcomes.
 
-Stock runs three times.  A test whose outcome is not the same each time is *flaky* and counts for nothing.  The patched
-interpreter runs twice: a test that is fine on stock and not on the patched interpreter in the first run is a
-*candidate*; if it fails there in the second run as well it is a *regression*, else it is flaky.
+Stock runs three times.  A test whose outcome is not the same each time is *flaky* and counts for nothing; so is one that has
+another name each time, such as one with the address of an object in it.  The patched interpreter runs twice: a test that is
+fine on stock and not on the patched interpreter in the first run is a *candidate*; if it fails there in the second run as
+well it is a *regression*, else it is flaky.
 
 A regression is *attributed* to legacy switches.  The candidates alone are run again, first on stock and on the patched
 interpreter without a switch: only if they pass there and fail here does a selection show what the whole suite shows;
@@ -59,7 +60,8 @@ class Attribution:
         stock = [runs[plan] for plan in base_plans() if plan.variant == 'stock']
         patched = [runs[plan] for plan in base_plans() if plan.variant == 'patched']
         self.tests = sorted(set().union(*(run.outcomes for run in stock + patched)))
-        self.flaky = {test for test in self.tests if len({_kind(run, test) for run in stock}) > 1}
+        kinds = {test: {_kind(run, test) for run in stock} for test in self.tests}
+        self.flaky = {test for test in self.tests if len(kinds[test]) > 1 or kinds[test] == {'absent'}}
         self.fine_on_stock = {test for test in self.tests if test not in self.flaky and _fine(stock[0], test)}
         self.candidates = {test for test in self.fine_on_stock if not _fine(patched[0], test)}
         self.mended = {test for test in self.tests if test not in self.flaky and not _fine(stock[0], test)

@@ -55,6 +55,10 @@ _LOCKS = {name: threading.Lock() for name in SERVICES}
 _PLACES = '/usr/sbin:/usr/lib/postgresql/*/bin:/usr/lib/rabbitmq/bin'
 
 
+# The servers that are running, in all threads.
+_alive = set()
+
+
 @contextlib.contextmanager
 def running(names, folder):
     """Context manager: the services of these names are running, with what they store below folder."""
@@ -99,6 +103,7 @@ def _running(name, service, folder):
                            check=True)
         process = subprocess.Popen(spell(service.command), cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=log,
                                    stderr=log, start_new_session=True)
+    _alive.add(process)
     try:
         deadline = time.monotonic() + 90
         while not _answers(service.port):
@@ -107,13 +112,24 @@ def _running(name, service, folder):
             time.sleep(0.1)
         yield
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        _stop(process)
+        _alive.discard(process)
+
+
+def _stop(process):
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def stop_all():
+    """Stops all services, for a survey that is interrupted: the next one needs their ports."""
+    for process in list(_alive):
+        _stop(process)
 
 
 def _answers(port):

@@ -201,6 +201,17 @@ def test_skipped_on_the_patched_interpreter_is_fine_but_absent_is_not():
     assert attribution.Attribution(known).regressions == {'b'}
 
 
+def test_a_test_that_stock_does_not_have_is_flaky():
+    known = base()
+    for plan, made_run in known.items():
+        if plan.variant == 'patched':
+            made_run.outcomes['another name'] = runs.Outcome('failed')
+    found = attribution.Attribution(known)
+    assert found.flaky == {'another name'}
+    assert not found.regressions
+    assert found.summary()['failing_on_stock'] == 0
+
+
 def test_mended():
     bad = {'a': 'failed'}
     assert attribution.Attribution(base(stock=(bad, bad, bad))).mended == {'a'}
