@@ -10,7 +10,7 @@ interpreter without a switch: only if they pass there and fail here does a selec
 otherwise the whole suite is run under each switch.  Then they are run under each switch alone and under `all`.
 
     passes under X alone            attributed to X (to each X that helps, if there are several)
-    under no single one, but `all`  attributed to those without which it fails: run under all but one
+    under no single one, but `all`  attributed to those without which it fails, joined by +: run under all but one
     fails under `all` too           'none': a bug of ours or a change without a switch, to be looked into
 """
 
@@ -18,6 +18,8 @@ import collections
 import dataclasses
 
 SWITCHES = 'edge-cancel', 'background-errors', 'unretrieved-only', 'shield', 'signals'
+# Two that stand in for each other: the first takes the whole change back, the second a part of it.
+_ALTERNATIVES = 'background-errors', 'unretrieved-only'
 STOCK_RUNS = 3
 PATCHED_RUNS = 2
 
@@ -43,9 +45,14 @@ def base_plans():
             *(Plan('patched', number=number + 1) for number in range(PATCHED_RUNS))]
 
 
-def all_but(switch):
-    """The value that means all switches but one."""
-    return ','.join(name for name in SWITCHES if name != switch)
+def all_but(*switches):
+    """The value that means all switches but these."""
+    return ','.join(name for name in SWITCHES if name not in switches)
+
+
+def _without():
+    """What is left out, one after the other, to find out what it takes."""
+    return [*((switch,) for switch in SWITCHES), _ALTERNATIVES]
 
 
 class Attribution:
@@ -85,8 +92,8 @@ class Attribution:
         combined = {test for test in self.regressions
                     if not self._helping(test) and self._fine_under('all', test)}
         scopes = {self._scope(test) for test in combined}
-        return self._absent([Plan('patched', all_but(switch), scope) for scope in sorted(scopes)
-                             for switch in SWITCHES])
+        return self._absent([Plan('patched', all_but(*switches), scope) for scope in sorted(scopes)
+                             for switches in _without()])
 
     def attribute(self):
         """Returns {regression: [switch, ...]}, ['none'] where no switch helps."""
@@ -94,10 +101,23 @@ class Attribution:
         for test in sorted(self.regressions):
             helping = self._helping(test)
             if not helping and self._fine_under('all', test):
-                helping = [switch for switch in SWITCHES if not self._fine_under(all_but(switch), test)]
-                helping = ['+'.join(helping) or 'all']
+                helping = self._combinations(test)
             result[test] = helping or ['none']
         return result
+
+    def _combinations(self, test):
+        """Returns the combinations of switches that it takes; ['all'] if that cannot be told."""
+        def needed(*switches):
+            return not self._fine_under(all_but(*switches), test)
+
+        others = [switch for switch in SWITCHES if switch not in _ALTERNATIVES and needed(switch)]
+        combinations = [others]
+        if needed(*_ALTERNATIVES):
+            # One of the two, if it does without the other.
+            combinations = [[*others, switch] for switch in _ALTERNATIVES
+                            if not needed(*(name for name in _ALTERNATIVES if name != switch))]
+        # (Each single one has failed, so that one alone is chance.)
+        return ['+'.join(names) for names in combinations if len(names) > 1] or ['all']
 
     def _absent(self, plans):
         return [plan for plan in plans if plan not in self.runs]

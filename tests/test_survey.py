@@ -248,6 +248,29 @@ def test_it_takes_two_switches():
     assert found.attribute() == {'a': ['shield+signals']}
 
 
+def test_it_takes_a_switch_and_one_of_two_alternatives():
+    bad = {'a': 'failed', 'b': 'failed'}
+
+    def fails(plan):
+        names = set(attribution.SWITCHES if plan.switches == 'all' else plan.switches.split(','))
+        if plan.variant == 'stock':
+            return ''
+        either = {'background-errors', 'unretrieved-only'} & names
+        return ''.join([*('a' if not ('edge-cancel' in names and either) else ''),
+                        *('b' if not {'edge-cancel', 'background-errors'} <= names else '')])
+
+    found, _ = complete(base(patched=(bad, bad)), fails)
+    assert found.attribute() == {'a': ['edge-cancel+background-errors', 'edge-cancel+unretrieved-only'],
+                                 'b': ['edge-cancel+background-errors']}
+
+
+def test_what_only_all_switches_help_with_by_chance():
+    bad = {'a': 'failed'}
+    found, _ = complete(base(patched=(bad, bad)), lambda plan: '' if plan.variant == 'stock' or (
+        plan.switches.count(',') and plan.switches != attribution.all_but('shield')) or plan.switches == 'all' else 'a')
+    assert found.attribute() == {'a': ['all']}
+
+
 def test_no_switch_helps():
     bad = {'a': 'crash'}
     found, _ = complete(base(patched=(bad, bad)), lambda plan: '' if plan.variant == 'stock' else 'a')
