@@ -3338,6 +3338,9 @@ class MemoryTests(IsolatedTestCase):
         whether it has raised MemoryError.
         """
         failed = False
+        # Other tests' garbage has to wait: without memory, a coroutine that
+        # warns as it is collected makes warnings.c use a null pointer.
+        gc.disable()
         self.testcapi.set_nomemory(start, stop)
         try:
             function()
@@ -3345,6 +3348,7 @@ class MemoryTests(IsolatedTestCase):
             failed = True
         finally:
             self.testcapi.remove_mem_hooks()
+            gc.enable()
         return failed
 
     async def sweep(self, action, *, scopes=1):
