@@ -9,6 +9,7 @@ import re
 import select
 import signal
 import subprocess
+import threading
 import time
 import xml.etree.ElementTree
 
@@ -88,8 +89,12 @@ _SOURCE = '{source}'
 _alive = set()
 
 
+_interrupted = threading.Event()
+
+
 def stop_all():
     """Ends all runs that are under way, without results."""
+    _interrupted.set()
     for process in list(_alive):
         _kill(process, signal.SIGKILL)
 
@@ -118,6 +123,8 @@ class Runner:
         self._events.write_text('')
         for attempt in range(_MOST_RESTARTS + 1):
             status, output = self._process()
+            if _interrupted.is_set():
+                raise SurveyError(f'{self._project.name}: interrupted')
             if self._ended and self._running is None:
                 break
             if self._running is None and status not in (0, 1):
