@@ -3612,6 +3612,13 @@ class ShutdownTests:
         support.gc_collect()
         self.assertEqual(trace, ['main', 'generator'])
 
+    async def failing_generator(self, error):
+        try:
+            yield
+        finally:
+            await asyncio.sleep(1)
+            raise error
+
     def drop_after_main(self, generator):
         """Give up a generator when it is too late for the root group.
 
@@ -3657,15 +3664,8 @@ class ShutdownTests:
     def test_7_8_generator_that_fails_after_main(self):
         error = MyError()
 
-        async def generator():
-            try:
-                yield
-            finally:
-                await asyncio.sleep(1)
-                raise error
-
         async def main():
-            dropped = generator()
+            dropped = self.failing_generator(error)
             await anext(dropped)
             self.drop_after_main(dropped)
             return 'result'
@@ -3711,15 +3711,8 @@ class ShutdownTests:
         # Its error is logged, as in stock.
         error = MyError()
 
-        async def generator():
-            try:
-                yield
-            finally:
-                await asyncio.sleep(1)
-                raise error
-
         async def main():
-            dropped = generator()
+            dropped = self.failing_generator(error)
             await anext(dropped)
             del dropped
             await asyncio.sleep(2)
@@ -3733,15 +3726,8 @@ class ShutdownTests:
         error = MyError()
         kept = []
 
-        async def generator():
-            try:
-                yield
-            finally:
-                await asyncio.sleep(1)
-                raise error
-
         async def main():
-            kept.append(generator())
+            kept.append(self.failing_generator(error))
             await anext(kept[0])
             return 'result'
 
