@@ -78,15 +78,14 @@ def collect():
         results[result['name']] = result
     if not results:
         raise SurveyError(f'there are no results in {RESULTS}. Make some: ./build.sh survey')
-    identities = {json.dumps(result['interpreters']) for result in results.values()}
+    identities = collections.Counter(json.dumps(result['interpreters']) for result in results.values())
     causes = _triage(results)
     rows = [_row(projects[name], result) for name, result in results.items()]
     regressions = sum(row['regressions'] for row in rows)
     by_switch = collections.Counter()
     for result in results.values():
         for regression in result['regressions'].values():
-            by_switch['+'.join(regression['switches']) if len(regression['switches']) > 1
-                      else regression['switches'][0]] += 1
+            by_switch[' or '.join(f'`{name}`' for name in regression['switches'])] += 1
     remaining = {switch: sum(row['switches'][switch] for row in rows) for switch in (*attribution.SWITCHES, 'all')}
     def left(*switches):
         """How many regressions there are with these switches on, as far as single switches tell."""
@@ -97,7 +96,7 @@ def collect():
         'left': left,
         'cause': {cause.id: cause for cause in causes},
         'date': max(result['date'] for result in results.values()),
-        'interpreters': next(iter(results.values()))['interpreters'],
+        'interpreters': json.loads(identities.most_common(1)[0][0]),
         'mixed': len(identities) > 1,
         'switches': attribution.SWITCHES,
         'rows': rows,

@@ -4,6 +4,7 @@ import json
 import pathlib
 import sys
 import textwrap
+import threading
 
 import pytest
 
@@ -69,6 +70,14 @@ def test_names_that_have_the_folder_in_them(tmp_path):
     (tmp_path / 'again').mkdir()
     again = run(tmp_path / 'again', text, only=['test_it.py::test_path[{source}/two]'])
     assert outcomes(again) == {'test_path[{source}/two]': 'passed'}
+
+
+def test_a_run_that_is_interrupted_is_not_kept(tmp_path, monkeypatch):
+    event = threading.Event()
+    event.set()
+    monkeypatch.setattr(runs, '_interrupted', event)
+    with pytest.raises(projects_module.SurveyError, match='interrupted'):
+        run(tmp_path, 'def test_passed(): pass')
 
 
 def test_every_kind_of_outcome(tmp_path):
