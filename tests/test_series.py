@@ -9,6 +9,7 @@ import pytest
 from fake_project import FILES, write_tarball
 from tools import git
 from tools import mail
+from tools import project as project_module
 from tools import tree
 
 FIRST = 'patches/make-f0-return-a-word.patch'
@@ -225,6 +226,29 @@ def test_what_interpreters_leave_behind_is_no_work(patched):
     (patched.src / 'Lib/asyncio/__pycache__/tasks.cpython-314.pyc').write_bytes(b'x')
     patched.run('prepare')
     assert patched.git('status', '--porcelain') == ''
+
+
+@pytest.mark.parametrize('work', [modify, stage, add, commit])
+def test_fingerprint_tells_work_from_what_was_prepared(patched, work):
+    built = tree.Tree(project_module.Project(patched.root))
+    whole, part = built.fingerprint(), built.fingerprint(without='Lib/test')
+    assert part not in {whole, tree.Tree(project_module.Project(patched.root)).fingerprint(without='Lib')}
+    work(patched)
+    assert built.fingerprint() != whole and built.fingerprint(without='Lib/test') != part
+
+
+@pytest.mark.parametrize('staged', [False, True])
+def test_fingerprint_without_a_folder(patched, staged):
+    built = tree.Tree(project_module.Project(patched.root))
+    whole, part = built.fingerprint(), built.fingerprint(without='Lib/test')
+    patched.edit('Lib/test/test_asyncio/test_tasks.py', 'assert 1', 'assert 11')
+    if staged:
+        patched.git('add', '--all')
+        patched.edit('Lib/test/test_asyncio/test_tasks.py', 'assert 11', 'assert 111')
+    status = patched.git('status', '--porcelain')
+    assert built.fingerprint() != whole
+    assert built.fingerprint(without='Lib/test') == part
+    assert patched.git('status', '--porcelain') == status
 
 
 @pytest.mark.parametrize('work', [modify, stage, add])

@@ -5,6 +5,7 @@ import os
 import sys
 
 from tools import python_environment
+from tools import tree
 from tools import ui
 from tools import variants
 
@@ -24,6 +25,8 @@ def run(project, arguments, *, source_file=None, offline=False):
                 builder = variants.Builder(project, variant)
                 builder.build(source_file=source_file, offline=offline)
                 identities[name] = builder.identity
+            # CPython's tests are nothing that other projects could depend on: a survey outlives changes of them.
+            identities['patched'] = tree.Tree(project).fingerprint(without='Lib/test')
     command = [str(python), '-m', 'survey', '--build', str(project.build), '--identities', json.dumps(identities),
                *arguments]
     env = {**ui.clean_environment(), 'PYTHONPATH': str(project.root)}

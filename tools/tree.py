@@ -100,15 +100,20 @@ class Tree:
         now['upstream.conf'] = self._project.upstream.sha256
         return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
 
-    def fingerprint(self):
-        """Returns the id of the tree that the work tree, uncommitted changes included, amounts to."""
-        if not self.uncommitted():
+    def fingerprint(self, *, without=None):
+        """Returns the id of the tree that the work tree, uncommitted changes included, amounts to.
+
+        without: a folder that is left out of it.
+        """
+        if not self.uncommitted() and without is None:
             return self.git.text('rev-parse', 'HEAD^{tree}')
         with self._scratch_index() as index:
             # A copy of the index: git then reads only files whose time stamps changed.
             shutil.copyfile(self.git.text('rev-parse', '--absolute-git-dir') + '/index', index)
             scratch = Git(self._project.src, index)
             scratch.bytes('add', '--all', '.')
+            if without is not None:
+                scratch.bytes('rm', '-r', '-f', '--cached', '--quiet', '--ignore-unmatch', without)
             return scratch.text('write-tree')
 
     def _upstream_id(self):
