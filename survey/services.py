@@ -50,6 +50,10 @@ SERVICES = {
                             'RABBITMQ_LOG_BASE': '{data}/log', 'HOME': '{data}'}),
 }
 
+# Says if a package may start what it brings.
+_POLICY = pathlib.Path('/usr/sbin/policy-rc.d')
+
+_installing = threading.Lock()
 _LOCKS = {name: threading.Lock() for name in SERVICES}
 # Debian keeps servers out of the way of ordinary users.
 _PLACES = '/usr/sbin:/usr/lib/postgresql/*/bin:/usr/lib/rabbitmq/bin'
@@ -145,25 +149,29 @@ def _find(service):
         if os.geteuid() != 0 or not shutil.which('apt-get'):
             raise SurveyError(f'{service.program} is missing. Install it, for instance with: '
                               f'sudo apt-get install {service.package}')
-        env = {**os.environ, 'DEBIAN_FRONTEND': 'noninteractive',
-               # Packages start their servers at once if nobody forbids it.
-               'RUNLEVEL': '1'}
-        policy = pathlib.Path('/usr/sbin/policy-rc.d')
-        ours = not policy.exists()
-        if ours:
-            policy.write_text('#!/bin/sh\nexit 101\n', encoding='utf-8')
-            policy.chmod(0o755)
-        try:
-            for command in ['apt-get', 'update', '-qq'], ['apt-get', 'install', '-yqq', '--no-install-recommends',
-                                                          service.package]:
-                subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=True)
-        except subprocess.CalledProcessError as error:
-            raise SurveyError(f'{service.package} cannot be installed:\n{error.stderr.decode()[-2000:]}') from None
-        finally:
-            if ours:
-                policy.unlink()
+        # (Of two at once, apt-get refuses the second.)
+        with _installing:
+            _install(service.package)
         program = _look(service.program)
     return program
+
+
+def _install(package):
+    env = {**os.environ, 'DEBIAN_FRONTEND': 'noninteractive',
+           # Packages start their servers at once if nobody forbids it.
+           'RUNLEVEL': '1'}
+    ours = not _POLICY.exists()
+    if ours:
+        _POLICY.write_text('#!/bin/sh\nexit 101\n', encoding='utf-8')
+        _POLICY.chmod(0o755)
+    try:
+        for command in ['apt-get', 'update', '-qq'], ['apt-get', 'install', '-yqq', '--no-install-recommends', package]:
+            subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    except subprocess.CalledProcessError as error:
+        raise SurveyError(f'{package} cannot be installed:\n{error.stderr.decode()[-2000:]}') from None
+    finally:
+        if ours:
+            _POLICY.unlink()
 
 
 def _look(program):
