@@ -85,6 +85,9 @@ class Run:
 # What stands for the folder of the unpacked sdist in names of tests.
 _SOURCE = '{source}'
 
+# Frames that say only that pytest was at work.
+_OF_PYTEST = re.compile(r'/(_pytest|pluggy)/|/pytest/__main__\.py|"<frozen runpy>"')
+
 # The processes that are running, in all threads.
 _alive = set()
 
@@ -188,7 +191,7 @@ class Runner:
         text = output.read_text(encoding='utf-8', errors='replace')
         if hung:
             with contextlib.suppress(FileNotFoundError):
-                text += self._events.with_name('events.stacks').read_text(encoding='utf-8', errors='replace')
+                text += _stacks(self._events.with_name('events.stacks').read_text(encoding='utf-8', errors='replace'))
         if self._running is not None:
             outcome = 'hangs' if hung else 'crash'
             what = f'no end after {self._project.timeout} s' if hung else f'exit status {process.returncode}'
@@ -227,6 +230,11 @@ class Runner:
                 self._ended = True
         self._tick(len(self._run.outcomes))
         return True
+
+
+def _stacks(text):
+    """Returns what faulthandler has written, without the frames of pytest, which are most of it."""
+    return ''.join(line for line in text.splitlines(keepends=True) if not _OF_PYTEST.search(line))
 
 
 def _wait(process, seconds):

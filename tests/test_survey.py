@@ -123,7 +123,8 @@ def test_hangs_and_crashes_do_not_take_the_others_with_them(tmp_path):
     assert outcomes(made) == {'test_first': 'passed', 'test_hangs': 'hangs', 'test_between': 'passed',
                               'test_crash': 'crash', 'test_exit': 'crash', 'test_last': 'passed'}
     # Where it hangs.
-    assert 'in test_hangs' in made.outcomes['test_it.py::test_hangs'].log
+    stack = made.outcomes['test_it.py::test_hangs'].log.splitlines()
+    assert stack[-1].endswith('in test_hangs') and not any('/_pytest/' in line for line in stack)
     assert made.problems == []
 
 
@@ -156,6 +157,16 @@ def test_names_with_addresses_are_the_same_in_each_run(tmp_path):
         def test_it(thing): pass
         ''')
     assert list(outcomes(made)) == ['test_it[<object at 0x>]', 'test_it[<object at 0x>]#2']
+
+
+def test_names_of_mocks_are_the_same_in_each_run(tmp_path):
+    made = run(tmp_path, '''
+        import pytest
+        from unittest import mock
+        @pytest.mark.parametrize('thing', [1], ids=[str(mock.Mock(spec=int))])
+        def test_it(thing): pass
+        ''')
+    assert list(outcomes(made)) == ["test_it[<Mock spec='int' id='0x'>]"]
 
 
 def test_runs_are_kept(tmp_path):

@@ -19,8 +19,8 @@ import pytest
 
 # Enough to see what happened, at the end of the text.
 _LOG_LIMIT = 12_000
-# Parameters that are objects show where they lie.
-_ADDRESS = re.compile(r'\b0x[0-9a-fA-F]{6,}')
+# Parameters that are objects show where they lie; mocks do so in decimal.
+_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}|(?<=\bid=')\d{6,}(?=')")
 
 
 def _identify(nodeid):
