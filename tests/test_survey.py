@@ -166,7 +166,18 @@ def test_names_of_mocks_are_the_same_in_each_run(tmp_path):
         @pytest.mark.parametrize('thing', [1], ids=[str(mock.Mock(spec=int))])
         def test_it(thing): pass
         ''')
-    assert list(outcomes(made)) == ["test_it[<Mock spec='int' id='0x'>]"]
+    assert list(outcomes(made)) == ["test_it[<Mock spec='int' id='...'>]"]
+
+
+def test_names_with_the_time_are_the_same_in_each_run(tmp_path):
+    made = run(tmp_path, '''
+        import datetime
+        import pytest
+        now = datetime.datetime.now().replace(microsecond=1)
+        @pytest.mark.parametrize('thing', [1, 2], ids=[f'a-{now!r}', repr(datetime.datetime(2020, 1, 2))])
+        def test_it(thing): pass
+        ''')
+    assert list(outcomes(made)) == ['test_it[a-datetime.datetime(...)]', 'test_it[datetime.datetime(2020, 1, 2, 0, 0)]']
 
 
 def test_runs_are_kept(tmp_path):

@@ -19,12 +19,12 @@ import pytest
 
 # Enough to see what happened, at the end of the text.
 _LOG_LIMIT = 12_000
-# Parameters that are objects show where they lie; mocks do so in decimal.
-_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}|(?<=\bid=')\d{6,}(?=')")
+# Parameters that are objects show where they lie (mocks do so in decimal), or the time of day.
+_FLEETING = re.compile(r"\b0x[0-9a-fA-F]{6,}|(?<=\bid=')\d{6,}(?=')|(?<=\bdatetime\()(\d+, ){6}\d+")
 
 
 def _identify(nodeid):
-    return _ADDRESS.sub('0x', nodeid)
+    return _FLEETING.sub(lambda match: '0x' if match[0].startswith('0x') else '...', nodeid)
 
 
 class Recorder:
