@@ -5,62 +5,20 @@ we conclude is in templates/findings.md.jinja, with figures from the results.
 """
 
 import collections
-import dataclasses
-import fnmatch
 import json
-import tomllib
 
 import jinja2
 
 from survey import agreement
 from survey import attribution
 from survey import projects as projects_module
+from survey import triage
 from survey.conduct import RESULTS
 from survey.projects import HERE, SurveyError
 
-TRIAGE = HERE / 'triage.toml'
 PAGE = HERE / 'index.html'
 DOCUMENT = HERE.parent / 'docs' / 'survey.md'
 FINDINGS = HERE.parent / 'docs' / 'findings.md'
-# Of a regression that no finding covers.
-UNTRIAGED = 'untriaged'
-
-
-@dataclasses.dataclass
-class Cause:
-    """A reason why tests break."""
-    id: str
-    title: str
-    text: str
-    reproduction: str = ''  # a file in reproductions/
-    rules: str = ''  # of semantics.md
-    findings: list = dataclasses.field(default_factory=list)
-
-    @property
-    def regressions(self):
-        return sum(len(finding.regressions) for finding in self.findings)
-
-    @property
-    def projects(self):
-        return sorted({finding.project for finding in self.findings if finding.regressions})
-
-
-@dataclasses.dataclass
-class Finding:
-    """Regressions of one project that have one cause."""
-    project: str
-    tests: list  # patterns as those of the shell
-    cause: str
-    text: str
-    fix: str = ''
-    log: str = ''  # what their logs have in common
-    switches: list = dataclasses.field(default_factory=list)  # what they are attributed to
-    regressions: list = dataclasses.field(default_factory=list)  # [(test, what the result says)]
-
-    def covers(self, project, test, regression):
-        return (self.project == project and self.log in regression['log']
-                and (not self.switches or self.switches == regression['switches'])
-                and any(_matches(test, pattern) for pattern in self.tests))
 
 
 def collect():
@@ -79,7 +37,9 @@ def collect():
     if not results:
         raise SurveyError(f'there are no results in {RESULTS}. Make some: ./build.sh survey')
     identities = collections.Counter(json.dumps(result['interpreters']) for result in results.values())
-    causes = _triage(results)
+    judgement = triage.load()
+    judgement.set_aside(results)
+    causes = judgement.give_causes(results)
     rows = [_row(projects[name], result) for name, result in results.items()]
     regressions = sum(row['regressions'] for row in rows)
     by_switch = collections.Counter()
@@ -103,6 +63,7 @@ def collect():
         'pending': sorted(projects.keys() - results.keys(), key=str.lower),
         'excluded': excluded,
         'causes': causes,
+        'chance': judgement.chance,
         'totals': {
             'projects': len(results),
             'tests': sum(row['tests'] for row in rows),
@@ -166,38 +127,6 @@ def _row(project, result):
         'seconds': result['runs']['patched-1']['seconds'],
         'notes': project.notes,
     }
-
-
-def _triage(results):
-    """Returns the causes, with findings that have their regressions."""
-    data = tomllib.loads(TRIAGE.read_text(encoding='utf-8')) if TRIAGE.exists() else {}
-    causes = {entry['id']: Cause(**entry) for entry in data.get('cause', [])}
-    untriaged = Cause(UNTRIAGED, 'Not looked into yet', 'What nobody has explained so far.')
-    open_findings = {}
-    findings = [Finding(**{**entry, 'project': name}) for entry in data.get('finding', [])
-                for name in ([entry['project']] if isinstance(entry['project'], str) else entry['project'])]
-    for finding in findings:
-        if finding.cause not in causes:
-            raise SurveyError(f'{TRIAGE}: {finding.project}: there is no cause {finding.cause}.')
-        causes[finding.cause].findings.append(finding)
-    for name, result in results.items():
-        for test, regression in result['regressions'].items():
-            # The first that covers it.
-            matching = [finding for finding in findings if finding.covers(name, test, regression)]
-            if matching:
-                matching[0].regressions.append((test, regression))
-            else:
-                if name not in open_findings:
-                    open_findings[name] = Finding(name, [], UNTRIAGED, '')
-                    untriaged.findings.append(open_findings[name])
-                open_findings[name].regressions.append((test, regression))
-    found = sorted(causes.values(), key=lambda cause: -cause.regressions)
-    return [*found, untriaged] if untriaged.findings else found
-
-
-def _matches(test, pattern):
-    """(Brackets are common in names of tests, so they stand for themselves.)"""
-    return fnmatch.fnmatchcase(test, pattern.replace('[', '[[]'))
 
 
 def write():

@@ -12,6 +12,7 @@ from survey import agreement
 from survey import attribution
 from survey import projects as projects_module
 from survey import runs
+from survey import triage
 from survey.attribution import Plan
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -346,6 +347,69 @@ def test_two_surveys_that_do_not_agree():
     assert not agreement.agrees(compared)
     assert compared['only_in_the_first'] == ['b'] and compared['only_in_the_second'] == ['c']
     assert compared['attributed_differently'] == {'a': [['shield'], ['signals']]}
+
+
+def test_what_depends_on_chance_is_no_disagreement():
+    judgement = triage.Triage(chance=[triage.Chance('it', ['b*'], 'The weather.'), triage.Chance('other', ['c'], '')])
+    first, second = result(a=['shield'], b=['none'], c=['none']), result(a=['shield'])
+    for each in first, second:
+        each['summary'] = {'regressions': len(each['regressions']), 'flaky': 0}
+        for regression in each['regressions'].values():
+            regression.update(stock='passed', patched='failed', log='')
+    compared = agreement.compare(first, second, judgement)
+    assert compared['only_in_the_first'] == ['c'] and compared['flaky_in_one'] == []
+    assert first['regressions'].keys() == {'a', 'c'} and first['flaky'] == {'b': ['passed', 'failed']}
+    assert first['summary'] == {'regressions': 2, 'flaky': 1}
+
+
+# What the regressions come from.
+
+def regression(log='', *switches):
+    return {'log': log, 'switches': list(switches)}
+
+
+def test_first_finding_that_covers_a_regression_gives_it_its_cause(tmp_path):
+    (tmp_path / 'triage.toml').write_text('''
+        [[cause]]
+        id = "one"
+        title = "One"
+        text = "The first."
+        [[cause]]
+        id = "two"
+        title = "Two"
+        text = "The second."
+        [[finding]]
+        project = ["it", "its friend"]
+        tests = ["a[*"]
+        log = "Boom"
+        cause = "one"
+        text = "It breaks."
+        [[finding]]
+        project = "it"
+        tests = ["a*"]
+        switches = ["shield"]
+        cause = "two"
+        text = "It breaks otherwise."
+        [[chance]]
+        project = ["it", "its friend"]
+        tests = ["d"]
+        text = "The weather."
+        ''', encoding='utf-8')
+    judgement = triage.load(tmp_path / 'triage.toml')
+    one, two, untriaged = judgement.give_causes({
+        'it': {'regressions': {'a[1]': regression('Boom', 'shield'), 'a[2]': regression('', 'shield'),
+                               'a[3]': regression('', 'signals'), 'ab': regression('Boom', 'shield')}},
+        'its friend': {'regressions': {'a[1]': regression('Boom')}}})
+    assert [[test for test, _ in finding.regressions] for finding in one.findings] == [['a[1]'], ['a[1]']]
+    assert [[test for test, _ in finding.regressions] for finding in two.findings] == [['a[2]', 'ab']]
+    assert [test for test, _ in untriaged.findings[0].regressions] == ['a[3]']
+    assert (one.projects, one.regressions, untriaged.id) == (['it', 'its friend'], 2, triage.UNTRIAGED)
+    assert judgement.is_chance('its friend', 'd') and not judgement.is_chance('it', 'a')
+
+
+def test_finding_without_a_cause():
+    with pytest.raises(projects_module.SurveyError, match='it: there is no cause nonsense'):
+        triage.Triage(findings=[triage.Finding('it', ['*'], 'nonsense', '')])
 
 
 def test_only_surveys_of_the_same_things_are_compared(tmp_path):

@@ -1,0 +1,133 @@
+"""What triage.toml says about the results: causes, findings that give regressions a cause, and tests that depend on chance."""
+
+import dataclasses
+import fnmatch
+import tomllib
+
+from survey.projects import HERE, SurveyError
+
+TRIAGE = HERE / 'triage.toml'
+# Of a regression that no finding covers.
+UNTRIAGED = 'untriaged'
+
+
+@dataclasses.dataclass
+class Cause:
+    """A reason why tests break."""
+    id: str
+    title: str
+    text: str
+    reproduction: str = ''  # a file in reproductions/
+    rules: str = ''  # of semantics.md
+    findings: list = dataclasses.field(default_factory=list)
+
+    @property
+    def regressions(self):
+        return sum(len(finding.regressions) for finding in self.findings)
+
+    @property
+    def projects(self):
+        return sorted({finding.project for finding in self.findings if finding.regressions})
+
+
+@dataclasses.dataclass
+class Finding:
+    """Regressions of one project that have one cause."""
+    project: str
+    tests: list  # patterns as those of the shell
+    cause: str
+    text: str
+    fix: str = ''
+    log: str = ''  # what their logs have in common
+    switches: list = dataclasses.field(default_factory=list)  # what they are attributed to
+    regressions: list = dataclasses.field(default_factory=list)  # [(test, what the result says)]
+
+    def covers(self, project, test, regression):
+        return (self.project == project and self.log in regression['log']
+                and (not self.switches or self.switches == regression['switches'])
+                and any(_matches(test, pattern) for pattern in self.tests))
+
+
+@dataclasses.dataclass(frozen=True)
+class Chance:
+    """Tests of one project that are flaky, although five runs in a row have not shown it."""
+    project: str
+    tests: list  # patterns as those of the shell
+    text: str  # what it depends on
+
+    def covers(self, project, test):
+        return self.project == project and any(_matches(test, pattern) for pattern in self.tests)
+
+
+class Triage:
+    """All of it.
+
+    Attributes:
+        causes: {id: Cause}.
+        findings: the first that covers a regression counts.
+        chance: [Chance, ...].
+    """
+
+    def __init__(self, causes=(), findings=(), chance=()):
+        self.causes = {cause.id: cause for cause in causes}
+        self.findings = list(findings)
+        self.chance = list(chance)
+        for finding in self.findings:
+            if finding.cause not in self.causes:
+                raise SurveyError(f'{TRIAGE}: {finding.project}: there is no cause {finding.cause}.')
+
+    def is_chance(self, project, test):
+        return any(chance.covers(project, test) for chance in self.chance)
+
+    def set_aside(self, results):
+        """Makes flaky tests of the regressions that depend on chance, in {project: result}."""
+        for name, result in results.items():
+            for test in [test for test in result['regressions'] if self.is_chance(name, test)]:
+                regression = result['regressions'].pop(test)
+                result['flaky'][test] = [regression['stock'], regression['patched']]
+                result['summary']['regressions'] -= 1
+                result['summary']['flaky'] += 1
+
+    def give_causes(self, results):
+        """Returns the causes, those with most regressions first, with findings that have their regressions.
+
+        What no finding covers has a cause of its own.
+        """
+        untriaged = Cause(UNTRIAGED, 'Not looked into yet', 'What nobody has explained so far.')
+        open_findings = {}
+        for finding in self.findings:
+            self.causes[finding.cause].findings.append(finding)
+        for name, result in results.items():
+            for test, regression in result['regressions'].items():
+                matching = [finding for finding in self.findings if finding.covers(name, test, regression)]
+                if matching:
+                    matching[0].regressions.append((test, regression))
+                else:
+                    if name not in open_findings:
+                        open_findings[name] = Finding(name, [], UNTRIAGED, '')
+                        untriaged.findings.append(open_findings[name])
+                    open_findings[name].regressions.append((test, regression))
+        found = sorted(self.causes.values(), key=lambda cause: -cause.regressions)
+        return [*found, untriaged] if untriaged.findings else found
+
+
+def load(path=TRIAGE):
+    """Returns the Triage of a file.
+
+    Raises:
+        SurveyError: it contradicts itself.
+    """
+    data = tomllib.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
+    return Triage([Cause(**entry) for entry in data.get('cause', [])],
+                  [Finding(**each) for entry in data.get('finding', []) for each in _for_each_project(entry)],
+                  [Chance(**each) for entry in data.get('chance', []) for each in _for_each_project(entry)])
+
+
+def _for_each_project(entry):
+    names = entry['project']
+    return [{**entry, 'project': name} for name in ([names] if isinstance(names, str) else names)]
+
+
+def _matches(test, pattern):
+    """(Brackets are common in names of tests, so they stand for themselves.)"""
+    return fnmatch.fnmatchcase(test, pattern.replace('[', '[[]'))
