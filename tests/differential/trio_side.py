@@ -472,6 +472,10 @@ class TrioMachine(machine.Machine):
         try:
             lock.acquire_nowait()   # asyncio does not suspend then
         except trio.WouldBlock:
+            if isinstance(lock, trio.Condition):
+                owner = lock.statistics().lock_statistics.owner
+                if any(other.notified and other.trio_task is owner for other in self.blocked):   # N11
+                    self.discard = 'condition'
             await self.waiting(task, lock.acquire)
 
     make_condition = trio.Condition
