@@ -60,6 +60,8 @@ def more_schedules(seed, count):
 
 
 SCHEDULE = 'depends on the schedule'
+HANDED_OVER = 'condition'    # N11
+NEVER_EAGER = 'eager'        # In each schedule, tasks had to wait where in asyncio they do not.
 ONLY_PARITY = 'Trio has not all of it'
 
 
@@ -71,6 +73,8 @@ def run_trio(program, some_schedules, expected=None):
         stats = stats or machine.stats
         if machine.discard:
             return None, machine.discard, stats
+        if machine.handed_over:
+            return None, SCHEDULE, stats
         traces = machine.traces()
         if expected is None:
             expected = traces
@@ -120,14 +124,23 @@ def match(program, seed, machines):
     """The Verdict on a program that depends on the schedule."""
     missing = {(configuration, task): trace for configuration, machine in machines.items()
                for task, trace in machine.traces().items()}
+    faithful, handed_over = False, False
     for schedule in [*schedules(seed), *more_schedules(seed, MATCH_SCHEDULES)]:
         machine = TrioMachine(program, schedule).run()
         if machine.discard:
             return Verdict('discarded', machine.discard)
+        faithful = faithful or schedule.eager and not machine.watch.interleaved
+        handed_over = handed_over or machine.handed_over
         traces = machine.traces()
         missing = {key: trace for key, trace in missing.items() if trace != traces.get(key[1])}
         if not missing:
             return Verdict('matched')
+    if handed_over:
+        return Verdict('discarded', HANDED_OVER)
+    if not faithful:
+        missing = {key: trace for key, trace in missing.items() if not key[0].endswith('eager')}
+        if not missing:
+            return Verdict('discarded', NEVER_EAGER)
     (configuration, task), trace = next(iter(missing.items()))
     return Verdict('unmatched', configuration, {task: traces.get(task, [])}, {task: trace})
 

@@ -7,6 +7,7 @@ A Schedule says how Trio's freedom is used: in which order the tasks of a batch 
 of two timers that are close is first.  What depends on that is not compared.
 """
 
+import contextlib
 import math
 import random
 
@@ -151,6 +152,7 @@ class Group(Scope):
         stray = exc if isinstance(exc, trio.Cancelled) and not self.scope.cancel_called else None       # N8
         if exc is not None:
             self.scope.cancel()
+        empty = not self.members
         cancelled = await self.join()
         if exc is None and cancelled is not None:       # N5
             if self.scope.cancel_called:
@@ -163,7 +165,9 @@ class Group(Scope):
             exc = None
         self.left = True
         try:
-            swallowed = await self.manager.__aexit__(type(exc), exc, exc and exc.__traceback__)
+            # With nobody to wait for, asyncio does not suspend (6.5); a nursery does.
+            with self.machine.watch.window() if empty else contextlib.nullcontext():
+                swallowed = await self.manager.__aexit__(type(exc), exc, exc and exc.__traceback__)
         except BaseExceptionGroup as group:
             if len(group.exceptions) == 1 and isinstance(group.exceptions[0], trio.Cancelled):
                 raise group.exceptions[0]       # N6
@@ -212,6 +216,32 @@ class Root(Group):
         self.nursery, self.scope, self.entered = nursery, nursery.cancel_scope, True
 
 
+class Watch(trio.abc.Instrument):
+    """Sees whether other tasks run where in asyncio none could: Trio needs a tick for what asyncio does at once.
+
+    Steps are all that can be seen from outside, and more than is recorded: a task that takes a lock says nothing.
+    """
+
+    def __init__(self):
+        self.tasks = set()      # of the program
+        self.windows = []       # pairs of a task that has to wait and, if it waits for the start of another, that one
+        self.interleaved = False
+
+    @contextlib.contextmanager
+    def window(self, child=None):
+        mine = current_task(), child
+        self.windows.append(mine)
+        try:
+            yield
+        finally:
+            self.windows.remove(mine)
+
+    def before_task_step(self, task):
+        if self.windows and task in self.tasks and not any(
+                task is waiting or child is not None and task is child.trio_task for waiting, child in self.windows):
+            self.interleaved = True
+
+
 class TrioMachine(machine.Machine):
 
     Cancelled = trio.Cancelled
@@ -222,11 +252,14 @@ class TrioMachine(machine.Machine):
         self.schedule = schedule
         self.random = random.Random(schedule.seed)
         self.blocked = {}   # tasks, as an ordered set
+        self.watch = Watch()
+        self.handed_over = False    # a lock that asyncio leaves to whoever comes first
 
     def run(self):
         _run._r.seed(self.schedule.seed)
         try:
-            trio.run(self.start, clock=MockClock(autojump_threshold=0))
+            trio.run(self.start, clock=MockClock(autojump_threshold=0),
+                     instruments=[self.watch] if self.schedule.eager else [])
         except trio.TrioInternalError:
             if self.discard != 'deadlock':  # Then Trio has reason to complain.
                 raise
@@ -301,14 +334,16 @@ class TrioMachine(machine.Machine):
 
     async def after_spawn(self, child):
         if self.schedule.eager:
-            while not child.suspended and not child.over:
-                await cancel_shielded_checkpoint()
+            with self.watch.window(child):
+                while not child.suspended and not child.over:
+                    await cancel_shielded_checkpoint()
         else:
             await self.noise()
 
     # Tasks.
 
     def prepare_task(self, task):
+        task.trio_task = None
         task.suspended = False      # was, once
         task.waits = False          # for something that has an outcome
         task.has_result = False     # has it, but has not gone on
@@ -318,6 +353,7 @@ class TrioMachine(machine.Machine):
 
     def start_task(self, task):
         task.trio_task = current_task()
+        self.watch.tasks.add(task.trio_task)
 
     def spawn(self, group, child, block):
         child.scope = trio.CancelScope()    # its own
@@ -475,7 +511,7 @@ class TrioMachine(machine.Machine):
             if isinstance(lock, trio.Condition):
                 owner = lock.statistics().lock_statistics.owner
                 if any(other.notified and other.trio_task is owner for other in self.blocked):   # N11
-                    self.discard = 'condition'
+                    self.handed_over = True
             await self.waiting(task, lock.acquire)
 
     make_condition = trio.Condition
