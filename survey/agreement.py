@@ -1,8 +1,8 @@
 """Whether two complete surveys come to the same: what `./build.sh survey --repeat` writes to agreement.json.
 
 A test that one of the two calls flaky is no disagreement: that is what the word means; nor is one that triage.toml says
-depends on chance.  All others have to be regressions in both or in neither.  To which switches they are attributed can
-depend on chance as well, since that is a single run for each switch: what differs there is listed.
+depends on chance.  All others have to be regressions in both or in neither.  What they are attributed to is found in a
+single run for each switch, so that it can depend on chance as well: what differs there is listed.
 """
 
 import json
@@ -14,10 +14,8 @@ from survey.projects import HERE
 FILE = HERE / 'agreement.json'
 
 
-def compare(first, second, judgement=triage.Triage()):
+def compare(first, second):
     """Returns what is to be said of two results of one project."""
-    for result in first, second:
-        judgement.set_aside({result['name']: result})
     one, two = first['regressions'], second['regressions']
     flaky = first['flaky'].keys() | second['flaky'].keys()
     both = one.keys() & two.keys()
@@ -51,7 +49,8 @@ def write(first_folder, second_folder, path=FILE):
             continue
         first, second = (json.loads(path.read_text(encoding='utf-8')) for path in (first_path, second_path))
         if first['interpreters'] == second['interpreters'] and first['version'] == second['version']:
-            compared[first['name']] = compare(first, second, judgement)
+            chance = {*judgement.set_aside(first), *judgement.set_aside(second)}
+            compared[first['name']] = {**compare(first, second), 'chance': sorted(chance)}
             interpreters = second['interpreters']
     data = {'date': time.strftime('%Y-%m-%d'), 'interpreters': interpreters, 'projects': compared}
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')

@@ -38,7 +38,8 @@ def collect():
         raise SurveyError(f'there are no results in {RESULTS}. Make some: ./build.sh survey')
     identities = collections.Counter(json.dumps(result['interpreters']) for result in results.values())
     judgement = triage.load()
-    judgement.set_aside(results)
+    for result in results.values():
+        judgement.set_aside(result)
     causes = judgement.give_causes(results)
     rows = [_row(projects[name], result) for name, result in results.items()]
     regressions = sum(row['regressions'] for row in rows)
@@ -93,6 +94,7 @@ def _repeated(results):
         'date': data['date'],
         'regressions': sum(entry['regressions'] for entry in compared),
         'flaky': sum(len(entry['flaky_in_one']) for entry in compared),
+        'chance': sum(len(entry['chance']) for entry in compared),
         'only_in_one': sum(len(entry['only_in_the_first']) + len(entry['only_in_the_second']) for entry in compared),
         'attributed_differently': sum(len(entry['attributed_differently']) for entry in compared),
     }

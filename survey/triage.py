@@ -1,4 +1,4 @@
-"""What triage.toml says about the results: causes, findings that give regressions a cause, and tests that depend on chance."""
+"""What triage.toml says about the results: causes, findings that give them to regressions, tests that depend on chance."""
 
 import dataclasses
 import fnmatch
@@ -75,18 +75,18 @@ class Triage:
         for finding in self.findings:
             if finding.cause not in self.causes:
                 raise SurveyError(f'{TRIAGE}: {finding.project}: there is no cause {finding.cause}.')
+            self.causes[finding.cause].findings.append(finding)
 
-    def is_chance(self, project, test):
-        return any(chance.covers(project, test) for chance in self.chance)
-
-    def set_aside(self, results):
-        """Makes flaky tests of the regressions that depend on chance, in {project: result}."""
-        for name, result in results.items():
-            for test in [test for test in result['regressions'] if self.is_chance(name, test)]:
-                regression = result['regressions'].pop(test)
-                result['flaky'][test] = [regression['stock'], regression['patched']]
-                result['summary']['regressions'] -= 1
-                result['summary']['flaky'] += 1
+    def set_aside(self, result):
+        """Makes flaky tests of the regressions in a project's result that depend on chance; returns their names."""
+        aside = [test for test in result['regressions']
+                 if any(chance.covers(result['name'], test) for chance in self.chance)]
+        for test in aside:
+            regression = result['regressions'].pop(test)
+            result['flaky'][test] = [regression['stock'], regression['patched']]
+            result['summary']['regressions'] -= 1
+            result['summary']['flaky'] += 1
+        return aside
 
     def give_causes(self, results):
         """Returns the causes, those with most regressions first, with findings that have their regressions.
@@ -95,8 +95,6 @@ class Triage:
         """
         untriaged = Cause(UNTRIAGED, 'Not looked into yet', 'What nobody has explained so far.')
         open_findings = {}
-        for finding in self.findings:
-            self.causes[finding.cause].findings.append(finding)
         for name, result in results.items():
             for test, regression in result['regressions'].items():
                 matching = [finding for finding in self.findings if finding.covers(name, test, regression)]

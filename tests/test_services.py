@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -11,14 +12,14 @@ from survey.projects import SurveyError
 
 
 @pytest.fixture
-def server(monkeypatch, tmp_path):
+def server(monkeypatch):
     """The port of a service `web` that can be started."""
     with socket.create_server(('127.0.0.1', 0)) as taken:
         port = taken.getsockname()[1]
     monkeypatch.setitem(services.SERVICES, 'web', services.Service(
         package='web', port=port, program='python3', prepare=(('mkdir', '{data}/pages'),),
         command=('python3', '-m', 'http.server', '--bind', '127.0.0.1', '--directory', '{data}/pages', str(port))))
-    monkeypatch.setitem(services._LOCKS, 'web', services.threading.Lock())
+    monkeypatch.setitem(services._LOCKS, 'web', threading.Lock())
     return port
 
 
@@ -66,8 +67,9 @@ def test_unknown_service():
 def apt(monkeypatch, tmp_path):
     """Stands for apt-get on a machine of root: what it was called with, and how it ends."""
     class Apt:
-        calls = []
-        fails = False
+        def __init__(self):
+            self.calls = []
+            self.fails = False
 
         def run(self, command, **options):
             # Of two at once, the real one refuses the second.

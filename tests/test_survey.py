@@ -349,17 +349,26 @@ def test_two_surveys_that_do_not_agree():
     assert compared['attributed_differently'] == {'a': [['shield'], ['signals']]}
 
 
-def test_what_depends_on_chance_is_no_disagreement():
+def test_what_depends_on_chance_is_set_aside():
     judgement = triage.Triage(chance=[triage.Chance('it', ['b*'], 'The weather.'), triage.Chance('other', ['c'], '')])
-    first, second = result(a=['shield'], b=['none'], c=['none']), result(a=['shield'])
-    for each in first, second:
-        each['summary'] = {'regressions': len(each['regressions']), 'flaky': 0}
-        for regression in each['regressions'].values():
-            regression.update(stock='passed', patched='failed', log='')
-    compared = agreement.compare(first, second, judgement)
-    assert compared['only_in_the_first'] == ['c'] and compared['flaky_in_one'] == []
-    assert first['regressions'].keys() == {'a', 'c'} and first['flaky'] == {'b': ['passed', 'failed']}
-    assert first['summary'] == {'regressions': 2, 'flaky': 1}
+    made = result(a=['shield'], b=['none'], c=['none'])
+    made['summary'] = {'regressions': 3, 'flaky': 0}
+    made['regressions']['b'].update(stock='passed', patched='failed')
+    assert judgement.set_aside(made) == ['b'] and judgement.set_aside(made) == []
+    assert made['regressions'].keys() == {'a', 'c'} and made['flaky'] == {'b': ['passed', 'failed']}
+    assert made['summary'] == {'regressions': 2, 'flaky': 1}
+
+
+def test_what_depends_on_chance_is_no_disagreement(tmp_path, monkeypatch):
+    monkeypatch.setattr(triage, 'load', lambda: triage.Triage(chance=[triage.Chance('it', ['b'], 'The weather.')]))
+    made = result(a=['shield'], b=['none'])
+    made['summary'] = {'regressions': 2, 'flaky': 0}
+    made['regressions']['b'].update(stock='passed', patched='failed')
+    for folder, content in (('first', made), ('second', result(a=['shield']))):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'it.json').write_text(json.dumps(content), encoding='utf-8')
+    compared = agreement.write(tmp_path / 'first', tmp_path / 'second', tmp_path / 'agreement.json')['projects']['it']
+    assert agreement.agrees(compared) and compared['chance'] == ['b'] and compared['flaky_in_one'] == []
 
 
 # What the regressions come from.
@@ -370,30 +379,12 @@ def regression(log='', *switches):
 
 def test_first_finding_that_covers_a_regression_gives_it_its_cause(tmp_path):
     (tmp_path / 'triage.toml').write_text('''
-        [[cause]]
-        id = "one"
-        title = "One"
-        text = "The first."
-        [[cause]]
-        id = "two"
-        title = "Two"
-        text = "The second."
-        [[finding]]
-        project = ["it", "its friend"]
-        tests = ["a[*"]
-        log = "Boom"
-        cause = "one"
-        text = "It breaks."
-        [[finding]]
-        project = "it"
-        tests = ["a*"]
-        switches = ["shield"]
-        cause = "two"
-        text = "It breaks otherwise."
-        [[chance]]
-        project = ["it", "its friend"]
-        tests = ["d"]
-        text = "The weather."
+        cause = [{id = "one", title = "One", text = ""}, {id = "two", title = "Two", text = ""}]
+        finding = [
+            {project = ["it", "its friend"], tests = ["a[*"], log = "Boom", cause = "one", text = ""},
+            {project = "it", tests = ["a*"], switches = ["shield"], cause = "two", text = ""},
+        ]
+        chance = [{project = ["it", "its friend"], tests = ["d"], text = "The weather."}]
         ''', encoding='utf-8')
     judgement = triage.load(tmp_path / 'triage.toml')
     one, two, untriaged = judgement.give_causes({
@@ -404,7 +395,7 @@ def test_first_finding_that_covers_a_regression_gives_it_its_cause(tmp_path):
     assert [[test for test, _ in finding.regressions] for finding in two.findings] == [['a[2]', 'ab']]
     assert [test for test, _ in untriaged.findings[0].regressions] == ['a[3]']
     assert (one.projects, one.regressions, untriaged.id) == (['it', 'its friend'], 2, triage.UNTRIAGED)
-    assert judgement.is_chance('its friend', 'd') and not judgement.is_chance('it', 'a')
+    assert [chance.project for chance in judgement.chance] == ['it', 'its friend']
 
 
 def test_finding_without_a_cause():
