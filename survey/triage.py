@@ -1,4 +1,4 @@
-"""What triage.toml says about the results: causes, findings that give them to regressions, tests that depend on chance."""
+"""What triage.toml says of the results: causes, findings that give them to regressions, tests that depend on chance."""
 
 import dataclasses
 import fnmatch
