@@ -294,6 +294,8 @@ class TrioMachine(machine.Machine):
                     pass
                 except BaseException as exc:
                     main_error = exc
+                # run() hears of the end of main by a callback, so that others can run before it cancels them.
+                await self.noise()
                 nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             errors = group.exceptions
