@@ -22,7 +22,8 @@ from tools import variants
 _VARIANTS = tuple(name for name, variant in variants.VARIANTS.items() if variant.patched)
 # The variants that the threads are stressed on, and for how many seconds.
 _THREADS = {'free-threaded': 60, 'tsan': 120}
-_SLOW = ('asan', 'ubsan', 'tsan', 'debug')
+# The seconds that a module may take on a slow variant; on others, 900.
+_TIMEOUTS = {'asan': 1800, 'ubsan': 1800, 'debug': 1800, 'tsan': 3600}
 # How often what differs between the variants is run again, in order to tell chance from change.
 _AGAIN = 3
 _SOAK_MINUTES = 3
@@ -186,7 +187,7 @@ class Verification:
 
     def variant(self, name):
         builder = self._build(name)
-        found, problem = self._test_asyncio('variants', builder, timeout=1800 if name in _SLOW else 900)
+        found, problem = self._test_asyncio('variants', builder, timeout=_TIMEOUTS.get(name, 900))
         return {**found, 'configure': list(variants.VARIANTS[name].configure),
                 'environment': variants.VARIANTS[name].environment}, problem
 

@@ -293,6 +293,10 @@ class ProgramTestCase(unittest.TestCase):
 
 def variants(*settings):
     """Class decorator: put one test class per variant into this module."""
+    if support.check_sanitizer(thread=True):
+        # Each of many programs takes seconds to start.
+        settings = settings[:1]
+
     def make_classes(base):
         for values in settings:
             name = '_'.join([base.__name__, *(str(value).replace(' ', '')
@@ -756,6 +760,7 @@ class FirstSignalTests:
     def test_8_2_thread_of_the_executor_is_joined(self):
         program = self.start('''
             def work():
+                say('ready')    # before, it could be cancelled
                 may_end.wait()
                 time.sleep(0)
                 say('thread is done')
@@ -763,7 +768,6 @@ class FirstSignalTests:
             async def main():
                 loop = asyncio.get_running_loop()
                 future = loop.run_in_executor(None, work)
-                say('ready')
                 try:
                     await future
                 finally:
@@ -799,10 +803,16 @@ class FirstSignalTests:
                 program.finish(code=0)
 
     def test_8_2_debug_mode(self):
+        text = EVERYWHERE.replace('run(main())', textwrap.dedent('''
+            async def patient():
+                asyncio.get_running_loop().slow_callback_duration = 3600
+                await main()
+
+            run(patient(), debug=True)
+        '''))
         for signum in SIGNALS:
             with self.subTest(signum.name):
-                program = self.start(EVERYWHERE.replace(
-                    'run(main())', 'run(main(), debug=True)'))
+                program = self.start(text)
                 program.expect('ready')
                 program.send(signum)
                 program.expect_in_any_order(

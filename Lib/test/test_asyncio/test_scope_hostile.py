@@ -3737,6 +3737,8 @@ class InterpreterTests:
         self.assertEqual(out, ['no', 'task', 'outside'])
 
     @threading_helper.requires_working_threading()
+    @support.skip_if_sanitizer('gh-129824: making interpreters in threads races '
+                               'in the interpreter itself', thread=True)
     def test_2_8_in_threads(self):
         out = self.run_in_interpreters('''
             for _ in range(5):
