@@ -190,8 +190,15 @@ class Group(Scope):
             self.joining = True
             host.waits = host.suspended = True
             await wait_task_rescheduled(abort)
-            # On its way from the last member to the host: what is cancelled now leaves it alone (2.3).
+            # On its way from the last member to the host.  In asyncio there is a future in between: a cancellation
+            # before that is done interrupts the host, one after that leaves it alone (2.3).
             host.has_result = True
+            await self.machine.noise()
+            if cancelled is None:
+                try:
+                    await trio.lowlevel.checkpoint_if_cancelled()
+                except trio.Cancelled as exc:
+                    cancelled = exc
             await self.machine.noise()
             host.waits = host.has_result = False
         return cancelled
