@@ -204,9 +204,8 @@ class Verification:
     def threads(self, name):
         builder = self._build(name)
         runs = {}
-        for title, options in (('allowed', []), ('hostile', ['--hostile'])):
-            if title == 'hostile' and name in _NOT_HOSTILE:
-                continue
+        traffic = {'allowed': []} if name in _NOT_HOSTILE else {'allowed': [], 'hostile': ['--hostile']}
+        for title, options in traffic.items():
             found, problem = self._program(builder, f'threads-{name}-{title}',
                                            ['tests/threads.py', '--seconds', str(_THREADS[name]), *options])
             runs[title] = found
