@@ -22,8 +22,6 @@ from tools import variants
 _VARIANTS = tuple(name for name, variant in variants.VARIANTS.items() if variant.patched)
 # The variants that the threads are stressed on, and for how many seconds.
 _THREADS = {'free-threaded': 60, 'tsan': 120}
-# Where calls from wrong threads are of no use: they are data races, in the interpreter's own frames to begin with.
-_NOT_HOSTILE = ('tsan',)
 # The seconds that a module may take on a slow variant; on others, 900.
 _TIMEOUTS = {'asan': 1800, 'ubsan': 1800, 'debug': 1800, 'tsan': 3600}
 # How often what differs between the variants is run again, in order to tell chance from change.
@@ -204,8 +202,7 @@ class Verification:
     def threads(self, name):
         builder = self._build(name)
         runs = {}
-        traffic = {'allowed': []} if name in _NOT_HOSTILE else {'allowed': [], 'hostile': ['--hostile']}
-        for title, options in traffic.items():
+        for title, options in {'allowed': [], 'hostile': ['--hostile']}.items():
             found, problem = self._program(builder, f'threads-{name}-{title}',
                                            ['tests/threads.py', '--seconds', str(_THREADS[name]), *options])
             runs[title] = found

@@ -251,10 +251,16 @@ scope_request(CancelScopeObj *self, PyObject *msg, const double *now)
 static int
 scope_arm(CancelScopeObj *self)
 {
+    _Py_CRITICAL_SECTION_ASSERT_OBJECT_LOCKED(self);
+
     scope_node *node = &self->cs_node;
-    if (self->cs_deadline == Py_INFINITY
-        || (node->requested && !self->cs_relative))
-    {
+    if (self->cs_deadline == Py_INFINITY) {
+        return 0;
+    }
+    tree_lock(node);
+    bool settled = node->requested && !self->cs_relative;
+    tree_unlock(node);
+    if (settled) {
         return 0;
     }
     double now, deadline = Py_INFINITY;
@@ -327,6 +333,15 @@ scope_leave(CancelScopeObj *self, bool closing)
     return res;
 }
 
+static bool
+scope_is_root(CancelScopeObj *self)
+{
+    tree_lock(&self->cs_node);
+    bool is_root = self->cs_root_loop != NULL;
+    tree_unlock(&self->cs_node);
+    return is_root;
+}
+
 /* Take a root out of the registry, and let go of what is below it. */
 static int
 scope_uproot(CancelScopeObj *self)
@@ -360,6 +375,14 @@ root_is_pierced(asyncio_state *state, PyObject *loop)
     return root != NULL && root->cs_pierced;
 }
 
+static void
+scope_set_state(CancelScopeObj *self, scope_state state)
+{
+    tree_lock(&self->cs_node);
+    self->cs_state = state;
+    tree_unlock(&self->cs_node);
+}
+
 /* Enter a scope where the current task is none of ours: the pure-Python class
    knows what to do, and what to say if it cannot. */
 static PyObject *
@@ -369,31 +392,36 @@ scope_enter_twin(CancelScopeObj *self)
     if (make == NULL) {
         return NULL;
     }
-    PyObject *deadline = deadline_as_object(self->cs_deadline);
+    tree_lock(&self->cs_node);
+    double when = self->cs_deadline;
+    bool relative = self->cs_relative;
+    bool shield = self->cs_node.shield;
+    bool requested = self->cs_node.requested;
+    PyObject *msg = scope_msg(&self->cs_node);
+    PyObject *group = Py_NewRef(self->cs_group == NULL ? Py_None
+                                                       : self->cs_group);
+    tree_unlock(&self->cs_node);
     PyObject *twin = NULL;
+    PyObject *deadline = deadline_as_object(when);
     if (deadline != NULL) {
-        tree_lock(&self->cs_node);
-        PyObject *msg = scope_msg(&self->cs_node);
-        PyObject *group = Py_NewRef(self->cs_group == NULL ? Py_None
-                                                           : self->cs_group);
-        tree_unlock(&self->cs_node);
-        twin = PyObject_CallFunction(
-            make, "OOOONN", deadline,
-            self->cs_relative ? Py_True : Py_False,
-            self->cs_node.shield ? Py_True : Py_False,
-            self->cs_node.requested ? Py_True : Py_False, msg, group);
+        twin = PyObject_CallFunctionObjArgs(
+            make, deadline, relative ? Py_True : Py_False,
+            shield ? Py_True : Py_False, requested ? Py_True : Py_False,
+            msg, group, NULL);
         Py_DECREF(deadline);
     }
+    Py_DECREF(msg);
+    Py_DECREF(group);
     Py_DECREF(make);
     if (twin == NULL) {
         return NULL;
     }
-    self->cs_state = SCOPE_ACTIVE;
+    scope_set_state(self, SCOPE_ACTIVE);
     Py_XSETREF(self->cs_twin, twin);
     PyObject *res = PyObject_CallMethodNoArgs(twin, &_Py_ID(__enter__));
     if (res == NULL) {
         Py_CLEAR(self->cs_twin);
-        self->cs_state = SCOPE_NEW;
+        scope_set_state(self, SCOPE_NEW);
         return NULL;
     }
     Py_DECREF(res);
@@ -459,9 +487,7 @@ _asyncio_CancelScope___enter___impl(CancelScopeObj *self)
     }
     if (scope_arm(self) < 0) {
         if (scope_leave(self, false) == 0) {
-            tree_lock(node);
-            self->cs_state = SCOPE_NEW;
-            tree_unlock(node);
+            scope_set_state(self, SCOPE_NEW);
         }
         return NULL;
     }
@@ -475,7 +501,12 @@ scope_wrong_exit(CancelScopeObj *self, TaskObj *current, PyObject *exc)
 {
     const char *problem;
 
-    switch (self->cs_state) {
+    tree_lock(&self->cs_node);
+    scope_state life = self->cs_state;
+    bool is_root = self->cs_root_loop != NULL;
+    bool is_own = current != NULL && self->cs_node.host == current;
+    tree_unlock(&self->cs_node);
+    switch (life) {
     case SCOPE_NEW:
         problem = "This CancelScope has not been entered";
         break;
@@ -485,11 +516,11 @@ scope_wrong_exit(CancelScopeObj *self, TaskObj *current, PyObject *exc)
     case SCOPE_DESTROYED:
         return 1;
     case SCOPE_ACTIVE:
-        if (self->cs_root_loop != NULL) {
+        if (is_root) {
             PyErr_SetString(PyExc_RuntimeError, "Nobody can leave a root");
             return -1;
         }
-        if (current != NULL && self->cs_node.host == current) {
+        if (is_own) {
             problem = "This CancelScope is left while a scope inside it is "
                       "still open; leave scopes in the reverse order of "
                       "their entry";
@@ -527,6 +558,14 @@ scope_wrong_exit(CancelScopeObj *self, TaskObj *current, PyObject *exc)
     return -1;
 }
 
+static void
+scope_set_caught(CancelScopeObj *self)
+{
+    tree_lock(&self->cs_node);
+    self->cs_caught = 1;
+    tree_unlock(&self->cs_node);
+}
+
 /* Take the cancellations out of a group and raise the rest.  Return 1 if there
    is no rest, 0 if there is nothing to take out. */
 static int
@@ -554,7 +593,7 @@ scope_filter_group(CancelScopeObj *self, PyObject *group, PyObject *cancelled)
     }
     int res = 0;
     if (!Py_IsNone(matched)) {
-        self->cs_caught = 1;
+        scope_set_caught(self);
         res = 1;
         if (!Py_IsNone(rest)) {
             /* As it is: its context stays what it was. */
@@ -625,7 +664,7 @@ _asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
         Py_RETURN_FALSE;
     }
     if (PyErr_GivenExceptionMatches(exc, state->asyncio_CancelledError)) {
-        self->cs_caught = 1;
+        scope_set_caught(self);
         Py_RETURN_TRUE;
     }
     if (PyObject_TypeCheck(exc,
@@ -732,7 +771,10 @@ _asyncio_CancelScope_cancelled_caught_get_impl(CancelScopeObj *self)
     if (self->cs_twin != NULL) {
         return PyObject_GetAttr(self->cs_twin, &_Py_ID(cancelled_caught));
     }
-    return PyBool_FromLong(self->cs_caught);
+    tree_lock(&self->cs_node);
+    bool caught = self->cs_caught;
+    tree_unlock(&self->cs_node);
+    return PyBool_FromLong(caught);
 }
 
 /*[clinic input]
@@ -750,7 +792,10 @@ _asyncio_CancelScope__expired_get_impl(CancelScopeObj *self)
     if (self->cs_twin != NULL) {
         return PyObject_GetAttr(self->cs_twin, &_Py_ID(_expired));
     }
-    return PyBool_FromLong(self->cs_expired);
+    tree_lock(&self->cs_node);
+    bool expired = self->cs_expired;
+    tree_unlock(&self->cs_node);
+    return PyBool_FromLong(expired);
 }
 
 /*[clinic input]
@@ -789,8 +834,10 @@ _asyncio_CancelScope_deadline_get_impl(CancelScopeObj *self)
     if (self->cs_twin != NULL) {
         return PyObject_GetAttr(self->cs_twin, &_Py_ID(deadline));
     }
-    return deadline_as_object(self->cs_relative ? Py_INFINITY
-                                                : self->cs_deadline);
+    tree_lock(&self->cs_node);
+    double deadline = self->cs_relative ? Py_INFINITY : self->cs_deadline;
+    tree_unlock(&self->cs_node);
+    return deadline_as_object(deadline);
 }
 
 /*[clinic input]
@@ -820,9 +867,10 @@ _asyncio_CancelScope_deadline_set_impl(CancelScopeObj *self, PyObject *value)
     DeadlinesObj *deadlines = deadlines_remove(self);
     self->cs_deadline = deadline;
     self->cs_relative = 0;
+    bool is_active = self->cs_state == SCOPE_ACTIVE;
     tree_unlock(&self->cs_node);
     Py_XDECREF(deadlines);
-    return self->cs_state == SCOPE_ACTIVE ? scope_arm(self) : 0;
+    return is_active ? scope_arm(self) : 0;
 }
 
 /*[clinic input]
@@ -840,7 +888,10 @@ _asyncio_CancelScope_shield_get_impl(CancelScopeObj *self)
     if (self->cs_twin != NULL) {
         return PyObject_GetAttr(self->cs_twin, &_Py_ID(shield));
     }
-    return PyBool_FromLong(self->cs_node.shield);
+    tree_lock(&self->cs_node);
+    bool shield = self->cs_node.shield;
+    tree_unlock(&self->cs_node);
+    return PyBool_FromLong(shield);
 }
 
 /*[clinic input]
@@ -998,8 +1049,13 @@ CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
     CancelScopeObj *self = CancelScope_CAST(op);
-    if (self->cs_twin != NULL) {
-        PyObject *spawn = PyObject_GetAttrString(self->cs_twin, "_spawn");
+    PyObject *twin;
+    Py_BEGIN_CRITICAL_SECTION(op);
+    twin = Py_XNewRef(self->cs_twin);
+    Py_END_CRITICAL_SECTION();
+    if (twin != NULL) {
+        PyObject *spawn = PyObject_GetAttrString(twin, "_spawn");
+        Py_DECREF(twin);
         if (spawn == NULL) {
             return NULL;
         }
@@ -1007,7 +1063,10 @@ CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         Py_DECREF(spawn);
         return res;
     }
-    if (self->cs_state != SCOPE_ACTIVE) {
+    tree_lock(&self->cs_node);
+    bool is_active = self->cs_state == SCOPE_ACTIVE;
+    tree_unlock(&self->cs_node);
+    if (!is_active) {
         PyErr_SetString(PyExc_RuntimeError, "This CancelScope is not active");
         return NULL;
     }
@@ -1080,7 +1139,10 @@ _asyncio_CancelScope__members_get_impl(CancelScopeObj *self)
     if (self->cs_twin != NULL) {
         return PyObject_GetAttrString(self->cs_twin, "_members");
     }
-    return PyLong_FromSsize_t(self->cs_members);
+    tree_lock(&self->cs_node);
+    Py_ssize_t members = self->cs_members;
+    tree_unlock(&self->cs_node);
+    return PyLong_FromSsize_t(members);
 }
 
 /*[clinic input]
@@ -1203,7 +1265,7 @@ static PyObject *
 _asyncio_CancelScope__uproot_impl(CancelScopeObj *self)
 /*[clinic end generated code: output=6ce3ad187553b5d6 input=3f32762a258d2e8a]*/
 {
-    if (self->cs_root_loop != NULL && scope_uproot(self) < 0) {
+    if (scope_is_root(self) && scope_uproot(self) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -1235,9 +1297,10 @@ _asyncio_CancelScope__pierce_impl(CancelScopeObj *self)
 }
 
 static PyObject *
-CancelScope_repr(PyObject *op)
+scope_repr_lock_held(CancelScopeObj *self)
 {
-    CancelScopeObj *self = CancelScope_CAST(op);
+    _Py_CRITICAL_SECTION_ASSERT_OBJECT_LOCKED(self);
+
     if (self->cs_twin != NULL) {
         return PyObject_Repr(self->cs_twin);
     }
@@ -1245,22 +1308,40 @@ CancelScope_repr(PyObject *op)
     if (repr == NULL) {
         return NULL;
     }
-    PyObject *deadline = deadline_as_object(self->cs_deadline);
+    PyObject *loop = scope_is_root(self) ? NULL : scope_loop(self);
+    tree_lock(&self->cs_node);
+    const char *life = scope_state_names[self->cs_state];
+    bool requested = self->cs_node.requested;
+    bool caught = self->cs_caught;
+    double when = self->cs_deadline;
+    bool relative = self->cs_relative;
+    bool shield = self->cs_node.shield;
+    tree_unlock(&self->cs_node);
     PyObject *res = NULL;
+    PyObject *deadline = deadline_as_object(when);
     if (deadline != NULL) {
-        PyObject *loop = scope_loop(self);
         res = PyObject_CallFunction(
-            repr, "sOOOOOO", scope_state_names[self->cs_state],
-            self->cs_node.requested ? Py_True : Py_False,
-            self->cs_caught ? Py_True : Py_False,
-            self->cs_relative ? Py_None : deadline,
-            self->cs_relative ? deadline : Py_None,
-            self->cs_node.shield ? Py_True : Py_False,
-            loop == NULL || self->cs_root_loop != NULL ? Py_None : loop);
-        Py_XDECREF(loop);
+            repr, "sOOOOOO", life,
+            requested ? Py_True : Py_False,
+            caught ? Py_True : Py_False,
+            relative ? Py_None : deadline,
+            relative ? deadline : Py_None,
+            shield ? Py_True : Py_False,
+            loop == NULL ? Py_None : loop);
+        Py_DECREF(deadline);
     }
+    Py_XDECREF(loop);
     Py_DECREF(repr);
-    Py_XDECREF(deadline);
+    return res;
+}
+
+static PyObject *
+CancelScope_repr(PyObject *op)
+{
+    PyObject *res;
+    Py_BEGIN_CRITICAL_SECTION(op);
+    res = scope_repr_lock_held(CancelScope_CAST(op));
+    Py_END_CRITICAL_SECTION();
     return res;
 }
 
@@ -1329,15 +1410,17 @@ CancelScope_dealloc(PyObject *op)
 {
     CancelScopeObj *self = CancelScope_CAST(op);
     PyTypeObject *tp = Py_TYPE(self);
-    if (self->cs_node.host != NULL || self->cs_root_loop != NULL) {
+    tree_lock(&self->cs_node);
+    bool is_root = self->cs_root_loop != NULL;
+    bool is_in_tree = is_root || self->cs_node.host != NULL;
+    tree_unlock(&self->cs_node);
+    if (is_in_tree) {
         /* Nobody can leave it any more, such as when the frame of a coroutine
            that refused to be closed goes away.  It must not stay in the tree,
            where it would be in the way of its host. */
         _PyObject_ResurrectStart(op);
         PyObject *exc = PyErr_GetRaisedException();
-        if ((self->cs_root_loop != NULL ? scope_uproot(self)
-                                        : scope_leave(self, false)) < 0)
-        {
+        if ((is_root ? scope_uproot(self) : scope_leave(self, false)) < 0) {
             PyErr_FormatUnraisable("Exception ignored while %R was "
                                    "deallocated", op);
         }

@@ -72,7 +72,8 @@ static _Py_thread_local spawning_state *spawning;
 
 /* Where there is no GIL each tree has a lock.  It guards the fields of a
    scope_node and of a CancelScope (but for cs_twin, which has the critical
-   section of the scope), task_scope, and the registries.
+   section of the scope), task_scope, and the registries.  Only with both is
+   cs_deadline changed, so either will do to read it.
 
    Nothing may happen while a lock is held: no reference is dropped that could
    be the last, and no other lock is taken.  So whatever runs Python code comes
@@ -300,6 +301,18 @@ hosts_append(PyObject **hosts, void *host)
     return _PyList_AppendTakeRef((PyListObject *)*hosts, (PyObject *)host);
 }
 
+/* May the task be blocked?  Without a GIL that is only to be seen in its critical
+   section, where task_interrupt() looks. */
+static inline bool
+task_may_be_blocked(TaskObj *task)
+{
+#ifdef Py_GIL_DISABLED
+    return true;
+#else
+    return task->task_fut_waiter != NULL;
+#endif
+}
+
 static int
 scope_mark_or_pierce(scope_node *top, PyObject **hosts, bool pierce)
 {
@@ -321,7 +334,7 @@ scope_mark_or_pierce(scope_node *top, PyObject **hosts, bool pierce)
         TaskObj *host = node->host;
         if (node->cause == NULL) {
             if (host != NULL
-                && host->task_scope == node && host->task_fut_waiter != NULL
+                && host->task_scope == node && task_may_be_blocked(host)
                 && hosts_append(hosts, host) < 0)
             {
                 res = -1;
