@@ -728,9 +728,9 @@ def _to_deadline(value, name='deadline'):
     """Return *value* as a float, None if it is None or infinity."""
     if value is None:
         return None
+    value = float.from_number(value)
     if math.isnan(value):
         raise ValueError(f'{name} must not be NaN')
-    value = float(value)
     return None if value == math.inf else value
 
 

@@ -100,6 +100,7 @@ cancel_scope_new(asyncio_state *state, double deadline, bool shield)
     PyTypeObject *tp = state->CancelScopeType;
     CancelScopeObj *self = (CancelScopeObj *)tp->tp_alloc(tp, 0);
     if (self != NULL) {
+        llist_init(&self->cs_node.children);
         self->cs_deadline = deadline;
         self->cs_node.shield = shield;
     }
@@ -333,15 +334,6 @@ scope_leave(CancelScopeObj *self, bool closing)
     return res;
 }
 
-static bool
-scope_is_root(CancelScopeObj *self)
-{
-    tree_lock(&self->cs_node);
-    bool is_root = self->cs_root_loop != NULL;
-    tree_unlock(&self->cs_node);
-    return is_root;
-}
-
 /* Take a root out of the registry, and let go of what is below it. */
 static int
 scope_uproot(CancelScopeObj *self)
@@ -383,6 +375,15 @@ scope_set_state(CancelScopeObj *self, scope_state state)
     tree_unlock(&self->cs_node);
 }
 
+static PyObject *
+refuse_second_entry(void)
+{
+    PyErr_SetString(PyExc_RuntimeError,
+                    "This CancelScope has already been entered; "
+                    "make a new one for each \"with\" block");
+    return NULL;
+}
+
 /* Enter a scope where the current task is none of ours: the pure-Python class
    knows what to do, and what to say if it cannot. */
 static PyObject *
@@ -416,12 +417,26 @@ scope_enter_twin(CancelScopeObj *self)
     if (twin == NULL) {
         return NULL;
     }
-    scope_set_state(self, SCOPE_ACTIVE);
-    Py_XSETREF(self->cs_twin, twin);
+    tree_lock(&self->cs_node);
+    bool is_new = self->cs_state == SCOPE_NEW;
+    if (is_new) {
+        self->cs_state = SCOPE_ACTIVE;
+    }
+    tree_unlock(&self->cs_node);
+    if (!is_new) {
+        /* Somebody else was faster. */
+        Py_DECREF(twin);
+        return refuse_second_entry();
+    }
+    assert(self->cs_twin == NULL);
+    self->cs_twin = twin;
     PyObject *res = PyObject_CallMethodNoArgs(twin, &_Py_ID(__enter__));
     if (res == NULL) {
-        Py_CLEAR(self->cs_twin);
+        PyObject *exc = PyErr_GetRaisedException();
+        self->cs_twin = NULL;
         scope_set_state(self, SCOPE_NEW);
+        Py_DECREF(twin);
+        PyErr_SetRaisedException(exc);
         return NULL;
     }
     Py_DECREF(res);
@@ -466,10 +481,7 @@ _asyncio_CancelScope___enter___impl(CancelScopeObj *self)
     }
     if (self->cs_state != SCOPE_NEW) {
         tree_unlock(node);
-        PyErr_SetString(PyExc_RuntimeError,
-                        "This CancelScope has already been entered; "
-                        "make a new one for each \"with\" block");
-        return NULL;
+        return refuse_second_entry();
     }
     if (task == NULL) {
         tree_unlock(node);
@@ -649,7 +661,11 @@ _asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
     bool delivered = node->delivered;
     bool requested = node->requested;
     tree_unlock(node);
-    task_forget_delivery(task, node);
+    if (task->task_source_tb != NULL) {
+        Py_BEGIN_CRITICAL_SECTION(task);
+        task_forget_delivery(task, node);
+        Py_END_CRITICAL_SECTION();
+    }
     if (scope_leave(self, false) < 0) {
         return NULL;
     }
@@ -745,6 +761,10 @@ _asyncio_CancelScope_cancel_called_get_impl(CancelScopeObj *self)
         double now;
         int res = loop_time(loop, &now);
         Py_DECREF(loop);
+        if (res == 0 && self->cs_twin != NULL) {
+            /* A hostile time() has entered the scope. */
+            return PyObject_GetAttr(self->cs_twin, &_Py_ID(cancel_called));
+        }
         /* That somebody has been told so holds. */
         if (res < 0 || scope_request(self, NULL, &now) < 0) {
             return NULL;
@@ -855,12 +875,18 @@ _asyncio_CancelScope_deadline_set_impl(CancelScopeObj *self, PyObject *value)
         PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
         return -1;
     }
-    if (self->cs_twin != NULL) {
-        return PyObject_SetAttr(self->cs_twin, &_Py_ID(deadline), value);
+    if (parse_deadline(value, "deadline", &deadline) < 0) {
+        return -1;
     }
-    if (parse_deadline(value, "deadline", &deadline) < 0
-        || scope_check_thread(self) < 0)
-    {
+    /* (A hostile __float__() may have entered the scope.) */
+    if (self->cs_twin != NULL) {
+        PyObject *parsed = deadline_as_object(deadline);
+        int res = parsed == NULL ? -1
+            : PyObject_SetAttr(self->cs_twin, &_Py_ID(deadline), parsed);
+        Py_XDECREF(parsed);
+        return res;
+    }
+    if (scope_check_thread(self) < 0) {
         return -1;
     }
     tree_lock(&self->cs_node);
@@ -974,6 +1000,14 @@ parse_errors(PyObject *obj, task_errors_mode *errors)
     return 0;
 }
 
+static void
+task_set_errors(TaskObj *task, task_errors_mode errors)
+{
+    Py_BEGIN_CRITICAL_SECTION(task);
+    task->task_errors = errors;
+    Py_END_CRITICAL_SECTION();
+}
+
 /* Call args[1]() with the rest of the arguments for a task below `scope`, or
    below the root of its loop if that is NULL; args[0] is what becomes of its
    exception.  *ours tells if the task, which is returned, is in the tree. */
@@ -1016,21 +1050,21 @@ spawn(asyncio_state *state, CancelScopeObj *scope, PyObject *const *args,
         /* The factory made a task of its own first, or has failed since.  A
            foreign task that it has returned may be a wrapper of it. */
         TaskObj *taker = (TaskObj *)mine.taker;
-        taker->task_errors = task == NULL || *ours ? ERRORS_PROPAGATE
-                                                   : ERRORS_HAND_ON;
+        task_set_errors(taker, task == NULL || *ours ? ERRORS_PROPAGATE
+                                                     : ERRORS_HAND_ON);
         if (scope != NULL) {
             res = task_move(state, taker, NULL);
         }
     }
     if (*ours && ((TaskObj *)task)->task_state == STATE_PENDING) {
         if (scope == NULL) {
-            ((TaskObj *)task)->task_errors = mine.errors;
+            task_set_errors((TaskObj *)task, mine.errors);
         }
         else if (res == 0) {
             res = task_move(state, (TaskObj *)task, scope);
             *ours = res == 0;
             if (*ours) {
-                ((TaskObj *)task)->task_errors = mine.errors;
+                task_set_errors((TaskObj *)task, mine.errors);
             }
         }
     }
@@ -1246,11 +1280,13 @@ _asyncio_CancelScope__plant_impl(CancelScopeObj *self, PyObject *loop)
     }
     self->cs_state = SCOPE_ACTIVE;
     self->cs_root_loop = Py_NewRef(loop);
+    PyObject *old_origin = self->cs_origin;
     self->cs_origin = origin;
     scope_attach(node, NULL, NULL);
     llist_insert_tail(&state->registries[tree_of_loop(loop)].roots,
                       &node->siblings);
     tree_unlock(node);
+    Py_XDECREF(old_origin);
     Py_RETURN_NONE;
 }
 
@@ -1265,7 +1301,10 @@ static PyObject *
 _asyncio_CancelScope__uproot_impl(CancelScopeObj *self)
 /*[clinic end generated code: output=6ce3ad187553b5d6 input=3f32762a258d2e8a]*/
 {
-    if (scope_is_root(self) && scope_uproot(self) < 0) {
+    tree_lock(&self->cs_node);
+    bool is_root = self->cs_root_loop != NULL;
+    tree_unlock(&self->cs_node);
+    if (is_root && scope_uproot(self) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -1308,8 +1347,9 @@ scope_repr_lock_held(CancelScopeObj *self)
     if (repr == NULL) {
         return NULL;
     }
-    PyObject *loop = scope_is_root(self) ? NULL : scope_loop(self);
     tree_lock(&self->cs_node);
+    PyObject *loop = self->cs_root_loop != NULL || self->cs_node.host == NULL
+        ? NULL : Py_XNewRef(self->cs_node.host->task_loop);
     const char *life = scope_state_names[self->cs_state];
     bool requested = self->cs_node.requested;
     bool caught = self->cs_caught;
@@ -1410,6 +1450,7 @@ CancelScope_dealloc(PyObject *op)
 {
     CancelScopeObj *self = CancelScope_CAST(op);
     PyTypeObject *tp = Py_TYPE(self);
+    _PyObject_ResurrectStart(op);       /* As in task_scopes_dealloc(). */
     tree_lock(&self->cs_node);
     bool is_root = self->cs_root_loop != NULL;
     bool is_in_tree = is_root || self->cs_node.host != NULL;
@@ -1418,16 +1459,15 @@ CancelScope_dealloc(PyObject *op)
         /* Nobody can leave it any more, such as when the frame of a coroutine
            that refused to be closed goes away.  It must not stay in the tree,
            where it would be in the way of its host. */
-        _PyObject_ResurrectStart(op);
         PyObject *exc = PyErr_GetRaisedException();
         if ((is_root ? scope_uproot(self) : scope_leave(self, false)) < 0) {
             PyErr_FormatUnraisable("Exception ignored while %R was "
                                    "deallocated", op);
         }
         PyErr_SetRaisedException(exc);
-        if (_PyObject_ResurrectEnd(op)) {
-            return;
-        }
+    }
+    if (_PyObject_ResurrectEnd(op)) {
+        return;
     }
     PyObject_GC_UnTrack(self);
     assert(self->cs_deadlines == NULL);

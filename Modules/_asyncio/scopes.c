@@ -96,13 +96,20 @@ tree_of_loop(PyObject *loop)
     return (bits ^ (bits >> 6) ^ (bits >> 12)) % TREES;
 }
 
+/* Whose lock nobody here may have. */
+static inline uint8_t
+tree_of_node(scope_node *node)
+{
+    return FT_ATOMIC_LOAD_UINT8_RELAXED(node->tree);
+}
+
 static inline void
 tree_lock(scope_node *node)
 {
     for (;;) {
-        uint8_t tree = FT_ATOMIC_LOAD_UINT8_RELAXED(node->tree);
+        uint8_t tree = tree_of_node(node);
         PyMutex_Lock(&tree_locks[tree].mutex);
-        if (tree == FT_ATOMIC_LOAD_UINT8_RELAXED(node->tree)) {
+        if (tree == tree_of_node(node)) {
             return;
         }
         PyMutex_Unlock(&tree_locks[tree].mutex);
@@ -146,6 +153,7 @@ tree_assign(scope_node *node, PyObject *loop)
 #else
 
 static inline uint8_t tree_of_loop(PyObject *Py_UNUSED(loop)) { return 0; }
+static inline uint8_t tree_of_node(scope_node *Py_UNUSED(node)) { return 0; }
 static inline void tree_lock(scope_node *Py_UNUSED(node)) {}
 static inline void tree_unlock(scope_node *Py_UNUSED(node)) {}
 static inline void tree_lock_loop(PyObject *Py_UNUSED(loop)) {}
@@ -901,10 +909,13 @@ find_root(asyncio_state *state, PyObject *loop)
     return NULL;
 }
 
-/* Is an active scope in the tree of the loop? */
+/* Is a scope in the tree of the loop, which is locked? */
 static inline bool
 scope_belongs_to(CancelScopeObj *scope, PyObject *loop)
 {
+    if (tree_of_node(&scope->cs_node) != tree_of_loop(loop)) {
+        return false;
+    }
     return loop == (scope->cs_root_loop != NULL ? scope->cs_root_loop
                     : scope->cs_node.host != NULL
                     ? scope->cs_node.host->task_loop : NULL);
@@ -971,8 +982,8 @@ static bool
 scope_can_adopt(asyncio_state *state, CancelScopeObj *scope, TaskObj *task)
 {
     scope_node *own = &task->task_own_scope;
-    if (scope->cs_state != SCOPE_ACTIVE || own->host == NULL
-        || !scope_belongs_to(scope, task->task_loop))
+    if (!scope_belongs_to(scope, task->task_loop)
+        || scope->cs_state != SCOPE_ACTIVE || own->host == NULL)
     {
         return false;
     }
@@ -1021,13 +1032,8 @@ task_move(asyncio_state *state, TaskObj *task, CancelScopeObj *scope)
 static bool
 task_scopes_dealloc(TaskObj *task)
 {
-    scope_node *own = &task->task_own_scope;
-    tree_lock(own);
-    bool is_in_tree = task_is_in_tree(task);
-    tree_unlock(own);
-    if (!is_in_tree) {
-        return false;
-    }
+    /* Whoever waits for a lock can be overtaken by the garbage collector, which
+       must not come across what nobody refers to. */
     _PyObject_ResurrectStart((PyObject *)task);
     task_leave_tree(task, SCOPE_DESTROYED);
     return _PyObject_ResurrectEnd((PyObject *)task);

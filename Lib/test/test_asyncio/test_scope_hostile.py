@@ -1119,6 +1119,17 @@ class MessageTests(HostileTestCase):
                 self.assertIs(scope.cancel_called, action is cancel)
                 self.assertIs(self.force_exit(scope), action is not leave)
                 await self.assert_not_cancelled()
+
+        def enter():
+            scope.__enter__()
+            return self.loop.time() + 5
+
+        scope = self.CancelScope()
+        scope.deadline = Deadline(enter)
+        self.assertEqual(scope.deadline, self.loop.time() + 5)
+        await self.assert_cancelled(asyncio.sleep(6))
+        self.assertIs(self.force_exit(scope, asyncio.CancelledError()), True)
+        self.assert_scope(scope, called=True, caught=True)
         with self.assertRaises(MyError):
             self.CancelScope(deadline=Deadline(fail))
         with self.assertRaises(MyError):
@@ -3042,6 +3053,21 @@ class CrashTests(IsolatedTestCase):
         finally:
             root._uproot()
         self.assertEqual(len(errors), 2)
+        await self.assert_sound()
+
+    async def test_3_8_scope_is_entered_while_it_is_asked(self):
+        def enter():
+            self.unpatch_loop('time')
+            scope.__enter__()
+            return self.loop.time()
+
+        scope = self.CancelScope(deadline=self.loop.time())
+        self.patch_loop('time', enter)
+        self.assertIs(scope.cancel_called, True)
+        await self.assert_level(times=1)
+        exc = asyncio.CancelledError()
+        self.assertIs(scope.__exit__(type(exc), exc, None), True)
+        self.assert_scope(scope, called=True, caught=True)
         await self.assert_sound()
 
     def test_3_8_task_that_lost_its_loop(self):
