@@ -332,3 +332,40 @@ def test_threads_find_what_is_wrong(tmp_path):
     status, output = run(str(tmp_path / 'threads.py'), '--iterations', '40', '--implementation', 'c',
                          '--only', 'nested_scopes')
     assert status == 1 and 'FAILED: worker' in output and "instead of 'another'" in output
+
+
+def test_threads_rescue_what_waits_for_ever(tmp_path):
+    """In a hostile run a loop can miss that it has something to do, or lose a timer; that must not count as hanging."""
+    text = (ROOT / 'tests/threads.py').read_text()
+    marker = 'def stress_threads('
+    assert text.count(marker) == 1
+    program = """@program
+def waits(worker):
+    async def main(worker):
+        tasks.append(asyncio.create_task(other()))
+        await wait_forever()
+
+    async def other():
+        try:
+            await wait_forever()
+        finally:
+            with asyncio.CancelScope(shield=True) as scope:  # Not by worker.scope(): hostile threads would end it.
+                worker._scopes.append(scope)
+                await wait_forever()
+
+    tasks = []
+
+    try:
+        worker.execute(main)
+    except asyncio.CancelledError:
+        worker.count['rescued'] += tasks[0].cancelled()
+
+
+"""
+    (tmp_path / 'threads.py').write_text(text.replace(marker, program + marker))
+    (tmp_path / 'stress.py').write_text((ROOT / 'tests/stress.py').read_text())
+    out = tmp_path / 'figures.json'
+    status, output = run(str(tmp_path / 'threads.py'), '--iterations', '1', '--threads', '1', '--only', 'waits',
+                         '--hostile', '--patience', '60', '--out', str(out))
+    assert status == 0, output
+    assert {name: figures['rescued'] for name, figures in json.loads(out.read_text()).items()} == {'c': 1, 'python': 1}

@@ -199,6 +199,12 @@ class Stress:
         else:
             thing.cancel('hostile')  # A group.
 
+    def rescue(self, workers):
+        """Sees to it that what hostile threads do keeps no loop from ending."""
+        while not self.stop.wait(0.5):
+            for worker in workers:
+                worker.rescue()
+
     def main(self):
         """Runs the threads to their end; returns the figures."""
         unknown = sorted({*(self.arguments.only or ())} - {program.__name__ for program in PROGRAMS})
@@ -210,6 +216,7 @@ class Stress:
         if self.arguments.hostile:
             others += [threading.Thread(target=self.molest, args=(number,), name=f'hostile {number}')
                        for number in range(2)]
+            others.append(threading.Thread(target=self.rescue, args=(workers,), name='rescuer'))
         dropper = threading.Thread(target=self.drop, name='dropper')
         for thread in [*workers, *others, dropper]:
             thread.daemon = True  # What hangs must not be waited for.
@@ -267,6 +274,7 @@ class Worker(threading.Thread):
         self.count = collections.Counter()
         self.progress = time.monotonic()
         self.doing = None
+        self._loops, self._scopes = [], []  # Those of the current program, to be rescued.
         self._logged = 0  # Reports to the exception handlers that the current program is to make.
 
     def run(self):
@@ -288,6 +296,8 @@ class Worker(threading.Thread):
                 if not arguments.hostile:
                     self._run.fail(f'{self.name}: {self.doing}', error)
             self.count['programs'] += 1
+            self._loops.clear()
+            self._scopes.clear()
         self._run.add(self.count)
 
     # Helpers of the programs.
@@ -299,6 +309,8 @@ class Worker(threading.Thread):
         if self._rng.random() < 0.3:
             loop.set_task_factory(asyncio.eager_task_factory)
         self.count['loops'] += 1
+        if self._run.arguments.hostile:
+            self._loops.append(loop)
         return loop
 
     def runner(self):
@@ -316,28 +328,28 @@ class Worker(threading.Thread):
 
         coro = function(self, *args)
         if self._run.arguments.hostile:
-            coro = self._guarded(coro)
+            coro = self._exposed(coro)
         try:
             return asyncio.run(coro, loop_factory=factory)
         finally:
             self._run.unregister(loops.pop())
 
-    async def _guarded(self, coro):
-        """What hostile threads have done to the timers must not keep the loop from ending."""
-        stopper = threading.Timer(2.0, self._release, [asyncio.get_running_loop(), asyncio.current_task()])
-        stopper.daemon = True
-        stopper.start()
+    async def _exposed(self, coro):
         self._run.expose(asyncio.get_running_loop(), asyncio.current_task())
-        try:
-            return await coro
-        finally:
-            stopper.cancel()
+        return await coro
 
-    def _release(self, loop, task):
-        try:
-            loop.call_soon_threadsafe(task.cancel)
-        except RuntimeError:
-            pass  # It is closed.
+    def rescue(self):
+        """Wakes the loops of a program that has taken long, and cancels all there is.
+
+        A call from a wrong thread does not wake the loop, and can lose a timer, so that it would wait for ever.
+        """
+        if time.monotonic() < self.progress + 2:
+            return
+        for loop in list(self._loops):
+            try:
+                loop.call_soon_threadsafe(_cancel_all, loop, list(self._scopes))
+            except RuntimeError:
+                pass  # It is closed.
 
     def spawn(self, group, coro, **options):
         """Makes a member of group, or of the root group if that is None."""
@@ -352,6 +364,7 @@ class Worker(threading.Thread):
         scope = asyncio.CancelScope(**options)
         if self._run.arguments.hostile:
             self._run.expose(asyncio.get_running_loop(), scope)
+            self._scopes.append(scope)
         return scope
 
     def cancel(self, thing, *args):
@@ -400,6 +413,13 @@ class _Second(threading.Thread):
                 raise self._error
             finally:
                 self._error = None
+
+
+def _cancel_all(loop, scopes):
+    for scope in scopes:
+        scope.shield = False
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
 
 
 def _on_report(run, number, loop, context):
