@@ -39,8 +39,10 @@ __all__ = (
 )
 
 import contextlib
+import functools
 import gc
 import math
+import operator
 import os
 import sys
 import threading
@@ -185,14 +187,22 @@ def _interrupt_all(hosts):
 
     The group of a scope among them cancels the tasks that are not in the tree.
     """
+    _call_for_all(_interrupt_host, hosts)
+
+
+def _interrupt_host(host):
+    if not isinstance(host, _ScopeNode):
+        _interrupt(host)
+    elif host._cause is not None and host._group is not None:
+        host._group._cancel_foreign(host._cause._msg)
+
+
+def _call_for_all(function, items):
+    """Call *function* for every item; then raise an error, if there was one."""
     error = None
-    for host in hosts:
+    for item in items:
         try:
-            if isinstance(host, _ScopeNode):
-                if host._cause is not None and host._group is not None:
-                    host._group._cancel_foreign(host._cause._msg)
-            else:
-                _interrupt(host)
+            function(item)
         except BaseException as exc:
             # The first one counts, but not more than KeyboardInterrupt.
             if error is None or (isinstance(error, Exception)
@@ -203,6 +213,11 @@ def _interrupt_all(hosts):
             raise error
         finally:
             error = None
+
+
+def _do_all(*steps):
+    """Take every step; then raise an error, if there was one."""
+    _call_for_all(operator.call, steps)
 
 
 # The three places in which a task meets the tree.  Twins: Modules/_asyncio.
@@ -274,11 +289,11 @@ def _end(task):
         try:
             _report_failure(task)
         except BaseException as exc:
-            _ignore(exc, task)
+            _ignore(exc, task._loop, task=task)
     try:
         _finish(task)
     except BaseException as exc:
-        _ignore(exc, task)
+        _ignore(exc, task._loop, task=task)
 
 
 def _report_failure(task):
@@ -286,7 +301,7 @@ def _report_failure(task):
     if task._errors == _LOG:
         _log_failure(task)
     elif isinstance(parent, _ScopeNode) and parent._group is not None:
-        parent._group._member_failed(task)
+        _tell_group(parent._group, '_member_failed', task)
 
 
 def _log_failure(task):
@@ -305,13 +320,24 @@ def _log_failure_now(task, loop):
     })
 
 
-def _ignore(exc, task):
+def _raise_soon(exc, loop):
+    """Let the loop raise an interrupt that came at a bad moment."""
+    def raise_interrupt():
+        raise exc
+
+    loop.call_soon(raise_interrupt)
+
+
+def _ignore(exc, loop, **context):
     """Nobody is there to get *exc*.  A moment later, outside of the task."""
     with contextlib.suppress(Exception):
-        task._loop.call_soon(task._loop.call_exception_handler, {
+        if isinstance(exc, (KeyboardInterrupt, SystemExit)):
+            _raise_soon(exc, loop)
+            return
+        loop.call_soon(loop.call_exception_handler, {
             'message': 'Exception ignored in the bookkeeping of a task',
             'exception': exc,
-            'task': task,
+            **context,
         })
 
 
@@ -338,12 +364,25 @@ def _finish(task, state=_ABANDONED):
     task._scope = own
     moved += own._detach(own._parent)
     task._delivered = None
+    steps = []
     if isinstance(group, _ScopeNode):
-        group.dismiss(task)
+        steps.append(lambda: group.dismiss(task))
     if moved:
-        _update(*moved)
-    for group in left:
-        group._members_done()
+        steps.append(lambda: _update(*moved))
+    steps += [functools.partial(_tell_group, each, '_members_done')
+              for each in left]
+    _do_all(*steps)
+
+
+def _tell_group(group, name, *args):
+    """Call a method of *group*, which can be called again after an interrupt."""
+    method = getattr(group, name)
+    try:
+        method(*args)
+    except KeyboardInterrupt:
+        with contextlib.suppress(BaseException):
+            method(*args)
+        raise
 
 
 def _is_visible(outer, inner):
@@ -373,8 +412,10 @@ def _check_swallowed(task, exc, cause):
     if before is not None:
         try:
             reported = _check_ended(task, before, origin)
-        except Exception:
+        except BaseException as exc:
             reported = True  # As well as it can be.
+            if not isinstance(exc, Exception):
+                _ignore(exc, task._loop, task=task)
         if reported and task._delivered is not None:
             task._delivered = None, cause, None
 
@@ -512,7 +553,8 @@ def _cancel_task(task, msg):
         own._requested = True
         if own._cause is None:
             hosts = _mark(own)
-    try:
+
+    def ask():
         if task._fut_waiter is not None and _is_visible(own, task._scope):
             # Unlike a scope, each call asks anew: the waiter may be a Task
             # that caught and ignored the request before.
@@ -523,8 +565,9 @@ def _cancel_task(task, msg):
         # The step is scheduled or under way, or a shield holds this back.
         task._must_cancel = True
         task._cancel_message = msg
-    finally:
-        _interrupt_all(host for host in hosts if host is not task)
+
+    _do_all(ask, lambda: _interrupt_all(host for host in hosts
+                                        if host is not task))
 
 
 def _count_cancels(task):
@@ -583,7 +626,8 @@ def _spawn(scope, errors, create_task, args, kwargs):
          _spawning.taker) = outer
         if taker is not None and taker is not task and not taker.done():
             _take_back(taker, task)
-            if scope is not None:
+            # (Its eager step may have failed: then it is out of the tree.)
+            if scope is not None and taker._own_scope._parent is not None:
                 _move(taker, _find_root(taker._loop))
     return task, taker
 
@@ -770,11 +814,7 @@ class _ScopeNode(_Node):
                 'This CancelScope has already been entered; '
                 'make a new one for each "with" block')
         task = _current_py_task()
-        loop = task._loop
-        if self._delay is not None:
-            self._deadline = loop.time() + self._delay
-            self._delay = None
-        self._loop = loop
+        self._loop = loop = task._loop
         self._state = _ACTIVE
         if task._source_traceback is not None:
             self._origin = _find_origin()
@@ -882,12 +922,14 @@ class _ScopeNode(_Node):
         group = self._group if self._members else None
         moved = self._detach(parent)
         self._loop = self._group = None
+        steps = []
         if moved:
-            _update(*moved)
+            steps.append(lambda: _update(*moved))
         if task is not None:
-            _interrupt(task)
-        if group is not None:
-            group._members_done()  # It has nobody to wait for any more.
+            steps.append(lambda: _interrupt(task))
+        if group is not None:  # It has nobody to wait for any more.
+            steps.append(lambda: _tell_group(group, '_members_done'))
+        _do_all(*steps)
 
     def plant(self, loop):
         """Become the root of the tree of *loop*."""
@@ -918,29 +960,51 @@ class _ScopeNode(_Node):
         if task in self._members:
             self._members.discard(task)
             if self._group is not None and not self._members:
-                self._group._members_done()
+                _tell_group(self._group, '_members_done')
 
     def _arm(self):
         loop = self._loop
-        if self._deadline is None or self._requested or loop is None:
+        if loop is None or (self._delay is None and (
+                self._deadline is None or self._requested)):
             return
         now = loop.time()
-        if self._deadline <= now:
+        # A hostile time() may have done anything to the scope.
+        if self._state is not _ACTIVE:
+            return
+        if self._delay is not None:
+            self._deadline = now + self._delay
+            self._delay = None
+        when = self._deadline
+        if when is None:
+            return
+        if when <= now:
             self._expire(now)
-        else:
-            self._timer = loop.call_at(self._deadline, self._on_deadline)
-            # A hostile loop may have left the scope.
-            if self._state is not _ACTIVE:
-                self._disarm()
+        elif not self._requested and self._timer is None:
+            timer = loop.call_at(when, self._on_deadline, when)
+            # So may call_at(), such as move the deadline.
+            if (self._state is _ACTIVE and not self._requested
+                    and self._timer is None and self._deadline == when):
+                self._timer = timer
+            else:
+                self._cancel_timer(timer)
 
     def _disarm(self):
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            self._cancel_timer(timer)
 
-    def _on_deadline(self):
-        self._timer = None
-        self._expire(self._deadline)
+    def _cancel_timer(self, timer):
+        try:
+            timer.cancel()
+        except Exception as exc:
+            # Nothing depends on it: see _on_deadline().
+            _ignore(exc, self._loop, handle=timer)
+
+    def _on_deadline(self, when):
+        # (The timer can be one that could not be cancelled.)
+        if self._deadline is not None and self._deadline <= when:
+            self._timer = None
+            self._expire(when)
 
     def _expire(self, now):
         """The deadline has passed.
@@ -1216,17 +1280,25 @@ def _is_closing(task):
     return False
 
 
-def _make_twin(deadline, relative, shield, requested, msg, group):
-    """Make the scope that stands in for a C one in a pure-Python task."""
-    scope = _PyCancelScope(shield=shield)
-    scope._set_group(group)
+def _fill_twin(twin, deadline, relative, shield, requested, msg, group):
+    """Let the scope that stands in for a C one be what that has been."""
+    node = twin._node
+    node._group = group
+    node.set_shield(shield)
     if relative:
-        scope._node.set_delay(deadline)
+        node.set_delay(deadline)
     else:
-        scope._node.set_deadline(deadline)
+        node.set_deadline(deadline)
     if requested:
-        scope.cancel(msg)
-    return scope
+        node.cancel(msg)
+
+
+def _read_twin(twin):
+    """Return what _fill_twin() needs, without the group."""
+    node = twin._node
+    relative = node._delay is not None
+    return (node._delay if relative else node._deadline, relative,
+            node._shield, node._requested, node._msg)
 
 
 def _current_task():

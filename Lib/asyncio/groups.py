@@ -68,11 +68,15 @@ class Group:
                 raise
 
     def _add_foreign(self, task, errors):
-        # (What the callback is given may be something that *task* wraps.)
-        task.add_done_callback(lambda _: self._foreign_done(task, errors))
         if self._foreign is None:
             self._foreign = set()
         self._foreign.add(task)
+        try:
+            # (What the callback is given may be something that *task* wraps.)
+            task.add_done_callback(lambda _: self._foreign_done(task, errors))
+        except BaseException:
+            self._foreign.discard(task)
+            raise
         if self._parent_task is not None:
             futures.future_add_to_awaited_by(task, self._parent_task)
         cancelled = self._scope._watch()
@@ -80,16 +84,18 @@ class Group:
             task.cancel(*cancelled)
 
     def _foreign_done(self, task, errors):
-        if self._parent_task is not None:
-            futures.future_discard_from_awaited_by(task, self._parent_task)
-        if (errors is not None and not task.cancelled()
-                and task.exception() is not None):
-            if errors == 'log':
-                cancelscopes._log_failure_now(task, task.get_loop())
-            else:
-                self._member_failed(task)
-        self._foreign.discard(task)
-        self._members_done()
+        try:
+            if self._parent_task is not None:
+                futures.future_discard_from_awaited_by(task, self._parent_task)
+            if (errors is not None and not task.cancelled()
+                    and task.exception() is not None):
+                if errors == 'log':
+                    cancelscopes._log_failure_now(task, task.get_loop())
+                else:
+                    self._member_failed(task)
+        finally:
+            self._foreign.discard(task)
+            self._members_done()
 
     def _keep_cancellation(self, cancelled):
         """A group ends with errors, which have priority over a cancellation.
@@ -105,9 +111,11 @@ class Group:
             self._parent_task.cancel()
 
     def _cancel_foreign(self, msg):
-        for task in list(self._foreign):
+        def cancel(task):
             if not task.done():
                 task.cancel(msg=msg)
+
+        cancelscopes._call_for_all(cancel, list(self._foreign))
 
 
 class _Join(futures.Future):
@@ -132,8 +140,8 @@ class _Join(futures.Future):
         if not (scope.cancel_called or scope._overruled):
             # With the legacy switch edge-cancel, Task.cancel() reaches nothing
             # but this Future.
-            for task in self._group._tasks:
-                task.cancel(msg=msg)
+            cancelscopes._call_for_all(lambda task: task.cancel(msg=msg),
+                                       list(self._group._tasks))
         return True
 
     def _complete(self):

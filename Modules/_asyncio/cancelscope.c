@@ -301,37 +301,40 @@ scope_leave(CancelScopeObj *self, bool closing)
     PyObject *hosts = NULL;
 
     tree_lock(node);
-    TaskObj *task = (TaskObj *)Py_XNewRef(node->host);
-    if (task == NULL) {
+    if (node->host == NULL) {
         tree_unlock(node);      /* Somebody else was faster. */
         return 0;
     }
+    TaskObj *task = scope_host(node);
     scope_node *parent = node->parent;
     DeadlinesObj *deadlines = deadlines_remove(self);
     PyObject *group = self->cs_group;
     bool has_members = self->cs_members > 0;
     self->cs_group = NULL;
     self->cs_state = SCOPE_LEFT;
-    int res = scope_detach(node, parent, &hosts);
-    if (task->task_scope == node) {
-        FT_ATOMIC_STORE_PTR_RELAXED(task->task_scope, parent);
+    if (node->host->task_scope == node) {
+        FT_ATOMIC_STORE_PTR_RELAXED(node->host->task_scope, parent);
     }
+    int res = scope_detach(node, parent, &hosts);
     tree_unlock(node);
     Py_XDECREF(deadlines);
-    if (res < 0 || hosts != NULL) {
-        res = scope_finish_update(res, hosts);
+    PyObject *error = NULL;
+    if ((res < 0 || hosts != NULL) && scope_finish_update(res, hosts) < 0) {
+        keep_error(&error);
     }
     /* After a wrong exit the task may be blocked in the parent now, and wait
        for members that it has no more. */
-    if (res == 0 && !closing && task_interrupt(task) < 0) {
-        res = -1;
+    if (!closing && task != NULL && task_interrupt(task) < 0) {
+        keep_error(&error);
     }
-    if (res == 0 && has_members && group != NULL) {
-        res = call_group(group, "_members_done", NULL, NULL);
+    if (has_members && group != NULL
+        && call_group(group, "_members_done", NULL, NULL) < 0)
+    {
+        keep_error(&error);
     }
-    Py_DECREF(task);
+    Py_XDECREF(task);
     Py_XDECREF(group);
-    return res;
+    return raise_kept(error);
 }
 
 /* Take a root out of the registry, and let go of what is below it. */
@@ -384,15 +387,9 @@ refuse_second_entry(void)
     return NULL;
 }
 
-/* Enter a scope where the current task is none of ours: the pure-Python class
-   knows what to do, and what to say if it cannot. */
-static PyObject *
-scope_enter_twin(CancelScopeObj *self)
+static int
+scope_fill_twin(CancelScopeObj *self, PyObject *twin)
 {
-    PyObject *make = cancelscopes_attr("_make_twin");
-    if (make == NULL) {
-        return NULL;
-    }
     tree_lock(&self->cs_node);
     double when = self->cs_deadline;
     bool relative = self->cs_relative;
@@ -402,18 +399,70 @@ scope_enter_twin(CancelScopeObj *self)
     PyObject *group = Py_NewRef(self->cs_group == NULL ? Py_None
                                                        : self->cs_group);
     tree_unlock(&self->cs_node);
-    PyObject *twin = NULL;
+    PyObject *fill = cancelscopes_attr("_fill_twin");
     PyObject *deadline = deadline_as_object(when);
-    if (deadline != NULL) {
-        twin = PyObject_CallFunctionObjArgs(
-            make, deadline, relative ? Py_True : Py_False,
+    PyObject *res = NULL;
+    if (fill != NULL && deadline != NULL) {
+        res = PyObject_CallFunctionObjArgs(
+            fill, twin, deadline, relative ? Py_True : Py_False,
             shield ? Py_True : Py_False, requested ? Py_True : Py_False,
             msg, group, NULL);
-        Py_DECREF(deadline);
     }
+    Py_XDECREF(deadline);
+    Py_XDECREF(fill);
     Py_DECREF(msg);
     Py_DECREF(group);
-    Py_DECREF(make);
+    Py_XDECREF(res);
+    return res == NULL ? -1 : 0;
+}
+
+/* The twin could not be entered: the scope is new again, but for what has been
+   done to the twin meanwhile.  Keeps the current exception. */
+static void
+scope_part_with_twin(CancelScopeObj *self, PyObject *twin)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+    PyObject *deadline, *msg;
+    int relative, shield, requested;
+    double when = Py_INFINITY;
+    PyObject *read = cancelscopes_attr("_read_twin");
+    PyObject *values = read == NULL ? NULL : PyObject_CallOneArg(read, twin);
+    Py_XDECREF(read);
+    bool is_read = values != NULL
+        && PyArg_ParseTuple(values, "OpppO", &deadline, &relative, &shield,
+                            &requested, &msg)
+        && parse_deadline(deadline, "deadline", &when) == 0;
+    if (!is_read) {
+        PyErr_FormatUnraisable("Exception ignored while %R was not entered",
+                               self);
+    }
+    PyObject *old_twin = self->cs_twin, *old_msg = NULL;
+    self->cs_twin = NULL;
+    tree_lock(&self->cs_node);
+    self->cs_state = SCOPE_NEW;
+    if (is_read) {
+        self->cs_deadline = when;
+        self->cs_relative = relative;
+        self->cs_node.shield = shield;
+        self->cs_node.requested = requested;
+        old_msg = self->cs_node.msg;
+        self->cs_node.msg = Py_NewRef(msg);
+    }
+    tree_unlock(&self->cs_node);
+    Py_XDECREF(values);
+    Py_XDECREF(old_twin);
+    Py_XDECREF(old_msg);
+    PyErr_SetRaisedException(exc);
+}
+
+/* Enter a scope where the current task is none of ours: the pure-Python class
+   knows what to do, and what to say if it cannot. */
+static PyObject *
+scope_enter_twin(CancelScopeObj *self)
+{
+    PyObject *make = cancelscopes_attr("_PyCancelScope");
+    PyObject *twin = make == NULL ? NULL : PyObject_CallNoArgs(make);
+    Py_XDECREF(make);
     if (twin == NULL) {
         return NULL;
     }
@@ -428,17 +477,19 @@ scope_enter_twin(CancelScopeObj *self)
         Py_DECREF(twin);
         return refuse_second_entry();
     }
+    /* From now on it is the twin that is asked and changed. */
     assert(self->cs_twin == NULL);
-    self->cs_twin = twin;
-    PyObject *res = PyObject_CallMethodNoArgs(twin, &_Py_ID(__enter__));
+    self->cs_twin = Py_NewRef(twin);
+    PyObject *res = NULL;
+    if (scope_fill_twin(self, twin) == 0) {
+        res = PyObject_CallMethodNoArgs(twin, &_Py_ID(__enter__));
+    }
     if (res == NULL) {
-        PyObject *exc = PyErr_GetRaisedException();
-        self->cs_twin = NULL;
-        scope_set_state(self, SCOPE_NEW);
+        scope_part_with_twin(self, twin);
         Py_DECREF(twin);
-        PyErr_SetRaisedException(exc);
         return NULL;
     }
+    Py_DECREF(twin);
     Py_DECREF(res);
     return Py_NewRef(self);
 }
@@ -540,15 +591,18 @@ scope_wrong_exit(CancelScopeObj *self, TaskObj *current, PyObject *exc)
         }
         if (PyErr_GivenExceptionMatches(exc, PyExc_GeneratorExit)) {
             tree_lock(&self->cs_node);
-            PyObject *host = Py_XNewRef(self->cs_node.host);
+            PyObject *host = (PyObject *)scope_host(&self->cs_node);
             tree_unlock(&self->cs_node);
-            PyObject *is_closing = cancelscopes_attr("_is_closing");
-            PyObject *res = is_closing == NULL ? NULL : PyObject_CallOneArg(
-                is_closing, host == NULL ? Py_None : host);
-            Py_XDECREF(is_closing);
-            Py_XDECREF(host);
-            int closing = res == NULL ? -1 : PyObject_IsTrue(res);
-            Py_XDECREF(res);
+            int closing = 1;    /* Without a host, everything goes away. */
+            if (host != NULL) {
+                PyObject *is_closing = cancelscopes_attr("_is_closing");
+                PyObject *res = is_closing == NULL ? NULL
+                    : PyObject_CallOneArg(is_closing, host);
+                Py_XDECREF(is_closing);
+                Py_DECREF(host);
+                closing = res == NULL ? -1 : PyObject_IsTrue(res);
+                Py_XDECREF(res);
+            }
             if (closing != 0) {
                 if (closing > 0 && scope_leave(self, true) < 0) {
                     return -1;
@@ -617,46 +671,15 @@ scope_filter_group(CancelScopeObj *self, PyObject *group, PyObject *cancelled)
     return res;
 }
 
-/*[clinic input]
-@critical_section
-_asyncio.CancelScope.__exit__
-
-    exc_type: object
-    exc: object
-    tb: object
-    /
-[clinic start generated code]*/
-
+/* Leave the scope, which is the current one of the task. */
 static PyObject *
-_asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
-                                   PyObject *exc, PyObject *tb)
-/*[clinic end generated code: output=1d48c45debbfb22f input=0dc83370f523ac6d]*/
+scope_exit(CancelScopeObj *self, asyncio_state *state, TaskObj *task,
+           PyObject *exc)
 {
     scope_node *node = &self->cs_node;
-    if (self->cs_twin != NULL) {
-        /* It has a reference to the group, too. */
-        tree_lock(node);
-        PyObject *group = self->cs_group;
-        self->cs_group = NULL;
-        tree_unlock(node);
-        Py_XDECREF(group);
-        return PyObject_CallMethodObjArgs(self->cs_twin, &_Py_ID(__exit__),
-                                          exc_type, exc, tb, NULL);
-    }
-    asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
-    TaskObj *task = current_c_task(state);
-    int res;
-
-    tree_lock(node);
-    if (self->cs_state != SCOPE_ACTIVE
-        || task == NULL || node->host != task || task->task_scope != node)
-    {
-        tree_unlock(node);
-        res = scope_wrong_exit(self, task, exc);
-        return res < 0 ? NULL : Py_NewRef(Py_False);
-    }
 
     /* Settled before the scope leaves the tree. */
+    tree_lock(node);
     bool is_overruled = scope_outer_cause(node) != NULL;
     bool delivered = node->delivered;
     bool requested = node->requested;
@@ -686,10 +709,54 @@ _asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
     if (PyObject_TypeCheck(exc,
                            (PyTypeObject *)PyExc_BaseExceptionGroup))
     {
-        res = scope_filter_group(self, exc, state->asyncio_CancelledError);
+        int res = scope_filter_group(self, exc, state->asyncio_CancelledError);
         return res < 0 ? NULL : PyBool_FromLong(res);
     }
     Py_RETURN_FALSE;
+}
+
+/*[clinic input]
+@critical_section
+_asyncio.CancelScope.__exit__
+
+    exc_type: object
+    exc: object
+    tb: object
+    /
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
+                                   PyObject *exc, PyObject *tb)
+/*[clinic end generated code: output=1d48c45debbfb22f input=0dc83370f523ac6d]*/
+{
+    scope_node *node = &self->cs_node;
+    if (self->cs_twin != NULL) {
+        /* It has a reference to the group, too. */
+        tree_lock(node);
+        PyObject *group = self->cs_group;
+        self->cs_group = NULL;
+        tree_unlock(node);
+        Py_XDECREF(group);
+        return PyObject_CallMethodObjArgs(self->cs_twin, &_Py_ID(__exit__),
+                                          exc_type, exc, tb, NULL);
+    }
+    asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
+    TaskObj *task = current_c_task(state);
+
+    tree_lock(node);
+    bool is_right = self->cs_state == SCOPE_ACTIVE
+        && task != NULL && node->host == task && task->task_scope == node;
+    tree_unlock(node);
+    if (!is_right) {
+        int res = scope_wrong_exit(self, task, exc);
+        return res < 0 ? NULL : Py_NewRef(Py_False);
+    }
+    /* What runs meanwhile can make another task the current one. */
+    Py_INCREF(task);
+    PyObject *res = scope_exit(self, state, task, exc);
+    Py_DECREF(task);
+    return res;
 }
 
 /*[clinic input]
@@ -952,8 +1019,9 @@ _asyncio_CancelScope_shield_set_impl(CancelScopeObj *self, PyObject *value)
         node->shield = shield;
     }
     else {
-        host = (TaskObj *)Py_XNewRef(node->host);
-        PyObject *loop = host == NULL ? self->cs_root_loop : host->task_loop;
+        host = scope_host(node);
+        PyObject *loop = node->host == NULL ? self->cs_root_loop
+                                            : node->host->task_loop;
         if (!(shield && root_is_pierced(state, loop))) {
             node->shield = shield;
             res = scope_mark(node, &hosts);
@@ -1120,7 +1188,7 @@ CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         PyObject *host = NULL;
         tree_lock(own);
         if (own->is_member && own->parent == &self->cs_node) {
-            host = Py_XNewRef(self->cs_node.host);
+            host = (PyObject *)scope_host(&self->cs_node);
         }
         tree_unlock(own);
         if (host != NULL) {
@@ -1150,6 +1218,10 @@ static PyObject *
 _asyncio_CancelScope__set_group_impl(CancelScopeObj *self, PyObject *group)
 /*[clinic end generated code: output=5d3ba35674bd83b7 input=f44a9a3418ba114d]*/
 {
+#ifdef Py_GIL_DISABLED
+    /* For task_group_scope(). */
+    _PyObject_SetMaybeWeakref((PyObject *)self);
+#endif
     tree_lock(&self->cs_node);
     PyObject *old = self->cs_group;
     self->cs_group = Py_NewRef(group);
@@ -1232,10 +1304,6 @@ _asyncio_CancelScope__watch_impl(CancelScopeObj *self)
     if (self->cs_twin != NULL) {
         return PyObject_CallMethod(self->cs_twin, "_watch", NULL);
     }
-#ifdef Py_GIL_DISABLED
-    /* For hosts_append(). */
-    _PyObject_SetMaybeWeakref((PyObject *)self);
-#endif
     tree_lock(&self->cs_node);
     self->cs_watched = 1;
     scope_node *cause = self->cs_node.cause;
@@ -1616,7 +1684,11 @@ _asyncio__cancel_requests(PyObject *module, PyObject *task)
     if (!Task_Check(get_asyncio_state(module), task)) {
         return ask_python("_py_cancel_requests", task);
     }
-    return PyLong_FromLong(((TaskObj *)task)->task_num_cancels_requested);
+    long requests;
+    Py_BEGIN_CRITICAL_SECTION(task);
+    requests = ((TaskObj *)task)->task_num_cancels_requested;
+    Py_END_CRITICAL_SECTION();
+    return PyLong_FromLong(requests);
 }
 
 /*[clinic input]
@@ -1635,7 +1707,9 @@ _asyncio__forget_delivery(PyObject *module, PyObject *task)
     if (!Task_Check(get_asyncio_state(module), task)) {
         return ask_python("_py_forget_delivery", task);
     }
+    Py_BEGIN_CRITICAL_SECTION(task);
     task_forget_delivery((TaskObj *)task, NULL);
+    Py_END_CRITICAL_SECTION();
     Py_RETURN_NONE;
 }
 
@@ -1654,19 +1728,18 @@ static PyObject *
 _asyncio__take_errors(PyObject *module, PyObject *task)
 /*[clinic end generated code: output=6b2a7af91fa6a8c7 input=48ce56c51bc59858]*/
 {
-    if (spawning == NULL || spawning->state != get_asyncio_state(module)
-        || spawning->taken)
-    {
+    spawning_state *asked = spawning;
+    if (asked == NULL || asked->state != get_asyncio_state(module)) {
         return PyUnicode_FromString("propagate");
     }
-    spawning->taken = true;
-    spawning->taker = Py_NewRef(task);
-    if (spawning->scope != NULL || spawning->errors == ERRORS_HAND_ON) {
+    spawning = NULL;
+    asked->taker = Py_NewRef(task);
+    if (asked->scope != NULL || asked->errors == ERRORS_HAND_ON) {
         /* (The group sees to a task of another kind itself.) */
         Py_RETURN_NONE;
     }
     return PyUnicode_FromString(
-        spawning->errors == ERRORS_LOG ? "log" : "propagate");
+        asked->errors == ERRORS_LOG ? "log" : "propagate");
 }
 
 /*[clinic input]

@@ -78,6 +78,16 @@ deadlines_timer(PyObject *timer)
     return timer;
 }
 
+/* Is the timer due by then?  The tree is locked. */
+static bool
+deadlines_are_armed(DeadlinesObj *self, double when)
+{
+    PyObject *timer = self->dl_timer;
+    /* (A dead one: somebody has thrown the loop's timers away.) */
+    return timer != NULL && self->dl_armed <= when
+        && !(PyWeakref_Check(timer) && PyWeakref_IsDead(timer));
+}
+
 /* Set the timer for the earliest deadline, if it is not due by then anyway. */
 static int
 deadlines_arm(DeadlinesObj *self)
@@ -85,35 +95,22 @@ deadlines_arm(DeadlinesObj *self)
     tree_lock_loop(self->dl_loop);
     double when = self->dl_size == 0 ? Py_INFINITY
                                      : self->dl_heap[0]->cs_deadline;
-    PyObject *timer = self->dl_timer;
-    /* (A dead one: somebody has thrown the loop's timers away.) */
-    bool is_armed = timer != NULL
-        && !(PyWeakref_Check(timer) && PyWeakref_IsDead(timer));
-    if (when == Py_INFINITY || (is_armed && self->dl_armed <= when)) {
-        tree_unlock_loop(self->dl_loop);
-        return 0;
-    }
-    self->dl_timer = NULL;
+    bool is_armed = when == Py_INFINITY || deadlines_are_armed(self, when);
     tree_unlock_loop(self->dl_loop);
-    timer = deadlines_timer(timer);
-    if (timer != NULL) {
-        PyObject *res = PyObject_CallMethodNoArgs(timer, &_Py_ID(cancel));
-        Py_DECREF(timer);
-        if (res == NULL) {
-            return -1;
-        }
-        Py_DECREF(res);
+    if (is_armed) {
+        return 0;
     }
     PyObject *when_obj = PyFloat_FromDouble(when);
     if (when_obj == NULL) {
         return -1;
     }
     asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
+    /* The timer tells us what it was set for: there can be one more. */
     PyObject *args[] = {
-        self->dl_loop, when_obj, (PyObject *)self, self->dl_context,
+        self->dl_loop, when_obj, (PyObject *)self, when_obj, self->dl_context,
     };
-    timer = PyObject_VectorcallMethod(
-        &_Py_ID(call_at), args, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET,
+    PyObject *timer = PyObject_VectorcallMethod(
+        &_Py_ID(call_at), args, 4 | PY_VECTORCALL_ARGUMENTS_OFFSET,
         state->context_kwname);
     Py_DECREF(when_obj);
     if (timer == NULL) {
@@ -136,12 +133,31 @@ deadlines_arm(DeadlinesObj *self)
             return -1;
         }
     }
+    /* The one that it replaces has served until now, in case that this fails;
+       but what the loop did meanwhile may have set an earlier one. */
     tree_lock_loop(self->dl_loop);
-    PyObject *old = self->dl_timer;
-    self->dl_timer = timer;
-    self->dl_armed = when;
+    PyObject *other = timer;
+    if (!deadlines_are_armed(self, when)) {
+        other = self->dl_timer;
+        self->dl_timer = timer;
+        self->dl_armed = when;
+    }
     tree_unlock_loop(self->dl_loop);
-    Py_XDECREF(old);
+    other = deadlines_timer(other);
+    if (other != NULL) {
+        PyObject *res = PyObject_CallMethodNoArgs(other, &_Py_ID(cancel));
+        Py_DECREF(other);
+        if (res == NULL) {
+            if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+                return -1;
+            }
+            /* It may well come: see Deadlines_call(). */
+            PyErr_FormatUnraisable("Exception ignored while a timer of %R was "
+                                   "cancelled", self->dl_loop);
+            return 0;
+        }
+        Py_DECREF(res);
+    }
     return 0;
 }
 
@@ -152,7 +168,7 @@ deadlines_find(asyncio_state *state, PyObject *loop)
     struct llist_node *node;
     llist_for_each(node, &state->registries[tree_of_loop(loop)].deadlines) {
         DeadlinesObj *self = llist_data(node, DeadlinesObj, dl_registry);
-        if (self->dl_loop == loop && _Py_TryIncref((PyObject *)self)) {
+        if (self->dl_loop == loop && try_incref((PyObject *)self)) {
             return self;
         }
     }
@@ -258,28 +274,31 @@ loop_time(PyObject *loop, double *now)
 
 /* The timer is due: cancel the scopes whose deadline has passed. */
 static PyObject *
-Deadlines_call(PyObject *op, PyObject *Py_UNUSED(args),
-               PyObject *Py_UNUSED(kwds))
+Deadlines_call(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwds))
 {
     DeadlinesObj *self = Deadlines_CAST(op);
-    double now, armed;
-    PyObject *hosts = NULL;
+    double now, when;
+    PyObject *hosts = NULL, *timer = NULL;
     int res = 0;
 
+    if (!PyArg_ParseTuple(args, "d", &when)) {
+        return NULL;
+    }
     tree_lock_loop(self->dl_loop);
-    PyObject *timer = self->dl_timer;
-    self->dl_timer = NULL;
-    armed = self->dl_armed;
+    if (self->dl_armed <= when) {
+        timer = self->dl_timer;
+        self->dl_timer = NULL;
+    }
     tree_unlock_loop(self->dl_loop);
     Py_XDECREF(timer);
     if (loop_time(self->dl_loop, &now) < 0) {
-        /* It is late enough for what was armed. */
+        /* It is late enough for what the timer was set for. */
         PyErr_FormatUnraisable("Exception ignored in time() of %R",
                                self->dl_loop);
-        now = armed;
+        now = when;
     }
     /* Loops run a timer up to one tick of the clock too early. */
-    now = Py_MAX(now, armed);
+    now = Py_MAX(now, when);
     tree_lock_loop(self->dl_loop);
     while (self->dl_size > 0 && self->dl_heap[0]->cs_deadline <= now) {
         CancelScopeObj *scope = self->dl_heap[0];

@@ -58,13 +58,13 @@
    it right. */
 typedef struct {
     asyncio_state *state;       /* of the interpreter that makes the task */
-    bool taken;
     bool refused;               /* the task cannot be where it was meant to */
     CancelScopeObj *scope;      /* borrowed; NULL for the root of the loop */
     task_errors_mode errors;
     PyObject *taker;            /* owned; a Task, or a pure-Python one */
 } spawning_state;
 
+/* NULL again as soon as that is taken. */
 static _Py_thread_local spawning_state *spawning;
 
 
@@ -166,6 +166,22 @@ tree_assign(scope_node *Py_UNUSED(node), PyObject *Py_UNUSED(loop))
 
 #endif
 
+/* Get a reference to what is found in a tree, unless it is being deallocated. */
+static inline bool
+try_incref(PyObject *op)
+{
+#ifdef Py_GIL_DISABLED
+    /* _Py_TryIncref() takes it for granted that what belongs to this thread has
+       references. */
+    if (_Py_IsOwnedByCurrentThread(op)
+        && _Py_atomic_load_uint32_relaxed(&op->ob_ref_local) == 0)
+    {
+        return false;
+    }
+#endif
+    return _Py_TryIncref(op);
+}
+
 /* Is the code that the task runs to be interrupted?  What each yield asks,
    without a lock: a task's current scope changes in its own thread. */
 static inline bool
@@ -193,6 +209,27 @@ static inline scope_node *
 scope_find_cause(scope_node *node)
 {
     return node->requested ? node : scope_outer_cause(node);
+}
+
+/* The tree owns nothing, so what is found in it may be about to be deallocated:
+   a task, or a scope that has a group, can only be used with a reference that
+   could be had.  These return a new one, or NULL. */
+static TaskObj *
+scope_host(scope_node *node)
+{
+    TaskObj *host = node->host;
+    return host != NULL && try_incref((PyObject *)host) ? host : NULL;
+}
+
+static CancelScopeObj *
+task_group_scope(TaskObj *task)
+{
+    scope_node *own = &task->task_own_scope;
+    if (!own->is_member) {
+        return NULL;
+    }
+    CancelScopeObj *scope = scope_of_node(own->parent);
+    return try_incref((PyObject *)scope) ? scope : NULL;
 }
 
 /* Is there no shield between `outer` and the scope `inner`? */
@@ -225,11 +262,10 @@ task_enroll(TaskObj *task)
 {
     CancelScopeObj *scope = scope_with_group(task->task_own_scope.parent);
     if (scope != NULL && task->task_own_scope.is_ready
-        && !task->task_own_scope.is_member)
+        && !task->task_own_scope.is_member && try_incref((PyObject *)task))
     {
         task->task_own_scope.is_member = 1;
         scope->cs_members++;
-        Py_INCREF(task);
     }
 }
 
@@ -301,9 +337,11 @@ hosts_append(PyObject **hosts, void *host)
         if (*hosts == NULL) {
             return -1;
         }
+        /* It is nobody else's business. */
+        PyObject_GC_UnTrack(*hosts);
     }
     /* Another thread may be about to deallocate it and wait for the lock. */
-    if (!_Py_TryIncref((PyObject *)host)) {
+    if (!try_incref((PyObject *)host)) {
         return 0;
     }
     return _PyList_AppendTakeRef((PyListObject *)*hosts, (PyObject *)host);
@@ -493,10 +531,10 @@ static int
 task_interrupt(TaskObj *task)
 {
     PyThreadState *tstate = _PyThreadState_GET();
-    if (((_PyThreadStateImpl *)tstate)->asyncio_running_task
-        == (PyObject *)task)
+    if (((_PyThreadStateImpl *)tstate)->asyncio_running_task == (PyObject *)task
+        && task->task_fut_waiter == NULL)
     {
-        /* It waits for nothing, and has its critical section already. */
+        /* It runs in this thread, and has its critical section already. */
         return 0;
     }
     int res;
@@ -506,6 +544,30 @@ task_interrupt(TaskObj *task)
     return res;
 }
 
+/* Nobody is there to get the current exception, which came while the task did
+   something.  An interrupt is raised in the loop, a moment later. */
+static void
+task_ignore(TaskObj *task, const char *what)
+{
+    if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)
+        || PyErr_ExceptionMatches(PyExc_SystemExit))
+    {
+        PyObject *exc = PyErr_GetRaisedException();
+        PyObject *raise = cancelscopes_attr("_raise_soon");
+        PyObject *res = raise == NULL ? NULL : PyObject_CallFunctionObjArgs(
+            raise, exc, task->task_loop, NULL);
+        Py_XDECREF(raise);
+        if (res != NULL) {
+            Py_DECREF(res);
+            Py_DECREF(exc);
+            return;
+        }
+        PyErr_SetRaisedException(exc);
+    }
+    PyErr_FormatUnraisable("Exception ignored while %R %s", task, what);
+}
+
+/* Each of these methods can be called again after an interrupt. */
 static int
 call_group(PyObject *group, const char *name, PyObject *arg1, PyObject *arg2)
 {
@@ -516,6 +578,14 @@ call_group(PyObject *group, const char *name, PyObject *arg1, PyObject *arg2)
     Py_XDECREF(name_obj);
     PyObject *res = method == NULL ? NULL
         : PyObject_CallFunctionObjArgs(method, arg1, arg2, NULL);
+    if (method != NULL && res == NULL
+        && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt))
+    {
+        PyObject *exc = PyErr_GetRaisedException();
+        res = PyObject_CallFunctionObjArgs(method, arg1, arg2, NULL);
+        Py_CLEAR(res);
+        PyErr_SetRaisedException(exc);
+    }
     Py_XDECREF(method);
     Py_XDECREF(res);
     return res == NULL ? -1 : 0;
@@ -550,6 +620,34 @@ scope_cancel_foreign(CancelScopeObj *scope)
     return res;
 }
 
+/* Of several errors the first one counts, but not more than KeyboardInterrupt.
+   Put the current one into *error, where there may be another, or clear it. */
+static void
+keep_error(PyObject **error)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+    if (*error == NULL
+        || (PyErr_GivenExceptionMatches(*error, PyExc_Exception)
+            && !PyErr_GivenExceptionMatches(exc, PyExc_Exception)))
+    {
+        Py_XSETREF(*error, exc);
+    }
+    else {
+        Py_DECREF(exc);
+    }
+}
+
+/* Raise an error that was kept, if there is one: -1, else 0. */
+static int
+raise_kept(PyObject *error)
+{
+    if (error == NULL) {
+        return 0;
+    }
+    PyErr_SetRaisedException(error);
+    return -1;
+}
+
 /* Interrupt every task of the list, which may be NULL and is released, but for
    `except`; then raise an error, if there was one. */
 static int
@@ -568,24 +666,11 @@ scope_interrupt_all(PyObject *hosts, TaskObj *except)
              ? scope_cancel_foreign((CancelScopeObj *)host)
              : task_interrupt((TaskObj *)host)) < 0)
         {
-            /* The first one counts, but not more than KeyboardInterrupt. */
-            if (error == NULL
-                || (PyErr_GivenExceptionMatches(error, PyExc_Exception)
-                    && !PyErr_ExceptionMatches(PyExc_Exception)))
-            {
-                Py_XSETREF(error, PyErr_GetRaisedException());
-            }
-            else {
-                PyErr_Clear();
-            }
+            keep_error(&error);
         }
     }
     Py_DECREF(hosts);
-    if (error != NULL) {
-        PyErr_SetRaisedException(error);
-        return -1;
-    }
-    return 0;
+    return raise_kept(error);
 }
 
 /* The end of every change to the tree: `res` tells how the marking went. */
@@ -594,8 +679,8 @@ scope_finish_update(int res, PyObject *hosts)
 {
     PyObject *error = PyErr_GetRaisedException();
     if (scope_interrupt_all(hosts, NULL) < 0) {
-        Py_XDECREF(error);
-        return -1;
+        keep_error(&error);
+        res = -1;
     }
     PyErr_SetRaisedException(error);
     return res;
@@ -633,9 +718,9 @@ task_check_swallowed(TaskObj *task, PyObject *exc)
         tree_lock(own);
         scope_node *cause = task->task_scope->cause;
         if (cause != NULL) {
-            origin = cause->is_task ? (PyObject *)cause->host
-                                    : scope_of_node(cause)->cs_origin;
-            Py_XINCREF(origin);
+            origin = cause->is_task
+                ? (PyObject *)scope_host(cause)
+                : Py_XNewRef(scope_of_node(cause)->cs_origin);
         }
         tree_unlock(own);
         task->task_delivered_exc = Py_NewRef(exc);
@@ -654,10 +739,10 @@ task_check_swallowed(TaskObj *task, PyObject *exc)
         check, task, before, origin, NULL);
     Py_XDECREF(check);
     if (res == NULL) {
-        PyErr_FormatUnraisable("Exception ignored while %R was checked for "
-                               "swallowed cancellation", task);
+        task_ignore(task, "was checked for swallowed cancellation");
     }
-    else if (Py_IsTrue(res) && task->task_delivered_exc == before) {
+    /* If that failed, it would again. */
+    if ((res == NULL || Py_IsTrue(res)) && task->task_delivered_exc == before) {
         Py_SETREF(task->task_delivered_exc, Py_NewRef(Py_None));
     }
     Py_XDECREF(res);
@@ -747,17 +832,14 @@ task_is_in_tree(TaskObj *task)
 }
 
 /* The task has left the tree, where it was a member of the group of `scope`,
-   and the last one if that is in `is_last`.  Steals the references to both. */
+   and the last one if that is in `is_last`.  Steals the reference to `scope`. */
 static void
 group_dismiss(CancelScopeObj *scope, TaskObj *task, bool is_last)
 {
     PyObject *host = NULL;
     if (task->task_awaited_by != NULL) {
         tree_lock(&scope->cs_node);
-        host = (PyObject *)scope->cs_node.host;
-        if (host != NULL && !_Py_TryIncref(host)) {
-            host = NULL;
-        }
+        host = (PyObject *)scope_host(&scope->cs_node);
         tree_unlock(&scope->cs_node);
     }
     if (host != NULL) {
@@ -770,21 +852,18 @@ group_dismiss(CancelScopeObj *scope, TaskObj *task, bool is_last)
         Py_END_CRITICAL_SECTION();
         Py_DECREF(host);
         if (res < 0) {
-            PyErr_FormatUnraisable("Exception ignored while %R left its group",
-                                   task);
+            task_ignore(task, "left its group");
         }
         PyErr_SetRaisedException(exc);
     }
     if (is_last) {
         PyObject *exc = PyErr_GetRaisedException();
         if (group_call(scope, "_members_done", NULL, NULL) < 0) {
-            PyErr_FormatUnraisable("Exception ignored while %R left its group",
-                                   task);
+            task_ignore(task, "left its group");
         }
         PyErr_SetRaisedException(exc);
     }
     Py_DECREF(scope);
-    Py_DECREF(task);
 }
 
 /* The task is done or is going away: take it and the scopes that it has left
@@ -794,9 +873,10 @@ task_leave_tree(TaskObj *task, scope_state state)
 {
     scope_node *own = &task->task_own_scope;
     CancelScopeObj *group = NULL;
-    bool is_last = false;
+    bool was_member, is_last = false;
 
     tree_lock(own);
+    own->is_ready = 0;
     if (!task_is_in_tree(task)) {
         tree_unlock(own);
         return;
@@ -823,8 +903,7 @@ task_leave_tree(TaskObj *task, scope_state state)
             if (left != NULL
                 && call_group(left, "_members_done", NULL, NULL) < 0)
             {
-                PyErr_FormatUnraisable("Exception ignored while %R left its "
-                                       "scopes", task);
+                task_ignore(task, "left its scopes");
             }
             Py_XDECREF(left);
             PyErr_SetRaisedException(error);
@@ -832,10 +911,11 @@ task_leave_tree(TaskObj *task, scope_state state)
         }
     }
     /* Not before: what ran meanwhile may have changed the group. */
-    if (own->is_member) {
+    was_member = own->is_member;
+    if (was_member) {
+        is_last = --scope_of_node(own->parent)->cs_members == 0;
+        group = task_group_scope(task);
         own->is_member = 0;
-        group = (CancelScopeObj *)Py_NewRef(scope_of_node(own->parent));
-        is_last = --group->cs_members == 0;
     }
     if (scope_detach(own, own->parent, &hosts) < 0) {
         res = -1;
@@ -843,11 +923,13 @@ task_leave_tree(TaskObj *task, scope_state state)
     own->host = task;   /* It has no other, and may be asked. */
     tree_unlock(own);
     if ((res < 0 || hosts != NULL) && scope_finish_update(res, hosts) < 0) {
-        PyErr_FormatUnraisable("Exception ignored while %R left its scopes",
-                               task);
+        task_ignore(task, "left its scopes");
     }
     if (group != NULL) {
         group_dismiss(group, task, is_last);
+    }
+    if (was_member) {
+        Py_DECREF(task);
     }
     PyErr_SetRaisedException(exc);
 }
@@ -865,11 +947,8 @@ task_report_failure(TaskObj *task)
         return res == NULL ? -1 : 0;
     }
     scope_node *own = &task->task_own_scope;
-    CancelScopeObj *scope = NULL;
     tree_lock(own);
-    if (own->is_member) {
-        scope = (CancelScopeObj *)Py_NewRef(scope_of_node(own->parent));
-    }
+    CancelScopeObj *scope = task_group_scope(task);
     tree_unlock(own);
     if (scope == NULL) {
         return 0;
@@ -888,8 +967,7 @@ task_end(TaskObj *task)
     if (task->task_exception != NULL && task->task_errors != ERRORS_HAND_ON
         && task_report_failure(task) < 0)
     {
-        PyErr_FormatUnraisable("Exception ignored while the failure of %R was "
-                               "reported", task);
+        task_ignore(task, "reported its failure");
     }
     task_leave_tree(task, SCOPE_ABANDONED);
 }
@@ -928,11 +1006,12 @@ task_adopt(asyncio_state *state, TaskObj *task)
     scope_node *own = &task->task_own_scope;
     CancelScopeObj *group = NULL;
     task_errors_mode errors = ERRORS_PROPAGATE;
-    if (spawning != NULL && spawning->state == state && !spawning->taken) {
-        group = spawning->scope;
-        errors = spawning->errors;
-        spawning->taken = true;
-        spawning->taker = Py_NewRef(task);
+    spawning_state *asked = spawning;
+    if (asked != NULL && asked->state == state) {
+        group = asked->scope;
+        errors = asked->errors;
+        asked->taker = Py_NewRef(task);
+        spawning = NULL;
     }
     task_forget_delivery(task, NULL);
     /* Nothing prevents a second call of __init__(), not even one in here. */
@@ -951,7 +1030,7 @@ task_adopt(asyncio_state *state, TaskObj *task)
     own->requested = own->delivered = own->lifted = own->is_ready = 0;
     if (group != NULL && !scope_belongs_to(group, task->task_loop)) {
         group = NULL;
-        spawning->refused = true;
+        asked->refused = true;
     }
     if (group == NULL) {
         group = find_root(state, task->task_loop);
@@ -1001,8 +1080,8 @@ scope_can_adopt(asyncio_state *state, CancelScopeObj *scope, TaskObj *task)
     return true;
 }
 
-/* Hang a task's own scope below another one, if that can be, or below the root
-   if there is one and `scope` is NULL.  Return 1 if that could not be. */
+/* Hang a task's own scope below another one, if that can be; or if `scope` is
+   NULL below the root, if there is one.  Return 1 if that could not be. */
 static int
 task_move(asyncio_state *state, TaskObj *task, CancelScopeObj *scope)
 {
@@ -1010,6 +1089,11 @@ task_move(asyncio_state *state, TaskObj *task, CancelScopeObj *scope)
     PyObject *hosts = NULL;
     tree_lock(own);
     if (scope == NULL) {
+        if (own->parent == NULL) {
+            /* It is out of the tree already: its eager step failed. */
+            tree_unlock(own);
+            return 0;
+        }
         scope = find_root(state, task->task_loop);
     }
     else if (!scope_can_adopt(state, scope, task)) {
@@ -1106,14 +1190,10 @@ task_cancel(TaskObj *task, PyObject *msg)
     }
     PyObject *error = PyErr_GetRaisedException();
     if (scope_interrupt_all(hosts, task) < 0) {
-        if (error == NULL) {
-            error = PyErr_GetRaisedException();
-        }
-        PyErr_Clear();
+        keep_error(&error);
     }
     Py_XDECREF(old_msg);
-    PyErr_SetRaisedException(error);
-    return error == NULL ? 0 : -1;
+    return raise_kept(error);
 }
 
 static long
