@@ -229,6 +229,7 @@ def test_document_is_up_to_date():
 
 def test_all_results_are_good():
     results = figures.read(PROJECT)
+    assert {name.replace(':', '-') for name in verify.names(verify.CHECKS)} == results.keys()
     assert [name for name, result in results.items() if not result['passed']] == []
     text = (ROOT / figures.DOCUMENT).read_text()
     shown = {name for marker in figures.markers(text) for name in figures.of(marker, results)}

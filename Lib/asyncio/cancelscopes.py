@@ -178,7 +178,9 @@ def _mark(*tops):
             if isinstance(node, _ScopeNode) and node._watched:
                 hosts.append(node)
         node._cause = cause
-        todo.extend(reversed(node._children))
+        # (Without a GIL it is not safe to go backwards through a dict that
+        # another thread may change.)
+        todo += list(node._children)[::-1]
     return hosts
 
 
@@ -322,10 +324,14 @@ def _log_failure_now(task, loop):
 
 def _raise_soon(exc, loop):
     """Let the loop raise an interrupt that came at a bad moment."""
-    def raise_interrupt():
-        raise exc
+    loop.call_soon(_raise, exc)
 
-    loop.call_soon(raise_interrupt)
+
+def _raise(exc):
+    try:
+        raise exc
+    finally:
+        exc = None  # Needed to break a cycle.
 
 
 def _ignore(exc, loop, **context):

@@ -1109,6 +1109,22 @@ task_move(asyncio_state *state, TaskObj *task, CancelScopeObj *scope)
     return res;
 }
 
+static void TaskObj_finalize(PyObject *);
+
+/* The task is being deallocated, or garbage.  In its critical section, since
+   another thread may just have found it in the tree. */
+static void
+task_finalize(PyObject *op)
+{
+    Py_BEGIN_CRITICAL_SECTION(op);
+    TaskObj *task = (TaskObj *)op;
+    if (task->task_state == STATE_PENDING) {
+        task_leave_tree(task, SCOPE_DESTROYED);
+    }
+    TaskObj_finalize(op);
+    Py_END_CRITICAL_SECTION();
+}
+
 /* The task is being deallocated: take it out of the tree while it can still be
    referred to.  Its finalizer has done so, but that runs once, and a task that
    was resurrected by it may have entered scopes since.  Return true if the
