@@ -275,6 +275,7 @@ class Worker(threading.Thread):
         self.progress = time.monotonic()
         self.doing = None
         self._loops, self._scopes = [], []  # Those of the current program, to be rescued.
+        self._rescuing = threading.RLock()  # A loop that is garbage can be closed at any time.
         self._logged = 0  # Reports to the exception handlers that the current program is to make.
 
     def run(self):
@@ -296,7 +297,8 @@ class Worker(threading.Thread):
                 if not arguments.hostile:
                     self._run.fail(f'{self.name}: {self.doing}', error)
             self.count['programs'] += 1
-            self._loops.clear()
+            with self._rescuing:
+                self._loops.clear()
             self._scopes.clear()
         self._run.add(self.count)
 
@@ -311,6 +313,7 @@ class Worker(threading.Thread):
         self.count['loops'] += 1
         if self._run.arguments.hostile:
             self._loops.append(loop)
+            loop.close = functools.partial(self._close, loop, loop.close)
         return loop
 
     def runner(self):
@@ -345,11 +348,16 @@ class Worker(threading.Thread):
         """
         if time.monotonic() < self.progress + 2:
             return
-        for loop in list(self._loops):
-            try:
+        with self._rescuing:
+            for loop in self._loops:
                 loop.call_soon_threadsafe(_cancel_all, loop, list(self._scopes))
-            except RuntimeError:
-                pass  # It is closed.
+
+    def _close(self, loop, close):
+        # Upstream's call_soon_threadsafe() does not stand that the loop is closed at the same moment.
+        with self._rescuing:
+            if loop in self._loops:
+                self._loops.remove(loop)
+            close()
 
     def spawn(self, group, coro, **options):
         """Makes a member of group, or of the root group if that is None."""
