@@ -207,10 +207,6 @@ class Stress:
 
     def main(self):
         """Runs the threads to their end; returns the figures."""
-        unknown = sorted({*(self.arguments.only or ())} - {program.__name__ for program in PROGRAMS})
-        if unknown:
-            ARGUMENTS.error(f'there is no program {", ".join(unknown)} on this interpreter. There are: '
-                            f'{", ".join(program.__name__ for program in PROGRAMS)}')
         workers = [Worker(self, number) for number in range(self.arguments.threads)]
         others = [threading.Thread(target=self.collect, name='collector')]
         if self.arguments.hostile:

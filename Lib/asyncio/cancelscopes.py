@@ -206,15 +206,24 @@ def _call_for_all(function, items):
         try:
             function(item)
         except BaseException as exc:
-            # The first one counts, but not more than KeyboardInterrupt.
-            if error is None or (isinstance(error, Exception)
-                                 and not isinstance(exc, Exception)):
+            if error is None or _rank(exc) > _rank(error):
                 error = exc
     if error is not None:
         try:
             raise error
         finally:
             error = None
+
+
+def _rank(exc):
+    """Of several errors an interrupt counts, then what is no Exception, then
+    the first one."""
+    return 2 if _is_interrupt(exc) else 0 if isinstance(exc, Exception) else 1
+
+
+def _is_interrupt(exc):
+    """Tell if *exc* must not be lost: it is what ends a loop."""
+    return isinstance(exc, (KeyboardInterrupt, SystemExit))
 
 
 def _do_all(*steps):
@@ -292,6 +301,11 @@ def _end(task):
             _report_failure(task)
         except BaseException as exc:
             _ignore(exc, task._loop, task=task)
+    _leave_tree(task)
+
+
+def _leave_tree(task):
+    """What the end of *task* means for others is no reason for it to fail."""
     try:
         _finish(task)
     except BaseException as exc:
@@ -313,7 +327,7 @@ def _log_failure(task):
 
 def _log_failure_now(task, loop):
     exc = task.exception()
-    if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+    if _is_interrupt(exc):
         return  # The loop itself has raised it.
     loop.call_exception_handler({
         'message': 'Unhandled exception in a background task',
@@ -336,15 +350,15 @@ def _raise(exc):
 
 def _ignore(exc, loop, **context):
     """Nobody is there to get *exc*.  A moment later, outside of the task."""
-    with contextlib.suppress(Exception):
-        if isinstance(exc, (KeyboardInterrupt, SystemExit)):
+    message = 'Exception ignored in the bookkeeping of a task'
+    try:
+        if _is_interrupt(exc):
             _raise_soon(exc, loop)
-            return
-        loop.call_soon(loop.call_exception_handler, {
-            'message': 'Exception ignored in the bookkeeping of a task',
-            'exception': exc,
-            **context,
-        })
+        else:
+            loop.call_soon(loop.call_exception_handler,
+                           {'message': message, 'exception': exc, **context})
+    except Exception:
+        logger.error(message, exc_info=exc)
 
 
 def _finish(task, state=_ABANDONED):
@@ -418,10 +432,10 @@ def _check_swallowed(task, exc, cause):
     if before is not None:
         try:
             reported = _check_ended(task, before, origin)
-        except BaseException as exc:
+        except BaseException as failure:
             reported = True  # As well as it can be.
-            if not isinstance(exc, Exception):
-                _ignore(exc, task._loop, task=task)
+            if _is_interrupt(failure):
+                _ignore(failure, task._loop)
         if reported and task._delivered is not None:
             task._delivered = None, cause, None
 
@@ -830,10 +844,15 @@ class _ScopeNode(_Node):
         task._scope = self
         try:
             self._arm()
-        except BaseException:
-            if self._state is _ACTIVE:
-                self._leave()
-            self._state = _NEW
+        except BaseException as exc:
+            try:
+                if self._state is _ACTIVE:
+                    self._leave()
+            except BaseException as other:
+                if _rank(other) > _rank(exc):
+                    raise
+            finally:
+                self._state = _NEW
             raise
 
     def exit(self, exc):
@@ -1286,7 +1305,8 @@ def _is_closing(task):
     return False
 
 
-def _fill_twin(twin, deadline, relative, shield, requested, msg, group):
+def _fill_twin(twin, group, deadline, relative, shield, requested, expired,
+               msg):
     """Let the scope that stands in for a C one be what that has been."""
     node = twin._node
     node._group = group
@@ -1297,14 +1317,15 @@ def _fill_twin(twin, deadline, relative, shield, requested, msg, group):
         node.set_deadline(deadline)
     if requested:
         node.cancel(msg)
+        node._expired = expired
 
 
 def _read_twin(twin):
-    """Return what _fill_twin() needs, without the group."""
+    """Return what _fill_twin() is given, but for the group."""
     node = twin._node
     relative = node._delay is not None
     return (node._delay if relative else node._deadline, relative,
-            node._shield, node._requested, node._msg)
+            node._shield, node._requested, node._expired, node._msg)
 
 
 def _current_task():

@@ -370,14 +370,6 @@ root_is_pierced(asyncio_state *state, PyObject *loop)
     return root != NULL && root->cs_pierced;
 }
 
-static void
-scope_set_state(CancelScopeObj *self, scope_state state)
-{
-    tree_lock(&self->cs_node);
-    self->cs_state = state;
-    tree_unlock(&self->cs_node);
-}
-
 static PyObject *
 refuse_second_entry(void)
 {
@@ -395,6 +387,7 @@ scope_fill_twin(CancelScopeObj *self, PyObject *twin)
     bool relative = self->cs_relative;
     bool shield = self->cs_node.shield;
     bool requested = self->cs_node.requested;
+    bool expired = self->cs_expired;
     PyObject *msg = scope_msg(&self->cs_node);
     PyObject *group = Py_NewRef(self->cs_group == NULL ? Py_None
                                                        : self->cs_group);
@@ -404,9 +397,9 @@ scope_fill_twin(CancelScopeObj *self, PyObject *twin)
     PyObject *res = NULL;
     if (fill != NULL && deadline != NULL) {
         res = PyObject_CallFunctionObjArgs(
-            fill, twin, deadline, relative ? Py_True : Py_False,
+            fill, twin, group, deadline, relative ? Py_True : Py_False,
             shield ? Py_True : Py_False, requested ? Py_True : Py_False,
-            msg, group, NULL);
+            expired ? Py_True : Py_False, msg, NULL);
     }
     Py_XDECREF(deadline);
     Py_XDECREF(fill);
@@ -423,14 +416,14 @@ scope_part_with_twin(CancelScopeObj *self, PyObject *twin)
 {
     PyObject *exc = PyErr_GetRaisedException();
     PyObject *deadline, *msg;
-    int relative, shield, requested;
+    int relative, shield, requested, expired;
     double when = Py_INFINITY;
     PyObject *read = cancelscopes_attr("_read_twin");
     PyObject *values = read == NULL ? NULL : PyObject_CallOneArg(read, twin);
     Py_XDECREF(read);
     bool is_read = values != NULL
-        && PyArg_ParseTuple(values, "OpppO", &deadline, &relative, &shield,
-                            &requested, &msg)
+        && PyArg_ParseTuple(values, "OppppO", &deadline, &relative, &shield,
+                            &requested, &expired, &msg)
         && parse_deadline(deadline, "deadline", &when) == 0;
     if (!is_read) {
         PyErr_FormatUnraisable("Exception ignored while %R was not entered",
@@ -445,6 +438,7 @@ scope_part_with_twin(CancelScopeObj *self, PyObject *twin)
         self->cs_relative = relative;
         self->cs_node.shield = shield;
         self->cs_node.requested = requested;
+        self->cs_expired = expired;
         old_msg = self->cs_node.msg;
         self->cs_node.msg = Py_NewRef(msg);
     }
@@ -549,9 +543,14 @@ _asyncio_CancelScope___enter___impl(CancelScopeObj *self)
         scope_note_origin(self);
     }
     if (scope_arm(self) < 0) {
-        if (scope_leave(self, false) == 0) {
-            scope_set_state(self, SCOPE_NEW);
+        PyObject *error = PyErr_GetRaisedException();
+        if (scope_leave(self, false) < 0) {
+            keep_error(&error);
         }
+        tree_lock(node);
+        self->cs_state = SCOPE_NEW;
+        tree_unlock(node);
+        PyErr_SetRaisedException(error);
         return NULL;
     }
     return Py_NewRef(self);
@@ -1218,8 +1217,11 @@ static PyObject *
 _asyncio_CancelScope__set_group_impl(CancelScopeObj *self, PyObject *group)
 /*[clinic end generated code: output=5d3ba35674bd83b7 input=f44a9a3418ba114d]*/
 {
+    if (self->cs_twin != NULL) {
+        return PyObject_CallMethod(self->cs_twin, "_set_group", "O", group);
+    }
 #ifdef Py_GIL_DISABLED
-    /* For task_group_scope(). */
+    /* For task_group_scope() and hosts_append(). */
     _PyObject_SetMaybeWeakref((PyObject *)self);
 #endif
     tree_lock(&self->cs_node);

@@ -2,6 +2,10 @@
 
    Included by _asynciomodule.c; scopes.h says how the timer is used. */
 
+static int
+call_soon(asyncio_state *state, PyObject *loop, PyObject *func, PyObject *arg,
+          PyObject *ctx);
+
 static inline void
 deadlines_put(DeadlinesObj *self, Py_ssize_t index, CancelScopeObj *scope)
 {
@@ -312,10 +316,23 @@ Deadlines_call(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwds))
         }
     }
     tree_unlock_loop(self->dl_loop);
-    if (res == 0) {
-        res = deadlines_arm(self);
+    PyObject *error = NULL;
+    if (res < 0) {
+        keep_error(&error);
     }
-    if (scope_finish_update(res, hosts) < 0) {
+    if (deadlines_arm(self) < 0) {
+        keep_error(&error);
+        /* No other scope must miss its deadline for that: try again. */
+        if (call_soon(get_asyncio_state_by_cls(Py_TYPE(self)), self->dl_loop,
+                      op, PyTuple_GET_ITEM(args, 0), self->dl_context) < 0)
+        {
+            keep_error(&error);
+        }
+    }
+    if (scope_finish_update(0, hosts) < 0) {
+        keep_error(&error);
+    }
+    if (raise_kept(error) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

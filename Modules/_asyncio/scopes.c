@@ -544,14 +544,20 @@ task_interrupt(TaskObj *task)
     return res;
 }
 
+/* Must the exception not be lost?  It is what ends a loop. */
+static bool
+is_interrupt(PyObject *exc)
+{
+    return PyErr_GivenExceptionMatches(exc, PyExc_KeyboardInterrupt)
+        || PyErr_GivenExceptionMatches(exc, PyExc_SystemExit);
+}
+
 /* Nobody is there to get the current exception, which came while the task did
    something.  An interrupt is raised in the loop, a moment later. */
 static void
 task_ignore(TaskObj *task, const char *what)
 {
-    if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)
-        || PyErr_ExceptionMatches(PyExc_SystemExit))
-    {
+    if (is_interrupt(PyErr_Occurred())) {
         PyObject *exc = PyErr_GetRaisedException();
         PyObject *raise = cancelscopes_attr("_raise_soon");
         PyObject *res = raise == NULL ? NULL : PyObject_CallFunctionObjArgs(
@@ -620,16 +626,21 @@ scope_cancel_foreign(CancelScopeObj *scope)
     return res;
 }
 
-/* Of several errors the first one counts, but not more than KeyboardInterrupt.
-   Put the current one into *error, where there may be another, or clear it. */
+/* Of several errors an interrupt counts, then what is no Exception, then the
+   first one. */
+static int
+error_rank(PyObject *exc)
+{
+    return is_interrupt(exc) ? 2
+        : PyErr_GivenExceptionMatches(exc, PyExc_Exception) ? 0 : 1;
+}
+
+/* Put the current error into *error, where there may be another, or clear it. */
 static void
 keep_error(PyObject **error)
 {
     PyObject *exc = PyErr_GetRaisedException();
-    if (*error == NULL
-        || (PyErr_GivenExceptionMatches(*error, PyExc_Exception)
-            && !PyErr_GivenExceptionMatches(exc, PyExc_Exception)))
-    {
+    if (*error == NULL || error_rank(exc) > error_rank(*error)) {
         Py_XSETREF(*error, exc);
     }
     else {
@@ -876,7 +887,7 @@ task_leave_tree(TaskObj *task, scope_state state)
     bool was_member, is_last = false;
 
     tree_lock(own);
-    own->is_ready = 0;
+    own->is_ready = 0;      /* It will not run any more. */
     if (!task_is_in_tree(task)) {
         tree_unlock(own);
         return;

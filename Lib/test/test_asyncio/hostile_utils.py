@@ -22,6 +22,16 @@ class MyBaseError(BaseException):
     pass
 
 
+class Resurrecting:
+    """Runs something when it is finalized."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __del__(self):
+        self.function()
+
+
 class HostileTestCase:
     """What the tests have in common; a mixin of a ScopeTestCase."""
 

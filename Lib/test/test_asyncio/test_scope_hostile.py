@@ -30,7 +30,8 @@ from test.support import threading_helper
 
 from test.test_asyncio import scope_utils
 from test.test_asyncio.hostile_utils import (
-    HostileTestCase, IsolatedTestCase, MyBaseError, MyError, run_program)
+    HostileTestCase, IsolatedTestCase, MyBaseError, MyError, Resurrecting,
+    run_program)
 
 
 def tearDownModule():
@@ -811,16 +812,6 @@ class FutureTests(HostileTestCase):
                     [] if self.eager else [error])
                 self.problems.clear()
         await self.assert_sound()
-
-
-class Resurrecting:
-    """Runs something when it is finalized."""
-
-    def __init__(self, function):
-        self.function = function
-
-    def __del__(self):
-        self.function()
 
 
 @scope_utils.matrix
@@ -2829,17 +2820,11 @@ class InterruptionTests(HostileTestCase):
 
 
 
-class TimerHandle:
+class TimerHandle(Resurrecting):
     """What a loop that does not keep its handles returns."""
-
-    def __init__(self, function):
-        self.function = function
 
     def cancel(self):
         pass
-
-    def __del__(self):
-        self.function()
 
 
 @scope_utils.matrix

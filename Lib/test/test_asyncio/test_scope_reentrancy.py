@@ -22,7 +22,7 @@ from test.support import threading_helper
 
 from test.test_asyncio import scope_utils
 from test.test_asyncio.hostile_utils import (
-    HostileTestCase, IsolatedTestCase, MyError)
+    HostileTestCase, IsolatedTestCase, MyBaseError, MyError, Resurrecting)
 
 
 def tearDownModule():
@@ -50,16 +50,6 @@ class Forgetful:
     def __await__(self):
         self._asyncio_future_blocking = True
         yield self
-
-
-class Guard:
-    """Calls a function when it is dropped."""
-
-    def __init__(self, function):
-        self.function = function
-
-    def __del__(self):
-        self.function()
 
 
 @scope_utils.matrix
@@ -97,7 +87,7 @@ class DyingTests(IsolatedTestCase):
                     scopes = []
                     task = Task(host(scopes), loop=self.loop)
                     await asyncio.sleep(0)
-                    task.guard = Guard(
+                    task.guard = Resurrecting(
                         lambda action=action, scopes=scopes: action(scopes))
                     task = None
                     gc.collect()
@@ -203,7 +193,7 @@ class DyingTests(IsolatedTestCase):
                 return self.now
 
             def call_at(self, *args, **kwargs):
-                return Guard(lambda: None)
+                return unittest.mock.Mock()
 
             def call_soon(self, *args, **kwargs):
                 pass
@@ -348,6 +338,79 @@ class TimerTests(HostileTestCase):
         self.assertEqual(self.loop.time(), start + 3)
         await self.assert_sound()
 
+    async def test_3_7_call_at_fails_as_a_timer_comes(self):
+        # The next deadline is not missed for that.
+        def call_at(*args, **kwargs):
+            self.unpatch_loop('call_at')
+            raise MyError
+
+        start = self.loop.time()
+        with self.CancelScope(deadline=start + 5) as outer:
+            with self.CancelScope(deadline=start + 1) as inner:
+                await self.settle()
+                self.patch_loop('call_at', call_at)
+                await self.forever()
+            self.unpatch_loop('call_at')
+            await self.forever()
+        self.assert_scope(inner, called=True, caught=True)
+        self.assert_scope(outer, called=True, caught=True)
+        self.assertEqual(self.loop.time(), start + 5)
+        self.take_problems()
+        await self.assert_sound()
+
+    async def test_3_8_entry_fails_with_a_member(self):
+        class Group:
+            def _members_done(self):
+                told.append(self)
+
+        def call_at(*args, **kwargs):
+            self.unpatch_loop('call_at')
+            member = scope._spawn('log', self.loop.create_task, self.forever())
+            members.append(member)
+            raise MyError
+
+        told, members = [], []
+        scope = self.CancelScope(deadline=self.loop.time() + 5)
+        scope._set_group(Group())
+        self.patch_loop('call_at', call_at)
+        with self.assertRaises(MyError):
+            scope.__enter__()
+        # (An eager member has begun to wait.)
+        await self.settle()
+        members[0].cancel()
+        await asyncio.wait(members)
+        with scope:
+            await asyncio.sleep(10)
+        self.assert_scope(scope, called=True, caught=True)
+        self.assertEqual(len(told), 1)
+        await self.assert_sound()
+
+    async def test_3_7_expiry_is_remembered_over_entry(self):
+        def call_at(*args, **kwargs):
+            self.unpatch_loop('call_at')
+            self.patch_loop('time', lambda: start + 100)
+            self.assertIs(scope.cancel_called, True)
+            self.unpatch_loop('time')
+            raise MyError
+
+        start = self.loop.time()
+        for how in 'before entry', 'while entry fails':
+            with self.subTest(how):
+                if how == 'before entry':
+                    scope = self.CancelScope(deadline=start)
+                    self.assertIs(scope.cancel_called, True)
+                else:
+                    scope = self.CancelScope(deadline=start + 50)
+                    self.patch_loop('call_at', call_at)
+                    with self.assertRaises(MyError):
+                        scope.__enter__()
+                self.assertIs(scope._expired, True)
+                with scope:
+                    self.assertIs(scope._expired, True)
+                    await self.assert_level(times=1)
+                self.assertIs(scope._expired, True)
+                await self.assert_sound()
+
     async def test_3_7_timer_cannot_be_cancelled(self):
         def refuse(handle):
             raise MyError
@@ -480,6 +543,27 @@ class MemberTests(HostileTestCase):
         self.take_problems()
         await self.assert_sound()
 
+    async def test_5_7_eager_start_fails_and_so_does_its_group(self):
+        class Group:
+            def _members_done(self):
+                raise OSError
+
+        def call_soon(*args, **kwargs):
+            self.unpatch_loop('call_soon')
+            raise MyError
+
+        with self.CancelScope() as scope:
+            scope._set_group(Group())
+            self.patch_loop('call_soon', call_soon)
+            with self.assertRaises(MyError):
+                scope._spawn('log', self.loop.create_task, asyncio.sleep(0),
+                             eager_start=True)
+        await self.settle()
+        self.take_problems()
+        support.gc_collect()
+        self.take_problems()
+        await self.assert_sound()
+
     def test_7_2_eager_start_fails_below_the_root(self):
         def call_soon(*args, **kwargs):
             del loop.call_soon
@@ -579,7 +663,11 @@ class MemberTests(HostileTestCase):
 
         for own, member, expected in (
                 (MyError(), OSError(), 0), (MyError(), KeyboardInterrupt(), 1),
-                (KeyboardInterrupt(), MyError(), 0)):
+                (KeyboardInterrupt(), MyError(), 0),
+                (MyError(), MyBaseError(), 1),
+                (MyBaseError(), KeyboardInterrupt(), 1),
+                (asyncio.CancelledError(), SystemExit(), 1),
+                (KeyboardInterrupt(), SystemExit(), 0)):
             with self.subTest(own=own, member=member):
                 task = self.spawn(host(own, member))
                 await self.settle()
@@ -683,6 +771,33 @@ class InterruptTests(HostileTestCase):
                     self.loop.run_until_complete(task)
                 self.assertEqual(interrupted, [target])
                 self.assertEqual(self.loop.run_until_complete(task), 'done')
+
+    def test_8_3_interrupt_that_the_loop_refuses_is_reported(self):
+        class Group:
+            def _members_done(self):
+                raise KeyboardInterrupt
+
+        def call_soon(callback, *args, **kwargs):
+            if callback is cancelscopes._raise:
+                raise MyError
+            return original(callback, *args, **kwargs)
+
+        async def main():
+            with self.CancelScope() as scope:
+                scope._set_group(Group())
+                scope._spawn('log', self.loop.create_task, asyncio.sleep(0))
+                await asyncio.sleep(1)
+
+        original = self.loop.call_soon
+        self.patch_loop('call_soon', call_soon)
+        task = self.loop.create_task(main())
+        with (support.catch_unraisable_exception() as cm,
+              self.assertLogs('asyncio', 'ERROR') if
+              self.Task is tasks._PyTask else contextlib.nullcontext() as logs):
+            self.loop.run_until_complete(task)
+            reported = (logs.records[0].exc_info[0] if logs is not None
+                        else cm.unraisable.exc_type)
+        self.assertIs(reported, KeyboardInterrupt)
 
     def test_10_1_report_of_a_swallowed_cancellation_fails(self):
         async def body():
