@@ -1218,7 +1218,7 @@ _asyncio_CancelScope__set_group_impl(CancelScopeObj *self, PyObject *group)
 /*[clinic end generated code: output=5d3ba35674bd83b7 input=f44a9a3418ba114d]*/
 {
     if (self->cs_twin != NULL) {
-        return PyObject_CallMethod(self->cs_twin, "_set_group", "O", group);
+        return PyObject_CallMethod(self->cs_twin, "_set_group", "(O)", group);
     }
 #ifdef Py_GIL_DISABLED
     /* For task_group_scope() and hosts_append(). */
