@@ -196,7 +196,7 @@ def _interrupt_host(host):
     if not isinstance(host, _ScopeNode):
         _interrupt(host)
     elif host._cause is not None and host._group is not None:
-        host._group._cancel_foreign(host._cause._msg)
+        _tell_group(host._group, '_cancel_foreign', host._cause._msg)
 
 
 def _call_for_all(function, items):
@@ -296,12 +296,13 @@ def _end(task):
 
     Before its callbacks are scheduled, for some ask who is waiting for it.
     """
-    if task._exception is not None and task._errors is not _HAND_ON:
-        try:
+    try:
+        if task._exception is not None and task._errors is not _HAND_ON:
             _report_failure(task)
-        except BaseException as exc:
-            _ignore(exc, task._loop, task=task)
-    _leave_tree(task)
+    except BaseException as exc:
+        _ignore(exc, task._loop, task=task)
+    finally:
+        _leave_tree(task)
 
 
 def _leave_tree(task):
@@ -338,7 +339,11 @@ def _log_failure_now(task, loop):
 
 def _raise_soon(exc, loop):
     """Let the loop raise an interrupt that came at a bad moment."""
-    loop.call_soon(_raise, exc)
+    try:
+        loop.call_soon(_raise, exc)
+    except (KeyboardInterrupt, SystemExit) as another:
+        # It came at this moment, so the first one may not have got there.
+        loop.call_soon(_raise, another)
 
 
 def _raise(exc):
@@ -355,10 +360,17 @@ def _ignore(exc, loop, **context):
         if _is_interrupt(exc):
             _raise_soon(exc, loop)
         else:
-            loop.call_soon(loop.call_exception_handler,
-                           {'message': message, 'exception': exc, **context})
+            loop.call_soon(_report_ignored, loop, {
+                'message': message, 'exception': exc, **context})
     except Exception:
-        logger.error(message, exc_info=exc)
+        with contextlib.suppress(Exception):
+            logger.error(message, exc_info=exc)
+
+
+def _report_ignored(loop, context):
+    # It may be the report of something that has failed.
+    with contextlib.suppress(Exception):
+        loop.call_exception_handler(context)
 
 
 def _finish(task, state=_ABANDONED):
@@ -369,6 +381,7 @@ def _finish(task, state=_ABANDONED):
     if host is not None:
         futures.future_discard_from_awaited_by(task, host)
     moved = []
+    steps = []
     left = []
     # When garbage is collected, the coroutine may have been closed before and
     # have left its scopes without finding its task.
@@ -376,7 +389,7 @@ def _finish(task, state=_ABANDONED):
         task._scope = scope._parent
         if scope._state is _ACTIVE:
             scope._state = state
-            scope._disarm()
+            steps.append(scope._disarm)
             if scope._members and scope._group is not None:
                 # Another task may wait for members that are moving.
                 left.append(scope._group)
@@ -384,7 +397,6 @@ def _finish(task, state=_ABANDONED):
     task._scope = own
     moved += own._detach(own._parent)
     task._delivered = None
-    steps = []
     if isinstance(group, _ScopeNode):
         steps.append(lambda: group.dismiss(task))
     if moved:
@@ -434,8 +446,7 @@ def _check_swallowed(task, exc, cause):
             reported = _check_ended(task, before, origin)
         except BaseException as failure:
             reported = True  # As well as it can be.
-            if _is_interrupt(failure):
-                _ignore(failure, task._loop)
+            _ignore(failure, task._loop)
         if reported and task._delivered is not None:
             task._delivered = None, cause, None
 
@@ -635,12 +646,16 @@ def _spawn(scope, errors, create_task, args, kwargs):
              _spawning.taker)
     _spawning.active, _spawning.scope = True, scope
     _spawning.errors, _spawning.taker = errors, None
-    task = None
-    try:
+    task = taker = None
+
+    def create():
+        nonlocal task
         # A C task is none of ours, but must not be taken for anybody's.
         task = _c_spawn(errors if scope is None else _HAND_ON,
                         create_task, *args, **kwargs)
-    finally:
+
+    def put_right():
+        nonlocal taker
         taker = _spawning.taker
         (_spawning.active, _spawning.scope, _spawning.errors,
          _spawning.taker) = outer
@@ -649,6 +664,8 @@ def _spawn(scope, errors, create_task, args, kwargs):
             # (Its eager step may have failed: then it is out of the tree.)
             if scope is not None and taker._own_scope._parent is not None:
                 _move(taker, _find_root(taker._loop))
+
+    _do_all(create, put_right)
     return task, taker
 
 
@@ -804,6 +821,23 @@ def _check_shield(shield):
             f'shield must be a bool, not {type(shield).__name__}')
 
 
+def _tell_requested(nodes):
+    """The cancellation of *nodes*, from inside out, has been requested."""
+    _do_all(*(node._disarm for node in nodes),
+            # In a scope that is cancelled already everybody knows.
+            lambda: _update(*(node for node in nodes
+                              if node._state is _ACTIVE
+                              and node._cause is None)))
+
+
+def _cancel_timer(timer, loop):
+    try:
+        timer.cancel()
+    except Exception as exc:
+        # Nothing depends on it: see _ScopeNode._on_deadline().
+        _ignore(exc, loop, handle=timer)
+
+
 class _ScopeNode(_Node):
     """The node of a _PyCancelScope, and all that can be done with it."""
 
@@ -943,11 +977,13 @@ class _ScopeNode(_Node):
         if task is not None and task._scope is self:
             task._scope = parent
         self._state = _LEFT
-        self._disarm()
         group = self._group if self._members else None
         moved = self._detach(parent)
-        self._loop = self._group = None
         steps = []
+        if self._timer is not None:
+            timer, self._timer = self._timer, None
+            steps.append(functools.partial(_cancel_timer, timer, self._loop))
+        self._loop = self._group = None
         if moved:
             steps.append(lambda: _update(*moved))
         if task is not None:
@@ -1011,19 +1047,12 @@ class _ScopeNode(_Node):
                     and self._timer is None and self._deadline == when):
                 self._timer = timer
             else:
-                self._cancel_timer(timer)
+                _cancel_timer(timer, loop)
 
     def _disarm(self):
         timer, self._timer = self._timer, None
         if timer is not None:
-            self._cancel_timer(timer)
-
-    def _cancel_timer(self, timer):
-        try:
-            timer.cancel()
-        except Exception as exc:
-            # Nothing depends on it: see _on_deadline().
-            _ignore(exc, self._loop, handle=timer)
+            _cancel_timer(timer, self._loop)
 
     def _on_deadline(self, when):
         # (The timer can be one that could not be cancelled.)
@@ -1047,22 +1076,14 @@ class _ScopeNode(_Node):
                     and node._deadline <= now):
                 nodes.append(node)
             node = node._parent
-        hosts = []
         for node in nodes:
             node._requested = node._expired = True
-            node._disarm()
-            # In a scope that is cancelled already everybody knows.
-            if node._state is _ACTIVE and node._cause is None:
-                hosts += _mark(node)
-        _interrupt_all(hosts)
+        _tell_requested(nodes)
 
     def _request(self, msg):
         self._requested = True
         self._msg = msg
-        self._disarm()
-        # In a scope that is cancelled already everybody knows.
-        if self._state is _ACTIVE and self._cause is None:
-            _update(self)
+        _tell_requested([self])
 
     def cancel(self, msg):
         if self._requested or self._state not in (_NEW, _ACTIVE):
@@ -1094,8 +1115,7 @@ class _ScopeNode(_Node):
         self._deadline = deadline
         self._delay = None
         if self._state is _ACTIVE:
-            self._disarm()
-            self._arm()
+            _do_all(self._disarm, self._arm)
 
     def set_shield(self, value):
         _check_shield(value)

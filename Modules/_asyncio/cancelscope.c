@@ -213,8 +213,23 @@ scope_expire_around(CancelScopeObj *self, double now, DeadlinesObj **removed,
     return res;
 }
 
+/* Lock the tree of a scope, which is in its critical section; but if it has a
+   twin that is to be asked instead, return that, a new reference.  (Whoever
+   waits for the lock is not alone meanwhile: so not before.) */
+static PyObject *
+scope_lock_or_twin(CancelScopeObj *self)
+{
+    tree_lock(&self->cs_node);
+    PyObject *twin = Py_XNewRef(self->cs_twin);
+    if (twin != NULL) {
+        tree_unlock(&self->cs_node);
+    }
+    return twin;
+}
+
 /* The request was made; by the deadline, which is not later than `now`, if that
-   is not NULL.  Only the first one counts, and only until the scope is left. */
+   is not NULL.  Only the first one counts, and only until the scope is left.
+   (A twin knows of its deadline itself.) */
 static int
 scope_request(CancelScopeObj *self, PyObject *msg, const double *now)
 {
@@ -222,7 +237,14 @@ scope_request(CancelScopeObj *self, PyObject *msg, const double *now)
     PyObject *hosts = NULL;
     int res = 0;
 
-    tree_lock(node);
+    PyObject *twin = scope_lock_or_twin(self);
+    if (twin != NULL) {
+        PyObject *none = now != NULL ? Py_NewRef(Py_None)
+            : PyObject_CallMethodOneArg(twin, &_Py_ID(cancel), msg);
+        Py_DECREF(twin);
+        Py_XDECREF(none);
+        return none == NULL ? -1 : 0;
+    }
     if (node->requested
         || (self->cs_state != SCOPE_NEW && self->cs_state != SCOPE_ACTIVE)
         || (now != NULL && self->cs_deadline > *now))
@@ -379,34 +401,51 @@ refuse_second_entry(void)
     return NULL;
 }
 
+/* Let the twin be what the scope is, and take its place from now on: 1.  But 0 if
+   the scope has been changed or entered meanwhile, which another thread can. */
 static int
-scope_fill_twin(CancelScopeObj *self, PyObject *twin)
+scope_give_way(CancelScopeObj *self, PyObject *twin)
 {
-    tree_lock(&self->cs_node);
+    scope_node *node = &self->cs_node;
+    tree_lock(node);
     double when = self->cs_deadline;
     bool relative = self->cs_relative;
-    bool shield = self->cs_node.shield;
-    bool requested = self->cs_node.requested;
+    bool shield = node->shield;
+    bool requested = node->requested;
     bool expired = self->cs_expired;
-    PyObject *msg = scope_msg(&self->cs_node);
-    PyObject *group = Py_NewRef(self->cs_group == NULL ? Py_None
-                                                       : self->cs_group);
-    tree_unlock(&self->cs_node);
+    PyObject *msg = Py_XNewRef(node->msg);
+    PyObject *group = Py_XNewRef(self->cs_group);
+    tree_unlock(node);
     PyObject *fill = cancelscopes_attr("_fill_twin");
     PyObject *deadline = deadline_as_object(when);
     PyObject *res = NULL;
     if (fill != NULL && deadline != NULL) {
         res = PyObject_CallFunctionObjArgs(
-            fill, twin, group, deadline, relative ? Py_True : Py_False,
-            shield ? Py_True : Py_False, requested ? Py_True : Py_False,
-            expired ? Py_True : Py_False, msg, NULL);
+            fill, twin, group == NULL ? Py_None : group, deadline,
+            relative ? Py_True : Py_False, shield ? Py_True : Py_False,
+            requested ? Py_True : Py_False, expired ? Py_True : Py_False,
+            msg == NULL ? Py_None : msg, NULL);
     }
     Py_XDECREF(deadline);
     Py_XDECREF(fill);
-    Py_DECREF(msg);
-    Py_DECREF(group);
+    bool is_same = false;
+    if (res != NULL) {
+        tree_lock(node);
+        is_same = self->cs_state == SCOPE_NEW && self->cs_deadline == when
+            && self->cs_relative == relative && node->shield == shield
+            && node->requested == requested && self->cs_expired == expired
+            && node->msg == msg && self->cs_group == group;
+        if (is_same) {
+            assert(self->cs_twin == NULL);
+            self->cs_state = SCOPE_ACTIVE;
+            self->cs_twin = Py_NewRef(twin);
+        }
+        tree_unlock(node);
+    }
+    Py_XDECREF(msg);
+    Py_XDECREF(group);
     Py_XDECREF(res);
-    return res == NULL ? -1 : 0;
+    return res == NULL ? -1 : is_same;
 }
 
 /* The twin could not be entered: the scope is new again, but for what has been
@@ -429,9 +468,10 @@ scope_part_with_twin(CancelScopeObj *self, PyObject *twin)
         PyErr_FormatUnraisable("Exception ignored while %R was not entered",
                                self);
     }
-    PyObject *old_twin = self->cs_twin, *old_msg = NULL;
-    self->cs_twin = NULL;
+    PyObject *old_msg = NULL;
     tree_lock(&self->cs_node);
+    PyObject *old_twin = self->cs_twin;
+    self->cs_twin = NULL;
     self->cs_state = SCOPE_NEW;
     if (is_read) {
         self->cs_deadline = when;
@@ -455,29 +495,31 @@ static PyObject *
 scope_enter_twin(CancelScopeObj *self)
 {
     PyObject *make = cancelscopes_attr("_PyCancelScope");
-    PyObject *twin = make == NULL ? NULL : PyObject_CallNoArgs(make);
-    Py_XDECREF(make);
-    if (twin == NULL) {
+    if (make == NULL) {
         return NULL;
     }
-    tree_lock(&self->cs_node);
-    bool is_new = self->cs_state == SCOPE_NEW;
-    if (is_new) {
-        self->cs_state = SCOPE_ACTIVE;
+    PyObject *twin;
+    for (;;) {
+        tree_lock(&self->cs_node);
+        bool is_new = self->cs_state == SCOPE_NEW;
+        tree_unlock(&self->cs_node);
+        if (!is_new) {
+            Py_DECREF(make);
+            return refuse_second_entry();
+        }
+        twin = PyObject_CallNoArgs(make);
+        int res = twin == NULL ? -1 : scope_give_way(self, twin);
+        if (res > 0) {
+            break;
+        }
+        Py_XDECREF(twin);
+        if (res < 0) {
+            Py_DECREF(make);
+            return NULL;
+        }
     }
-    tree_unlock(&self->cs_node);
-    if (!is_new) {
-        /* Somebody else was faster. */
-        Py_DECREF(twin);
-        return refuse_second_entry();
-    }
-    /* From now on it is the twin that is asked and changed. */
-    assert(self->cs_twin == NULL);
-    self->cs_twin = Py_NewRef(twin);
-    PyObject *res = NULL;
-    if (scope_fill_twin(self, twin) == 0) {
-        res = PyObject_CallMethodNoArgs(twin, &_Py_ID(__enter__));
-    }
+    Py_DECREF(make);
+    PyObject *res = PyObject_CallMethodNoArgs(twin, &_Py_ID(__enter__));
     if (res == NULL) {
         scope_part_with_twin(self, twin);
         Py_DECREF(twin);
@@ -776,15 +818,14 @@ static PyObject *
 _asyncio_CancelScope_cancel_impl(CancelScopeObj *self, PyObject *msg)
 /*[clinic end generated code: output=7a4f1d74a4655816 input=ee3e09dd3506ad6d]*/
 {
-    if (self->cs_twin != NULL) {
-        return PyObject_CallMethodOneArg(self->cs_twin, &_Py_ID(cancel), msg);
-    }
-    tree_lock(&self->cs_node);
-    bool counts = !self->cs_node.requested
-        && (self->cs_state == SCOPE_NEW || self->cs_state == SCOPE_ACTIVE);
-    tree_unlock(&self->cs_node);
-    if (!counts) {
-        Py_RETURN_NONE;
+    if (self->cs_twin == NULL) {
+        tree_lock(&self->cs_node);
+        bool counts = !self->cs_node.requested
+            && (self->cs_state == SCOPE_NEW || self->cs_state == SCOPE_ACTIVE);
+        tree_unlock(&self->cs_node);
+        if (!counts) {
+            Py_RETURN_NONE;
+        }
     }
     if (scope_check_thread(self) < 0 || scope_request(self, msg, NULL) < 0) {
         return NULL;
@@ -827,13 +868,13 @@ _asyncio_CancelScope_cancel_called_get_impl(CancelScopeObj *self)
         double now;
         int res = loop_time(loop, &now);
         Py_DECREF(loop);
-        if (res == 0 && self->cs_twin != NULL) {
-            /* A hostile time() has entered the scope. */
-            return PyObject_GetAttr(self->cs_twin, &_Py_ID(cancel_called));
-        }
         /* That somebody has been told so holds. */
         if (res < 0 || scope_request(self, NULL, &now) < 0) {
             return NULL;
+        }
+        if (self->cs_twin != NULL) {
+            /* The scope has been entered meanwhile. */
+            return PyObject_GetAttr(self->cs_twin, &_Py_ID(cancel_called));
         }
         tree_lock(&self->cs_node);
         requested = self->cs_node.requested;
@@ -944,18 +985,19 @@ _asyncio_CancelScope_deadline_set_impl(CancelScopeObj *self, PyObject *value)
     if (parse_deadline(value, "deadline", &deadline) < 0) {
         return -1;
     }
-    /* (A hostile __float__() may have entered the scope.) */
-    if (self->cs_twin != NULL) {
-        PyObject *parsed = deadline_as_object(deadline);
-        int res = parsed == NULL ? -1
-            : PyObject_SetAttr(self->cs_twin, &_Py_ID(deadline), parsed);
-        Py_XDECREF(parsed);
-        return res;
-    }
     if (scope_check_thread(self) < 0) {
         return -1;
     }
-    tree_lock(&self->cs_node);
+    /* (Not before: a hostile __float__() may have entered the scope.) */
+    PyObject *twin = scope_lock_or_twin(self);
+    if (twin != NULL) {
+        PyObject *parsed = deadline_as_object(deadline);
+        int res = parsed == NULL ? -1
+            : PyObject_SetAttr(twin, &_Py_ID(deadline), parsed);
+        Py_XDECREF(parsed);
+        Py_DECREF(twin);
+        return res;
+    }
     DeadlinesObj *deadlines = deadlines_remove(self);
     self->cs_deadline = deadline;
     self->cs_relative = 0;
@@ -1000,9 +1042,6 @@ _asyncio_CancelScope_shield_set_impl(CancelScopeObj *self, PyObject *value)
         PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
         return -1;
     }
-    if (self->cs_twin != NULL) {
-        return PyObject_SetAttr(self->cs_twin, &_Py_ID(shield), value);
-    }
     int shield = parse_shield(value);
     if (shield < 0 || scope_check_thread(self) < 0) {
         return -1;
@@ -1013,7 +1052,12 @@ _asyncio_CancelScope_shield_set_impl(CancelScopeObj *self, PyObject *value)
     TaskObj *host = NULL;
     int res = 0;
 
-    tree_lock(node);
+    PyObject *twin = scope_lock_or_twin(self);
+    if (twin != NULL) {
+        res = PyObject_SetAttr(twin, &_Py_ID(shield), value);
+        Py_DECREF(twin);
+        return res;
+    }
     if (self->cs_state != SCOPE_ACTIVE) {
         node->shield = shield;
     }
@@ -1135,12 +1179,13 @@ spawn(asyncio_state *state, CancelScopeObj *scope, PyObject *const *args,
             }
         }
     }
+    if (res < 0) {
+        keep_error(&error);
+    }
     Py_XDECREF(mine.taker);
     if (error != NULL) {
-        PyErr_SetRaisedException(error);
-    }
-    if (res < 0) {
         Py_CLEAR(task);
+        PyErr_SetRaisedException(error);
     }
     return task;
 }
@@ -1217,14 +1262,16 @@ static PyObject *
 _asyncio_CancelScope__set_group_impl(CancelScopeObj *self, PyObject *group)
 /*[clinic end generated code: output=5d3ba35674bd83b7 input=f44a9a3418ba114d]*/
 {
-    if (self->cs_twin != NULL) {
-        return PyObject_CallMethod(self->cs_twin, "_set_group", "(O)", group);
-    }
 #ifdef Py_GIL_DISABLED
     /* For task_group_scope() and hosts_append(). */
     _PyObject_SetMaybeWeakref((PyObject *)self);
 #endif
-    tree_lock(&self->cs_node);
+    PyObject *twin = scope_lock_or_twin(self);
+    if (twin != NULL) {
+        PyObject *res = PyObject_CallMethod(twin, "_set_group", "(O)", group);
+        Py_DECREF(twin);
+        return res;
+    }
     PyObject *old = self->cs_group;
     self->cs_group = Py_NewRef(group);
     tree_unlock(&self->cs_node);
@@ -1303,10 +1350,12 @@ static PyObject *
 _asyncio_CancelScope__watch_impl(CancelScopeObj *self)
 /*[clinic end generated code: output=8baab9b050f42cba input=343a6fb2c58b189a]*/
 {
-    if (self->cs_twin != NULL) {
-        return PyObject_CallMethod(self->cs_twin, "_watch", NULL);
+    PyObject *twin = scope_lock_or_twin(self);
+    if (twin != NULL) {
+        PyObject *res = PyObject_CallMethod(twin, "_watch", NULL);
+        Py_DECREF(twin);
+        return res;
     }
-    tree_lock(&self->cs_node);
     self->cs_watched = 1;
     scope_node *cause = self->cs_node.cause;
     PyObject *msg = cause == NULL ? NULL : scope_msg(cause);

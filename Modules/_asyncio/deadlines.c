@@ -202,17 +202,27 @@ deadlines_of_loop(asyncio_state *state, PyObject *loop)
     self->dl_context = context;
     self->dl_timer = NULL;
     self->dl_armed = 0;
+    self->dl_failing = false;
     self->dl_heap = NULL;
     self->dl_size = 0;
     self->dl_allocated = 0;
 #ifdef Py_GIL_DISABLED
     _PyObject_SetMaybeWeakref((PyObject *)self);
 #endif
+    self->dl_registry.next = NULL;
     tree_lock_loop(loop);
-    llist_insert_tail(&state->registries[tree_of_loop(loop)].deadlines,
-                      &self->dl_registry);
+    /* Another thread may have been faster: a loop has one heap. */
+    DeadlinesObj *other = deadlines_find(state, loop);
+    if (other == NULL) {
+        llist_insert_tail(&state->registries[tree_of_loop(loop)].deadlines,
+                          &self->dl_registry);
+    }
     tree_unlock_loop(loop);
     PyObject_GC_Track(self);
+    if (other != NULL) {
+        Py_DECREF(self);
+        return other;
+    }
     return self;
 }
 
@@ -254,7 +264,10 @@ deadlines_add(asyncio_state *state, CancelScopeObj *scope, PyObject *loop)
     if (res < 0) {
         tree_lock(node);
         DeadlinesObj *removed = NULL;
-        if (scope->cs_deadlines == self) {
+        /* (Once the timer is set only its predecessor can have failed.) */
+        if (scope->cs_deadlines == self
+            && !deadlines_are_armed(self, scope->cs_deadline))
+        {
             removed = deadlines_remove(scope);
         }
         tree_unlock(node);
@@ -320,9 +333,17 @@ Deadlines_call(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwds))
     if (res < 0) {
         keep_error(&error);
     }
-    if (deadlines_arm(self) < 0) {
-        keep_error(&error);
-        /* No other scope must miss its deadline for that: try again. */
+    bool was_failing = self->dl_failing;
+    self->dl_failing = deadlines_arm(self) < 0;
+    if (self->dl_failing) {
+        /* No other scope must miss its deadline for that: try again, each tick,
+           but complain once. */
+        if (was_failing && !is_interrupt(PyErr_Occurred())) {
+            PyErr_Clear();
+        }
+        else {
+            keep_error(&error);
+        }
         if (call_soon(get_asyncio_state_by_cls(Py_TYPE(self)), self->dl_loop,
                       op, PyTuple_GET_ITEM(args, 0), self->dl_context) < 0)
         {

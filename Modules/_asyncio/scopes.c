@@ -71,13 +71,17 @@ static _Py_thread_local spawning_state *spawning;
 /* ----- The tree ----- */
 
 /* Where there is no GIL each tree has a lock.  It guards the fields of a
-   scope_node and of a CancelScope (but for cs_twin, which has the critical
-   section of the scope), task_scope, and the registries.  Only with both is
-   cs_deadline changed, so either will do to read it.
+   scope_node and of a CancelScope, task_scope, and the registries.  cs_twin and
+   cs_deadline are changed only in the critical section of the scope as well, so
+   either will do to read them.
 
    Nothing may happen while a lock is held: no reference is dropped that could
-   be the last, and no other lock is taken.  So whatever runs Python code comes
-   after tree_unlock(), and what it could change is looked up anew.
+   be the last, and no lock is taken that somebody could hold for long.  So
+   whatever runs Python code comes after tree_unlock(), and what it could change
+   is looked up anew.
+
+   Whoever waits for a lock lets go of his critical sections meanwhile.  So what
+   has been read in one of them before tree_lock() may not hold after it.
 
    The lock of a tree is found by its event loop.  Several loops can have the
    same one; but they do not have one for all, so that loops in several threads
@@ -183,7 +187,9 @@ try_incref(PyObject *op)
 }
 
 /* Is the code that the task runs to be interrupted?  What each yield asks,
-   without a lock: a task's current scope changes in its own thread. */
+   without a lock: a task's current scope changes in its own thread, unless
+   another one drops the last reference to it.  A step that takes place looks
+   again. */
 static inline bool
 task_is_cancelled(TaskObj *task)
 {
@@ -509,6 +515,13 @@ task_interrupt_lock_held(TaskObj *task)
         msg = Py_NewRef(task->task_cancel_msg == NULL ? Py_None
                                                       : task->task_cancel_msg);
     }
+#ifdef Py_GIL_DISABLED
+    /* It may have gone on while this waited for the lock of its tree. */
+    if (task->task_fut_waiter == NULL || task->task_asked) {
+        Py_DECREF(msg);
+        return 0;
+    }
+#endif
     task->task_asked = 1;
     int res = cancel_waiter(task, msg);
     Py_DECREF(msg);
@@ -1189,9 +1202,9 @@ task_cancel(TaskObj *task, PyObject *msg)
     PyObject *hosts = NULL, *old_msg = NULL;
     int marked = 0, taken = 0;
 
-    task->task_num_cancels_requested += 1;
     bool edge = get_asyncio_state_by_def((PyObject *)task)->edge_cancel;
     tree_lock(own);
+    task->task_num_cancels_requested += 1;
     if (!edge) {
         old_msg = own->msg;
         own->msg = Py_NewRef(msg);
@@ -1226,9 +1239,9 @@ task_cancel(TaskObj *task, PyObject *msg)
 static long
 task_count_cancels(TaskObj *task)
 {
-    long count = task->task_num_cancels_requested;
     scope_node *own = &task->task_own_scope;
     tree_lock(own);
+    long count = task->task_num_cancels_requested;
     if (own->host != NULL) {
         scope_node *node = task_contribution(task, task->task_scope);
         while (node != NULL) {
@@ -1244,30 +1257,31 @@ static int
 task_uncancel(TaskObj *task)
 {
     scope_node *own = &task->task_own_scope;
+    PyObject *hosts = NULL;
+    int res = 0;
+    bool was_last = false;
+
+    tree_lock(own);
     if (task->task_num_cancels_requested > 0) {
-        task->task_num_cancels_requested -= 1;
-        if (task->task_num_cancels_requested == 0) {
-            PyObject *hosts = NULL;
-            int res = 0;
+        was_last = --task->task_num_cancels_requested == 0;
+        if (was_last) {
             task->task_must_cancel = 0;
-            tree_lock(own);
             own->requested = 0;
             if (own->host != NULL) {
                 res = scope_mark(own, &hosts);
             }
-            tree_unlock(own);
-            task_forget_delivery(task, own);
-            return scope_finish_update(res, hosts);
         }
-        return 0;
     }
-    tree_lock(own);
-    if (own->host != NULL) {
+    else if (own->host != NULL) {
         scope_node *node = task_contribution(task, task->task_scope);
         if (node != NULL) {
             node->lifted = 1;
         }
     }
     tree_unlock(own);
-    return 0;
+    if (!was_last) {
+        return 0;
+    }
+    task_forget_delivery(task, own);
+    return scope_finish_update(res, hosts);
 }

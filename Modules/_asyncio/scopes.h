@@ -113,6 +113,7 @@ typedef struct DeadlinesObj {
     PyObject *dl_timer;         /* the TimerHandle, by weak reference if it
                                    can be had; NULL while not armed */
     double dl_armed;            /* when it is due */
+    bool dl_failing;            /* it could not be armed again */
     /* A binary heap.  Borrowed: a scope in it owns the DeadlinesObj. */
     CancelScopeObj **dl_heap;
     Py_ssize_t dl_size;

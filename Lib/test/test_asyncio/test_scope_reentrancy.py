@@ -341,21 +341,26 @@ class TimerTests(HostileTestCase):
     async def test_3_7_call_at_fails_as_a_timer_comes(self):
         # The next deadline is not missed for that.
         def call_at(*args, **kwargs):
-            self.unpatch_loop('call_at')
+            tried.append(args)
+            if len(tried) == 5:
+                self.unpatch_loop('call_at')
             raise MyError
 
+        tried = []
         start = self.loop.time()
         with self.CancelScope(deadline=start + 5) as outer:
             with self.CancelScope(deadline=start + 1) as inner:
                 await self.settle()
                 self.patch_loop('call_at', call_at)
                 await self.forever()
-            self.unpatch_loop('call_at')
             await self.forever()
+        self.unpatch_loop('call_at')
         self.assert_scope(inner, called=True, caught=True)
         self.assert_scope(outer, called=True, caught=True)
         self.assertEqual(self.loop.time(), start + 5)
-        self.take_problems()
+        # Each scope of the pure-Python class has its own timer.
+        python = self.Task is tasks._PyTask
+        self.assertEqual(len(self.take_problems()), 0 if python else 1)
         await self.assert_sound()
 
     async def test_3_8_entry_fails_with_a_member(self):
@@ -428,6 +433,74 @@ class TimerTests(HostileTestCase):
         self.assert_scope(scope, called=False, caught=False)
         await asyncio.sleep(100)
         self.take_problems()
+        await self.assert_sound()
+
+    async def test_8_3_interrupt_as_a_timer_is_cancelled(self):
+        # The C scopes share a timer, and cancel it less often.
+        async def host():
+            deadline = self.loop.time() + 100
+            with self.CancelScope(deadline=deadline) as outer:
+                with self.CancelScope(deadline=deadline) as inner:
+                    scopes[:] = outer, inner
+                    await self.forever()
+
+        def interrupt(handle):
+            original(handle)
+            if armed:
+                armed.clear()
+                raise KeyboardInterrupt
+
+        def cancel():
+            scopes[0].cancel()
+
+        def move():
+            scopes[0].deadline = self.loop.time() + 2
+
+        def expire():
+            self.patch_loop('time', lambda: before + 200)
+            try:
+                scopes[1].cancel_called
+            finally:
+                self.unpatch_loop('time')
+
+        original = asyncio.TimerHandle.cancel
+        scopes, armed = [], []
+        for change, delay in (cancel, 0), (move, 2), (expire, 0):
+            with self.subTest(change.__name__):
+                task = self.spawn(host())
+                await self.settle()
+                before = self.loop.time()
+                with unittest.mock.patch.object(asyncio.TimerHandle, 'cancel',
+                                                interrupt):
+                    armed.append(change)
+                    with contextlib.suppress(KeyboardInterrupt):
+                        change()
+                    armed.clear()
+                await task
+                self.assert_scope(scopes[0], called=True, caught=True)
+                self.assertEqual(self.loop.time(), before + delay)
+        await self.assert_sound()
+
+    async def test_8_3_interrupt_as_a_scope_with_a_timer_is_left(self):
+        def interrupt(handle):
+            original(handle)
+            if armed:
+                armed.clear()
+                raise KeyboardInterrupt
+
+        original = asyncio.TimerHandle.cancel
+        armed = []
+        with self.CancelScope() as outer:
+            with (unittest.mock.patch.object(asyncio.TimerHandle, 'cancel',
+                                             interrupt),
+                  contextlib.suppress(KeyboardInterrupt)):
+                with self.CancelScope(deadline=self.loop.time() + 5) as scope:
+                    armed.append(scope)
+            scope.cancel()
+            await self.assert_not_cancelled()
+            outer.cancel('outer')
+            await self.assert_level('outer', times=1)
+        self.assert_scope(scope, called=False, caught=False)
         await self.assert_sound()
 
     async def wait_for_timer(self, delay):
@@ -679,6 +752,81 @@ class MemberTests(HostileTestCase):
         self.take_problems()
         await self.assert_sound()
 
+    async def test_2_3_of_several_errors_of_a_spawn_an_interrupt_counts(self):
+        class Group:
+            def _members_done(self):
+                pass
+
+        def create(coro):
+            # It is taken for the one that was asked for, so it is moved below
+            # the root, which is cancelled.
+            made.append(self.Task(coro, loop=self.loop, eager_start=True))
+            raise first
+
+        made = []
+        root = (cancelscopes._PyCancelScope
+                if self.Task is tasks._PyTask else self.CancelScope)()
+        root._set_group(Group())
+        root._plant(self.loop)
+        root.cancel()
+        try:
+            for first, second, expected in (
+                    (MyError(), KeyboardInterrupt(), 1),
+                    (KeyboardInterrupt(), MyError(), 0),
+                    (MyError(), OSError(), 0),
+                    (MyError(), MyBaseError(), 1),
+                    (SystemExit(), KeyboardInterrupt(), 0)):
+                with self.subTest(first=first, second=second):
+                    with self.CancelScope() as scope:
+                        scope._set_group(Group())
+                        with self.assertRaises(BaseException) as cm:
+                            scope._spawn(
+                                'propagate', create,
+                                self.wait_for(self.failing_future(second)))
+                    self.assertIs(cm.exception, (first, second)[expected])
+                    await asyncio.wait(made)
+        finally:
+            root._uproot()
+        self.take_problems()
+        await self.assert_sound()
+
+    async def test_5_7_nobody_can_be_told_of_a_failure(self):
+        class Group:
+            def _members_done(self):
+                told.append(self)
+
+            def _member_failed(self, task):
+                raise MyError
+
+        async def fail():
+            await asyncio.sleep(1)
+            self.patch_loop('call_soon', call_soon)
+            raise OSError
+
+        def call_soon(callback, *args, **kwargs):
+            if callback is cancelscopes._report_ignored:
+                raise MyError
+            return original(callback, *args, **kwargs)
+
+        def refuse(record):
+            raise MyError
+
+        told = []
+        original = self.loop.call_soon
+        logger = logging.getLogger('asyncio')
+        logger.addFilter(refuse)
+        self.addCleanup(logger.removeFilter, refuse)
+        with self.CancelScope() as scope:
+            scope._set_group(Group())
+            task = scope._spawn('propagate', self.loop.create_task, fail())
+            done, _ = await asyncio.wait([task], timeout=5)
+            self.unpatch_loop('call_soon')
+            self.assertEqual(done, {task})
+            self.assertEqual(scope._members, 0)
+        self.assertEqual(len(told), 1)
+        self.assertIsInstance(task.exception(), OSError)
+        await self.assert_sound()
+
     async def test_2_1_blocked_task_is_the_current_one(self):
         async def host():
             with self.CancelScope() as scope:
@@ -735,7 +883,7 @@ class MemberTests(HostileTestCase):
 
 @scope_utils.matrix
 class InterruptTests(HostileTestCase):
-    """Ctrl-C comes while a group hears of a member."""
+    """Ctrl-C comes while a group or the loop hears of something."""
 
     def test_8_3_interrupt_as_a_group_is_told(self):
         class Group(asyncio.TaskGroup):
@@ -771,6 +919,84 @@ class InterruptTests(HostileTestCase):
                     self.loop.run_until_complete(task)
                 self.assertEqual(interrupted, [target])
                 self.assertEqual(self.loop.run_until_complete(task), 'done')
+
+    async def test_8_3_interrupt_as_foreign_members_are_cancelled(self):
+        class Group:
+            def _cancel_foreign(self, msg):
+                calls.append(msg)
+                if len(calls) == 1:
+                    raise KeyboardInterrupt
+
+        calls = []
+        with self.CancelScope() as scope:
+            scope._set_group(Group())
+            scope._watch()
+            with self.assertRaises(KeyboardInterrupt):
+                scope.cancel('message')
+        self.assertEqual(calls, ['message'] * 2)
+        await self.assert_sound()
+
+    def test_8_3_interrupt_as_an_open_scope_is_abandoned(self):
+        def interrupt(handle):
+            original(handle)
+            if armed:
+                armed.clear()
+                raise KeyboardInterrupt
+
+        async def member():
+            await asyncio.sleep(1)
+            self.CancelScope(deadline=self.loop.time() + 5).__enter__()
+            armed.append(True)
+
+        async def main():
+            async with asyncio.TaskGroup() as group:
+                group.create_task(member())
+            return 'done'
+
+        original = asyncio.TimerHandle.cancel
+        armed = []
+        task = self.loop.create_task(main())
+        with unittest.mock.patch.object(asyncio.TimerHandle, 'cancel',
+                                        interrupt):
+            # (A C scope does not cancel the timer.)
+            with contextlib.suppress(KeyboardInterrupt):
+                self.loop.run_until_complete(task)
+            armed.clear()
+            self.assertEqual(self.loop.run_until_complete(task), 'done')
+
+    def test_8_3_interrupt_as_another_one_is_handed_to_the_loop(self):
+        class Group:
+            def _members_done(self):
+                told.append(self)
+
+            def _member_failed(self, task):
+                raise SystemExit
+
+        async def fail():
+            await asyncio.sleep(1)
+            self.patch_loop('call_soon', call_soon)
+            raise OSError
+
+        def call_soon(callback, *args, **kwargs):
+            if callback is cancelscopes._raise:
+                self.unpatch_loop('call_soon')
+                raise KeyboardInterrupt
+            return original(callback, *args, **kwargs)
+
+        async def main():
+            with self.CancelScope() as scope:
+                scope._set_group(Group())
+                task = scope._spawn('propagate', self.loop.create_task, fail())
+                await asyncio.wait([task])
+            return 'done'
+
+        told = []
+        original = self.loop.call_soon
+        task = self.loop.create_task(main())
+        with self.assertRaises(KeyboardInterrupt):
+            self.loop.run_until_complete(task)
+        self.assertEqual(self.loop.run_until_complete(task), 'done')
+        self.assertEqual(len(told), 1)
 
     def test_8_3_interrupt_that_the_loop_refuses_is_reported(self):
         class Group:
@@ -818,8 +1044,9 @@ class InterruptTests(HostileTestCase):
         logger.addFilter(refuse)
         self.addCleanup(logger.removeFilter, refuse)
         self.loop.set_debug(True)
-        for error in MyError, KeyboardInterrupt:
-            with self.subTest(error=error):
+        for error in MyError, MyBaseError, KeyboardInterrupt:
+            with (self.subTest(error=error),
+                  support.catch_unraisable_exception() as cm):
                 tried = []
                 task = self.loop.create_task(body())
                 if error is KeyboardInterrupt:
@@ -827,6 +1054,10 @@ class InterruptTests(HostileTestCase):
                         self.loop.run_until_complete(task)
                 self.assertEqual(self.loop.run_until_complete(task), 'done')
                 self.assertEqual(len(tried), 1)
+                if error is not KeyboardInterrupt:
+                    problems, self.problems = self.problems, []
+                    self.assertIs(type(problems[0]['exception']) if problems
+                                  else cm.unraisable.exc_type, error)
 
 
 if __name__ == '__main__':

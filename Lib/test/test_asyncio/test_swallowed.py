@@ -561,6 +561,13 @@ class ReportTests(DebugUtils):
                 await self.assert_cancelled(asyncio.sleep(0))
         self.assertEqual(seen, ['asyncio'])
         await self.assert_not_cancelled()
+        self.take_ignored()
+
+    def take_ignored(self):
+        # Only the pure-Python class tells the loop.
+        for problem in self.problems:
+            self.assertIsInstance(problem['exception'], MyError)
+        self.problems.clear()
 
     async def test_10_1_repr_that_raises_does_not_harm_the_task(self):
         class Task(self.Task):
@@ -580,6 +587,7 @@ class ReportTests(DebugUtils):
             done, _ = await asyncio.wait([task], timeout=100)
             self.assertEqual(len(done), 1)
             self.assertEqual(task.result(), 'done')
+        self.take_ignored()
 
 
 @matrix
