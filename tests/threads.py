@@ -9,16 +9,19 @@ while another thread collects garbage and asks for the tasks of all loops, and o
 loops, tasks and scopes.
 
 With --hostile, threads also do what is not allowed: they call cancel() and its like directly on what belongs to a loop
-in another thread.  There the outcome is not checked, only that the interpreter survives and nothing waits for ever.
+in another thread.  There the outcome is not checked, only that the interpreter survives and nothing waits for ever; but
+a few more programs, on the C classes only, call from a wrong thread themselves and check what must hold even so.
 
 It is meant for the variants free-threaded and tsan, but it runs on any build of the patched interpreter.
 """
 
 import collections
+import contextlib
 import faulthandler
 import functools
 import gc
 import itertools
+import math
 import os
 import queue
 import random
@@ -44,6 +47,7 @@ if __name__ == '__main__':
     stress.choose(ARGUMENTS.parse_args())
 
 import asyncio  # noqa: E402 (see stress.choose)
+import asyncio.tasks  # noqa: E402
 
 # What nobody is to wait for to the end.
 LONG = 3600
@@ -276,7 +280,8 @@ class Worker(threading.Thread):
 
     def run(self):
         arguments = self._run.arguments
-        programs = [program for program in PROGRAMS if not arguments.only or program.__name__ in arguments.only]
+        programs = [program for program in programs_of(arguments)
+                    if not arguments.only or program.__name__ in arguments.only]
         for iteration in itertools.count():
             if self._run.stop.is_set() or iteration == arguments.iterations:
                 break
@@ -440,6 +445,15 @@ def _on_report(run, number, loop, context):
 # The programs.  Each is called with its Worker.
 
 PROGRAMS = []
+HOSTILE_PROGRAMS = []
+
+
+def programs_of(arguments):
+    """Returns the programs that a run consists of."""
+    # (The pure-Python classes have no locks: there nothing holds.)
+    if arguments.hostile and asyncio.Task is not asyncio.tasks._PyTask:
+        return PROGRAMS + HOSTILE_PROGRAMS
+    return PROGRAMS
 
 
 def program(function):
@@ -949,6 +963,160 @@ def given_up(worker):
     worker.shared.drops.put([loop, *tasks, asyncio.CancelScope()])
 
 
+# What must hold even if threads do what is not allowed.  Nothing here is left to the other hostile threads.
+
+def hostile_program(function):
+    """Decorator: one of the programs of hostile runs, a coroutine function."""
+    @functools.wraps(function)
+    def run(worker):
+        # Not by worker.new_loop(), whose tasks the rescuer cancels.
+        with contextlib.ExitStack() as others:
+            while True:
+                loop = asyncio.new_event_loop()
+                if _tree(loop) == 0 or worker.count['loops tried'] % 500 == 499:
+                    break
+                others.callback(loop.close)
+                worker.count['loops tried'] += 1
+        loop.set_exception_handler(lambda loop, context: None)
+        try:
+            asyncio.run(function(worker), loop_factory=lambda: loop)
+        except BaseException as error:
+            worker.shared.fail(worker.doing, error)
+    HOSTILE_PROGRAMS.append(run)
+    return function
+
+
+def _tree(loop):
+    """The number of the lock of a loop's tree, as in scopes.c; that of a scope that is in no tree is 0."""
+    bits = id(loop) >> 4
+    return (bits ^ (bits >> 6) ^ (bits >> 12)) % 64
+
+
+@contextlib.asynccontextmanager
+async def busy_tree(worker):
+    """Meanwhile a second thread has the lock of the running loop's tree most of the time."""
+    async def enter():
+        with contextlib.ExitStack() as scopes:
+            for _ in range(3000):
+                scopes.enter_context(asyncio.CancelScope())
+            await wait_forever()
+
+    def ask():
+        while not finished.is_set():
+            task.cancelling()  # It asks all the scopes.
+
+    finished = threading.Event()
+    task = asyncio.create_task(enter())
+    await asyncio.sleep(0)
+    second = worker.thread(ask)
+    try:
+        yield
+    finally:
+        finished.set()
+        second.finish()
+        task.cancel()
+        with asyncio.CancelScope(shield=True):
+            await asyncio.wait([task])
+
+
+@hostile_program
+async def asked_by_two_threads(worker):
+    """cancel() in one thread, uncancel() in another: a task is cancelled exactly if it counts a request."""
+    def cancel():
+        for _ in range(rounds):
+            barrier.wait()
+            task.cancel()
+            barrier.wait()
+
+    rounds = 100
+    task = asyncio.current_task()
+    barrier = threading.Barrier(2, timeout=worker.shared.arguments.patience)
+    async with busy_tree(worker):
+        second = worker.thread(cancel)
+        for number in range(rounds):
+            if number % 2:
+                task.cancel()
+            barrier.wait()
+            while not task.cancelling():
+                pass
+            task.uncancel()
+            barrier.wait()
+            for _ in range(2):
+                cancelled = asyncio.current_effective_deadline() == -math.inf
+                expect(cancelled == (task.cancelling() > 0), f'{task.cancelling()} requests, cancelled: {cancelled}')
+                while task.cancelling():
+                    task.uncancel()
+        second.finish()
+
+
+@hostile_program
+async def entered_by_a_python_task(worker):
+    """What is done to a scope is not lost when a pure-Python task enters it in another thread."""
+    def change():
+        for number in range(rounds):
+            barrier.wait()
+            if number % 3 == 0:
+                scope.cancel()
+            elif number % 3 == 1:
+                scope.shield = True
+            else:
+                scope.deadline = math.pi
+            barrier.wait()
+
+    async def enter():
+        nonlocal scope
+        for number in range(rounds):
+            scope = asyncio.CancelScope()
+            barrier.wait()
+            with scope:
+                barrier.wait()
+                found = scope.cancel_called, scope.shield, scope.deadline
+            expected = ((True, False, None), (False, True, None), (True, False, math.pi))[number % 3]
+            expect(found == expected, f'{found} instead of {expected}')
+
+    rounds = 99
+    scope = None
+    barrier = threading.Barrier(2, timeout=worker.shared.arguments.patience)
+    async with busy_tree(worker):
+        second = worker.thread(change)
+        await asyncio.tasks._PyTask(enter(), loop=asyncio.get_running_loop())
+        second.finish()
+
+
+@hostile_program
+async def members_that_go_on(worker):
+    """A group is cancelled in another thread while what its members wait for is done."""
+    async def member(future):
+        with contextlib.suppress(asyncio.CancelledError):
+            await future
+        for _ in range(4):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+
+    def cancel():
+        begun.set()
+        group.cancel()
+
+    async with busy_tree(worker):
+        for _ in range(5):
+            begun = threading.Event()
+            futures = [asyncio.get_running_loop().create_future() for _ in range(300)]
+            async with asyncio.TaskGroup() as group:
+                for future in futures:
+                    group.create_task(member(future))
+                await asyncio.sleep(0)
+                second = worker.thread(cancel)
+                begun.wait()
+                while not all(future.done() for future in futures):
+                    for future in worker.rng.sample(futures, 40):
+                        # (The group may be faster.)
+                        with contextlib.suppress(asyncio.InvalidStateError):
+                            future.set_result(None)
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.sleep(0)
+                second.finish()
+
+
 def stress_threads(arguments):
     """Returns the figures of a run, and the failures."""
     run = Stress(arguments)
@@ -968,10 +1136,10 @@ def stress_threads(arguments):
 
 def main():
     arguments = ARGUMENTS.parse_args()
-    unknown = set(arguments.only or ()) - {program.__name__ for program in PROGRAMS}
+    there = [program.__name__ for program in programs_of(arguments)]
+    unknown = set(arguments.only or ()) - set(there)
     if unknown:
-        ARGUMENTS.error(f'there is no program {", ".join(sorted(unknown))}. There are: '
-                        f'{", ".join(program.__name__ for program in PROGRAMS)}')
+        ARGUMENTS.error(f'there is no program {", ".join(sorted(unknown))}. There are: {", ".join(there)}')
     if not hasattr(asyncio, 'CancelScope'):
         ARGUMENTS.error('this Python has no cancel scopes: run it with the patched interpreter, ./build.sh python')
     faulthandler.enable()
