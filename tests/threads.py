@@ -997,7 +997,7 @@ async def busy_tree(worker):
     """Meanwhile a second thread has the lock of the running loop's tree most of the time."""
     async def enter():
         with contextlib.ExitStack() as scopes:
-            for _ in range(3000):
+            for _ in range(1000):
                 scopes.enter_context(asyncio.CancelScope())
             await wait_forever()
 
@@ -1019,68 +1019,93 @@ async def busy_tree(worker):
             await asyncio.wait([task])
 
 
+class Rounds:
+    """What a program and a second thread do at the same time, again and again for a moment.
+
+    Iterate over it for the numbers of the rounds.  In each the second thread calls function(number); join() waits for it.
+    """
+
+    def __init__(self, worker, function):
+        self._worker = worker
+        self._function = function
+        self._number = 0
+        self._barrier = threading.Barrier(2)
+
+    def __iter__(self):
+        end = time.monotonic() + 0.3
+        second = self._worker.thread(self._run)
+        try:
+            while True:
+                self._worker.progress = time.monotonic()
+                if self._worker.progress > end:
+                    self._number = None
+                self._barrier.wait()
+                if self._number is None:
+                    break
+                yield self._number
+                self._number += 1
+        except GeneratorExit:
+            self._barrier.abort()
+            raise
+        second.finish()
+
+    def join(self):
+        """Waits for the second thread's part of the round."""
+        self._barrier.wait()
+
+    def _run(self):
+        while True:
+            self._barrier.wait()
+            if self._number is None:
+                break
+            self._function(self._number)
+            self._barrier.wait()
+
+
 @hostile_program
 async def asked_by_two_threads(worker):
     """cancel() in one thread, uncancel() in another: a task is cancelled exactly if it counts a request."""
-    def cancel():
-        for _ in range(rounds):
-            barrier.wait()
-            task.cancel()
-            barrier.wait()
-
-    rounds = 100
     task = asyncio.current_task()
-    barrier = threading.Barrier(2, timeout=worker.shared.arguments.patience)
     async with busy_tree(worker):
-        second = worker.thread(cancel)
-        for number in range(rounds):
+        rounds = Rounds(worker, lambda number: task.cancel())
+        for number in rounds:
             if number % 2:
                 task.cancel()
-            barrier.wait()
             while not task.cancelling():
                 pass
             task.uncancel()
-            barrier.wait()
+            rounds.join()
             for _ in range(2):
                 cancelled = asyncio.current_effective_deadline() == -math.inf
                 expect(cancelled == (task.cancelling() > 0), f'{task.cancelling()} requests, cancelled: {cancelled}')
                 while task.cancelling():
                     task.uncancel()
-        second.finish()
 
 
 @hostile_program
 async def entered_by_a_python_task(worker):
     """What is done to a scope is not lost when a pure-Python task enters it in another thread."""
-    def change():
-        for number in range(rounds):
-            barrier.wait()
-            if number % 3 == 0:
-                scope.cancel()
-            elif number % 3 == 1:
-                scope.shield = True
-            else:
-                scope.deadline = math.pi
-            barrier.wait()
+    def change(number):
+        if number % 3 == 0:
+            scopes[-1].cancel()
+        elif number % 3 == 1:
+            scopes[-1].shield = True
+        else:
+            scopes[-1].deadline = math.pi
 
     async def enter():
-        nonlocal scope
-        for number in range(rounds):
-            scope = asyncio.CancelScope()
-            barrier.wait()
-            with scope:
-                barrier.wait()
+        rounds = Rounds(worker, change)
+        for number in rounds:
+            with scopes[-1] as scope:
+                rounds.join()
                 found = scope.cancel_called, scope.shield, scope.deadline
             expected = ((True, False, None), (False, True, None), (True, False, math.pi))[number % 3]
             expect(found == expected, f'{found} instead of {expected}')
+            scopes.append(asyncio.CancelScope())
 
-    rounds = 99
-    scope = None
-    barrier = threading.Barrier(2, timeout=worker.shared.arguments.patience)
+    scopes = [asyncio.CancelScope()]
     async with busy_tree(worker):
-        second = worker.thread(change)
         await asyncio.tasks._PyTask(enter(), loop=asyncio.get_running_loop())
-        second.finish()
 
 
 @hostile_program
@@ -1099,6 +1124,7 @@ async def members_that_go_on(worker):
 
     async with busy_tree(worker):
         for _ in range(5):
+            worker.progress = time.monotonic()
             begun = threading.Event()
             futures = [asyncio.get_running_loop().create_future() for _ in range(300)]
             async with asyncio.TaskGroup() as group:
