@@ -969,27 +969,39 @@ def hostile_program(function):
     """Decorator: one of the programs of hostile runs, a coroutine function."""
     @functools.wraps(function)
     def run(worker):
-        # Not by worker.new_loop(), whose tasks the rescuer cancels.
-        with contextlib.ExitStack() as others:
-            while True:
-                loop = asyncio.new_event_loop()
-                if _tree(loop) == 0 or worker.count['loops tried'] % 500 == 499:
-                    break
-                others.callback(loop.close)
-                worker.count['loops tried'] += 1
-        loop.set_exception_handler(lambda loop, context: None)
+        # One at a time, or each would wait for the busy thread of the other.
+        if not _busy.acquire(timeout=0.01):
+            worker.count['hostile programs put off'] += 1
+            return
         try:
-            asyncio.run(function(worker), loop_factory=lambda: loop)
+            # Not by worker.new_loop(), whose tasks the rescuer cancels.
+            with _loop_of_first_tree(worker) as loop:
+                loop.set_exception_handler(lambda loop, context: None)
+                asyncio.run(function(worker), loop_factory=lambda: loop)
+            worker.count[function.__name__] += 1
         except BaseException as error:
             worker.shared.fail(worker.doing, error)
+        finally:
+            _busy.release()
     HOSTILE_PROGRAMS.append(run)
     return function
 
 
-def _tree(loop):
-    """The number of the lock of a loop's tree, as in scopes.c; that of a scope that is in no tree is 0."""
-    bits = id(loop) >> 4
-    return (bits ^ (bits >> 6) ^ (bits >> 12)) % 64
+_busy = threading.Lock()
+
+
+@contextlib.contextmanager
+def _loop_of_first_tree(worker):
+    """Gives a loop whose tree has the lock that a scope in no tree has, as chance will have it; see scopes.c."""
+    with contextlib.ExitStack() as others:
+        for _ in range(500):
+            loop = asyncio.new_event_loop()
+            bits = id(loop) >> 4
+            if (bits ^ (bits >> 6) ^ (bits >> 12)) % 64 == 0:
+                break
+            others.callback(loop.close)
+            worker.progress = time.monotonic()
+        yield loop
 
 
 @contextlib.asynccontextmanager
@@ -1123,10 +1135,10 @@ async def members_that_go_on(worker):
         group.cancel()
 
     async with busy_tree(worker):
-        for _ in range(5):
-            worker.progress = time.monotonic()
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end:
             begun = threading.Event()
-            futures = [asyncio.get_running_loop().create_future() for _ in range(300)]
+            futures = [asyncio.get_running_loop().create_future() for _ in range(200)]
             async with asyncio.TaskGroup() as group:
                 for future in futures:
                     group.create_task(member(future))
@@ -1134,7 +1146,8 @@ async def members_that_go_on(worker):
                 second = worker.thread(cancel)
                 begun.wait()
                 while not all(future.done() for future in futures):
-                    for future in worker.rng.sample(futures, 40):
+                    worker.progress = time.monotonic()
+                    for future in worker.rng.sample(futures, 30):
                         # (The group may be faster.)
                         with contextlib.suppress(asyncio.InvalidStateError):
                             future.set_result(None)
