@@ -912,10 +912,16 @@ async def submitted(worker):
     worker.count['tasks'] += number
 
 
-# Not where assertions are compiled in and there is no GIL: there upstream's all_tasks() asserts that the tasks in the
-# lists of all threads are pending.  But a task that ends in another thread than it was made in has to stop the world
-# before it leaves its list, and an all_tasks() in a third thread, which stops the world as well, can come before that.
-@program_unless(hasattr(sys, 'gettotalrefcount') and not getattr(sys, '_is_gil_enabled', lambda: True)())
+# Not where there is no GIL, for the sake of two faults of upstream's list of tasks.
+#
+# A task that outlives its thread is in a list of the interpreter's.  But if it ends in a thread that has the id of the
+# one it was made in (ids are used again at once), then unregister_task() takes it for one in this thread's own list, and
+# takes it out without stopping the world, while another thread that ends adds to the same list: a crash, if seldom.
+#
+# And all_tasks() asserts that the tasks in the lists of all threads are pending.  But a task that ends in another thread
+# than it was made in has to stop the world before it leaves its list, and an all_tasks() in a third thread, which stops
+# the world as well, can come before that.
+@program_unless(not getattr(sys, '_is_gil_enabled', lambda: True)())
 def runs_elsewhere(worker):
     """A Runner that is made here, run in a second thread and closed in a third."""
     async def main():
