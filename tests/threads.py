@@ -188,7 +188,9 @@ class Stress:
                 thing.deadline = rng.choice((None, loop.time() + rng.random() / 100, loop.time() + LONG))
             elif action < 9:
                 thing.cancel_called, thing.cancelled_caught, thing.deadline, thing.shield
-            else:
+            elif not _is_python():
+                # (Where there are no locks, a scope that is just being entered below this one would be in no tree, and
+                # its task beyond rescue.)
                 thing.__exit__(None, None, None)
         elif isinstance(thing, asyncio.Task):
             if action < 4:
@@ -251,7 +253,10 @@ class Stress:
                     sys.stdout.flush()
                     for loop in self.loops():
                         for task in asyncio.all_tasks(loop):
-                            task.print_stack(file=sys.stdout)
+                            try:
+                                task.print_stack(file=sys.stdout)
+                            except Exception:  # It is in the state that is to be found out.
+                                traceback.print_exc(file=sys.stdout)
                     sys.stdout.flush()
                     faulthandler.dump_traceback(all_threads=True)
                     os._exit(3)
@@ -451,9 +456,13 @@ HOSTILE_PROGRAMS = []
 def programs_of(arguments):
     """Returns the programs that a run consists of."""
     # (The pure-Python classes have no locks: there nothing holds.)
-    if arguments.hostile and asyncio.Task is not asyncio.tasks._PyTask:
+    if arguments.hostile and not _is_python():
         return PROGRAMS + HOSTILE_PROGRAMS
     return PROGRAMS
+
+
+def _is_python():
+    return asyncio.Task is asyncio.tasks._PyTask
 
 
 def program(function):
