@@ -488,18 +488,27 @@ class TimerTests(HostileTestCase):
                 armed.clear()
                 raise KeyboardInterrupt
 
+        class Group:
+            def _members_done(self):
+                pass
+
         original = asyncio.TimerHandle.cancel
         armed = []
         with self.CancelScope() as outer:
             with (unittest.mock.patch.object(asyncio.TimerHandle, 'cancel',
                                              interrupt),
                   contextlib.suppress(KeyboardInterrupt)):
-                with self.CancelScope(deadline=self.loop.time() + 5) as scope:
+                with self.CancelScope(deadline=self.loop.time() + 5,
+                                      shield=True) as scope:
+                    scope._set_group(Group())
+                    member = scope._spawn('log', self.loop.create_task,
+                                          self.forever())
+                    await self.settle()
                     armed.append(scope)
-            scope.cancel()
-            await self.assert_not_cancelled()
+            # What was in the scope has moved out of its shield.
             outer.cancel('outer')
             await self.assert_level('outer', times=1)
+            self.assertIs(member.cancelled(), True)
         self.assert_scope(scope, called=False, caught=False)
         await self.assert_sound()
 
@@ -945,8 +954,10 @@ class InterruptTests(HostileTestCase):
 
         async def member():
             await asyncio.sleep(1)
-            self.CancelScope(deadline=self.loop.time() + 5).__enter__()
-            armed.append(True)
+            scope = self.CancelScope(deadline=self.loop.time() + 5)
+            scope.__enter__()
+            scopes.append(scope)
+            armed.append(scope)
 
         async def main():
             async with asyncio.TaskGroup() as group:
@@ -954,7 +965,7 @@ class InterruptTests(HostileTestCase):
             return 'done'
 
         original = asyncio.TimerHandle.cancel
-        armed = []
+        scopes, armed = [], []
         task = self.loop.create_task(main())
         with unittest.mock.patch.object(asyncio.TimerHandle, 'cancel',
                                         interrupt):
