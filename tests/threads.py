@@ -47,7 +47,6 @@ if __name__ == '__main__':
     stress.choose(ARGUMENTS.parse_args())
 
 import asyncio  # noqa: E402 (see stress.choose)
-import asyncio.tasks  # noqa: E402
 
 # What nobody is to wait for to the end.
 LONG = 3600
