@@ -6,19 +6,26 @@ that it enters, and hangs below the scope of the group that the task was
 spawned into, if there is one.  A task's *current scope* is the innermost one
 that it has entered and not left.
 
-One invariant carries everything else:
+There are two kinds of request.  That of a scope (cancel(), a deadline, a group
+that fails) reaches everything below the scope, up to the next shield.  That of
+Task.cancel() concerns the code that the task itself runs: it is made to the
+task's own scope, or to a shielded scope of the task if it comes from code that
+was started in there, and it reaches the scopes that the task has entered below
+that one, but no other task.  One invariant carries everything else:
 
-    node.cause is a scope whose cancel was requested and whose request reaches
-    the code that runs in the node: the node itself, or an ancestor with no
-    shield in between.  It is None if and only if there is no such scope.
+    node.cause is a scope with a request that reaches the code which runs in
+    the node: the node itself, or an ancestor with no shield in between.
+    node.tree_cause is one with a request of the first kind, which is what
+    reaches the tasks below the node.  Each is None if and only if there is no
+    such scope.
 
 A node with a cause is *effectively cancelled*, so the question that each
 yield of a task asks, "must I be interrupted?", costs one look at one field.
 _update() restores the invariant below a node after each change (a request, a
-request that was taken back, a shield that was moved, a parent that was left),
-and only then are the tasks interrupted that are blocked in a node which has
-just become cancelled.  Nothing that could run foreign code happens while the
-tree is walked, and no walk recurses.
+shield that was moved, a parent that was left), and only then are the tasks
+interrupted that are blocked in a node which has just become cancelled.
+Nothing that could run foreign code happens while the tree is walked, and no
+walk recurses.
 
 A scope can have a group (see groups), which is told what becomes of the tasks
 right below the scope: its *members*.  The scope keeps them alive.  The root of
@@ -39,6 +46,7 @@ __all__ = (
 )
 
 import contextlib
+import contextvars
 import functools
 import gc
 import math
@@ -64,6 +72,11 @@ _LEFT = 'left'
 _ABANDONED = 'abandoned'  # Its task ended without leaving it.
 _DESTROYED = 'destroyed'  # Its task was destroyed while it was pending.
 
+# Whether what a task waits for has been asked to give up.
+_NOT_ASKED = 0
+_ASKING = 1  # It is just being asked.
+_ASKED = 2
+
 # What becomes of the exception that a task ends with.
 _PROPAGATE = 'propagate'  # The group that the task belongs to gets it.
 _LOG = 'log'              # The exception handler of the loop gets it.
@@ -76,20 +89,28 @@ _EDGE_CANCEL = 'edge-cancel' in legacy()
 class _Node:
     """What all scopes share: their place in the tree and their cause."""
 
+    # _host_requested: a Task.cancel() of the host is in force here, in a task's
+    # own scope or a shielded one.  _host_pending: no CancelledError stands for
+    # it yet.
+    #
     # _delivered: the cancellation that begins here has reached the coroutine
     # of the host at least once.  (For a task's own scope: the one that comes
     # from outside the task.)  _lifted: uncancel() has discounted that.
 
-    __slots__ = ('_parent', '_children', '_cause', '_host', '_msg',
-                 '_requested', '_shield', '_delivered', '_lifted')
+    __slots__ = ('_parent', '_children', '_cause', '_tree_cause', '_host',
+                 '_msg', '_requested', '_host_requested', '_host_pending',
+                 '_shield', '_delivered', '_lifted')
 
     def __init__(self):
         self._parent = None
         self._children = {}  # An ordered set: siblings in order of entry.
         self._cause = None
+        self._tree_cause = None
         self._host = _no_host
         self._msg = None
         self._requested = False
+        self._host_requested = False
+        self._host_pending = False
         self._shield = False
         self._delivered = False
         self._lifted = False
@@ -99,7 +120,7 @@ class _Node:
         self._host = host
         if parent is not None:
             parent._children[self] = None
-        self._cause = self._find_cause()
+        self._cause, self._tree_cause = self._find_causes()
 
     def _detach(self, heir):
         """Take this node out of the tree; what is below it moves up to *heir*.
@@ -107,6 +128,7 @@ class _Node:
         That is one of its ancestors, or None.  Return the nodes that moved,
         for _update().
         """
+        _hand_up_requests(self)
         moved = list(self._children)
         self._children.clear()
         if self._parent is not None:
@@ -119,21 +141,27 @@ class _Node:
                 _change_group(child, self, heir)
         self._parent = None
         self._cause = None
+        self._tree_cause = None
         self._host = _no_host
         return moved
 
-    def _find_cause(self):
+    def _find_causes(self):
+        """Return what _cause and _tree_cause have to be."""
         if self._requested:
-            return self
+            return self, self
+        cause = self if self._host_requested else self._outer_cause()
         if self._shield or self._parent is None:
-            return None
-        return self._parent._cause
+            return cause, None
+        return cause, self._parent._tree_cause
 
     def _outer_cause(self):
         """The outside cancellation that is visible through this scope."""
-        if self._shield or self._parent is None:
+        parent = self._parent
+        if self._shield or parent is None:
             return None
-        return self._parent._cause
+        # What Task.cancel() asks of another task stays with that task.
+        return (parent._cause if parent._host is self._host
+                else parent._tree_cause)
 
 
 class _TaskScope(_Node):
@@ -168,35 +196,59 @@ def _mark(*tops):
     todo = list(reversed(tops))
     while todo:
         node = todo.pop()
-        cause = node._find_cause()
-        if cause is node._cause:
+        cause, tree_cause = node._find_causes()
+        if cause is node._cause and tree_cause is node._tree_cause:
             continue
-        if node._cause is None:
-            host = node._host()
-            if host is not None and host._scope is node:
-                hosts.append(host)
-            if isinstance(node, _ScopeNode) and node._watched:
+        host = node._host()
+        if node._tree_cause is None and tree_cause is not None:
+            # A task that overrides cancel() is told by a call of that; and a
+            # group, to tell the tasks that are not in the tree.
+            if (_overrides_cancel(host) if isinstance(node, _TaskScope)
+                    else isinstance(node, _ScopeNode) and node._watched):
                 hosts.append(node)
-        node._cause = cause
+        if host is not None and host._scope is node:
+            if cause is None:
+                _forget_asked(host)
+            elif node._cause is None:
+                hosts.append(host)
+        node._cause, node._tree_cause = cause, tree_cause
         # (Without a GIL it is not safe to go backwards through a dict that
         # another thread may change.)
         todo += list(node._children)[::-1]
     return hosts
 
 
+def _overrides_cancel(task):
+    return task is not None and type(task).cancel is not tasks._PyTask.cancel
+
+
 def _interrupt_all(hosts):
     """Interrupt every task of *hosts*; then raise an error, if there was one.
 
-    The group of a scope among them cancels the tasks that are not in the tree.
+    The group of a scope among them cancels the tasks that are not in the tree;
+    the host of an own scope among them overrides cancel().
     """
     _call_for_all(_interrupt_host, hosts)
 
 
 def _interrupt_host(host):
-    if not isinstance(host, _ScopeNode):
+    if not isinstance(host, _Node):
         _interrupt(host)
-    elif host._cause is not None and host._group is not None:
-        _tell_group(host._group, '_cancel_foreign', host._cause._msg)
+    elif (cause := host._tree_cause) is None:
+        pass  # The request has been taken back meanwhile.
+    elif isinstance(host, _TaskScope):
+        if (task := host._host()) is not None and not task.done():
+            _call_cancel(task, cause._msg)
+    elif host._group is not None:
+        _tell_group(host._group, '_cancel_foreign', cause._msg)
+
+
+def _call_cancel(task, msg):
+    """Call task.cancel(), which can be one that takes no message."""
+    if msg is None:
+        task.cancel()
+    else:
+        task.cancel(msg=msg)
 
 
 def _call_for_all(function, items):
@@ -238,18 +290,30 @@ def _interrupt(task):
     waiter = task._fut_waiter
     if waiter is None or task._asked:
         return
-    cause = task._scope._cause
-    if cause is not None:
-        msg = cause._msg
-    elif _is_explicit(task):
-        msg = task._cancel_message
-    else:
+    scope = task._scope._cause
+    if (cause := scope) is None and (scope := _find_pending(task)) is None:
         return
-    task._asked = True
-    if (waiter.cancel(msg=msg) and _is_explicit(task)
-            and (cause is None or not _EDGE_CANCEL)):
+    msg = _get_msg(task, scope, pending=cause is None)
+    if _cancel_waiter(task, msg) and (cause is None or not _EDGE_CANCEL):
         # It stands for the requests made through Task.cancel() as well.
-        task._must_cancel = False
+        _clear_pending(task)
+
+
+def _cancel_waiter(task, msg):
+    waiter = task._fut_waiter
+    task._asked = _ASKING
+    try:
+        return waiter.cancel(msg=msg)
+    finally:
+        if task._fut_waiter is waiter:
+            task._asked = _ASKED
+
+
+def _forget_asked(task):
+    """The code of *task* is not cancelled any more: if it is again, what the
+    task waits for is asked again.  (But not by what happens as it is asked.)"""
+    if task._asked == _ASKED:
+        task._asked = _NOT_ASKED
 
 
 def _exception_for_step(task, exc):
@@ -262,33 +326,41 @@ def _exception_for_step(task, exc):
     stock asyncio does and programs that pair cancel() with uncancel() around a
     timer count on it.
     """
-    explicit = _is_explicit(task)
-    if not task._started and not (explicit and _EDGE_CANCEL):
+    pending = _find_pending(task)
+    if not task._started and (pending is None or not _EDGE_CANCEL):
         return exc
     cause = task._scope._cause
     if not isinstance(exc, exceptions.CancelledError):
         bare_yield = task._fut_waiter is None and exc is None
-        if not explicit and (cause is None or not bare_yield):
+        if pending is None and (cause is None or not bare_yield):
             return exc
-        msg = task._cancel_message if explicit else cause._msg
+        msg = _get_msg(task, pending or cause, pending=pending is not None)
         exc = (exceptions.CancelledError() if msg is None
                else exceptions.CancelledError(msg))
-    if explicit:
-        task._must_cancel = False
+    # By edge, the request has to survive the scope, whose error this is.  (By
+    # level, the scope that it was made to does.)
+    if _EDGE_CANCEL and cause is not None:
+        if task._edge_taken:
+            _set_pending(task, _find_shield(task, task._scope))
+    elif pending is not None:
+        _clear_pending(task)
     if cause is not None:
-        if explicit or task._edge_taken:
-            # By edge, the request has to survive the scope, whose error this
-            # is.  (By level, the task's own scope does.)
-            task._must_cancel = _EDGE_CANCEL
         _note_delivery(task, cause)
         if task._source_traceback is not None:  # Made in debug mode.
             _check_swallowed(task, exc, cause)
     return exc
 
 
-def _is_explicit(task):
-    """Tell if a request through Task.cancel() has still to be honoured."""
-    return task._must_cancel and _is_visible(task._own_scope, task._scope)
+def _get_msg(task, scope, *, pending):
+    """Return the message of the request that was made to *scope*; of one that is
+    *pending*, or that cancels the code of *task*."""
+    if pending or not scope._requested:
+        if pending and scope is task._own_scope:
+            return task._cancel_message  # Where stock asyncio has it.
+        for other, msg in reversed(task._shielded_requests):
+            if other is scope:
+                return msg
+    return scope._msg
 
 
 def _end(task):
@@ -389,6 +461,7 @@ def _finish(task, state=_ABANDONED):
         task._scope = scope._parent
         if scope._state is _ACTIVE:
             scope._state = state
+            scope._remove_mark()
             steps.append(scope._disarm)
             if scope._members and scope._group is not None:
                 # Another task may wait for members that are moving.
@@ -553,7 +626,7 @@ def _format_place(code, lineno):
 def _note_delivery(task, cause):
     """The CancelledError that *cause* asked for reaches the coroutine."""
     own = task._own_scope
-    if cause is own:
+    if not cause._requested:
         return  # Requests made through cancel() have a count of their own.
     if cause._host() is task:
         cause._delivered = True
@@ -575,30 +648,32 @@ def _contributions(task):
 
 
 # Task.cancel(), cancelling() and uncancel() of a _PyTask.
+#
+# A request is made to a scope of the task: to its own scope; or to a shielded
+# one, if it comes from code that was started in that block.  The latter are in
+# task._shielded_requests, pairs of the scope and the message, latest last.
 
 def _cancel_task(task, msg):
-    own = task._own_scope
-    hosts = []
+    scope = _find_target(task)
+    if scope is not task._own_scope:
+        task._shielded_requests.append((scope, msg))
+    else:
+        scope._msg = msg
     if not _EDGE_CANCEL:
-        own._msg = msg
-        own._requested = True
-        if own._cause is None:
-            hosts = _mark(own)
-
-    def ask():
-        if task._fut_waiter is not None and _is_visible(own, task._scope):
-            # Unlike a scope, each call asks anew: the waiter may be a Task
-            # that caught and ignored the request before.
-            task._asked = True
-            if task._fut_waiter.cancel(msg=msg):
-                task._edge_taken = _EDGE_CANCEL
-                return
-        # The step is scheduled or under way, or a shield holds this back.
-        task._must_cancel = True
+        scope._host_requested = True
+        _update_path(task, scope)
+    if task._fut_waiter is not None and _is_visible(scope, task._scope):
+        # Unlike a scope, each call asks anew: the waiter may be a Task that
+        # caught and ignored the request before.
+        if _cancel_waiter(task, msg):
+            task._edge_taken = _EDGE_CANCEL
+            return
+        if scope._parent is None:
+            scope = task._own_scope  # That has had the block left.
+    # The step is scheduled or under way, or a shield holds this back.
+    _set_pending(task, scope)
+    if scope is task._own_scope:
         task._cancel_message = msg
-
-    _do_all(ask, lambda: _interrupt_all(host for host in hosts
-                                        if host is not task))
 
 
 def _count_cancels(task):
@@ -608,16 +683,170 @@ def _count_cancels(task):
 def _uncancel_task(task):
     if task._num_cancels_requested > 0:
         task._num_cancels_requested -= 1
-        if task._num_cancels_requested == 0:
-            task._must_cancel = False
-            task._own_scope._requested = False
-            _py_forget_delivery(task, task._own_scope)
-            _update(task._own_scope)
+        if requests := task._shielded_requests:
+            scope, _ = requests.pop()
+            is_last = all(scope is not other for other, _ in requests)
+        else:
+            scope = task._own_scope
+            is_last = task._num_cancels_requested == 0
+        if is_last:
+            scope._host_requested = scope._host_pending = False
+            _update_pending(task)
+            _py_forget_delivery(task, scope)
+            _update_path(task, scope)
     else:
         for node in _contributions(task):
             node._lifted = True
             break
     return _count_cancels(task)
+
+
+def _find_target(task):
+    """Return the scope to which the code that is running makes a request."""
+    node = own = task._own_scope
+    marked = set()
+    mark = _shield_mark.get()
+    while mark is not None:
+        scope = mark.scope
+        if scope is not None and scope._shield and scope._host() is task:
+            marked.add(scope)
+        mark = mark.outer
+    if marked:
+        # The innermost one counts; a shield that was set late has its mark
+        # before those of the blocks inside it.
+        node = task._scope
+        while node is not own and node not in marked:
+            node = node._parent
+    return node
+
+
+def _find_shield(task, scope):
+    """Return the innermost shielded scope of *task*, from *scope* outwards, or
+    its own scope."""
+    while scope is not task._own_scope and not scope._shield:
+        scope = scope._parent
+    return scope
+
+
+def _update_path(task, top):
+    """Restore the invariant in *top* and the scopes that *task* has entered
+    below it, after a change that concerns no other task."""
+    cause, _ = top._find_causes()
+    path = []  # Those which see what *top* does.
+    node = task._scope
+    while node is not top:
+        if node._requested or node._host_requested or node._shield:
+            path.clear()
+        else:
+            path.append(node)
+        node = node._parent
+    for node in path:
+        node._cause = cause
+    top._cause = cause
+    if task._scope._cause is None:
+        _forget_asked(task)
+
+
+def _hand_up_requests(scope):
+    """*scope* is about to be left: requests of Task.cancel() that were made to
+    it go on as requests to a scope around it.  Return that one, or None."""
+    if not (scope._host_requested or scope._host_pending):
+        return None
+    task = scope._host()
+    if task is None or scope is task._own_scope:
+        return None
+    outer = _find_shield(task, scope._parent)
+    own = task._own_scope
+    requests = []
+    for target, msg in task._shielded_requests:
+        if target is not scope:
+            requests.append((target, msg))
+        elif outer is not own:
+            requests.append((outer, msg))
+        else:
+            own._msg = msg
+            if scope._host_pending:
+                task._cancel_message = msg
+    task._shielded_requests = requests
+    outer._host_requested |= scope._host_requested
+    outer._host_pending |= scope._host_pending
+    scope._host_requested = scope._host_pending = False
+    _update_path(task, outer)
+    return outer if outer._host_requested else None
+
+
+# Whether a request that was made through Task.cancel() has still to be honoured
+# is known of each scope that it can be made to; task._must_cancel tells if that
+# is so for any of them.
+
+def _find_pending(task):
+    """Return the innermost scope with such a request that the code of *task* can
+    see, or None."""
+    if not task._must_cancel:
+        return None
+    own = task._own_scope
+    node = task._scope
+    while not node._host_pending:
+        if node._shield or node is own:
+            return None
+        node = node._parent
+    return node
+
+
+def _set_pending(task, scope):
+    scope._host_pending = task._must_cancel = True
+
+
+def _clear_pending(task):
+    """There is no such request any more that the code of *task* can see."""
+    if not task._must_cancel:
+        return
+    node = task._scope
+    while True:
+        node._host_pending = False
+        if node._shield or node is task._own_scope:
+            break
+        node = node._parent
+    _update_pending(task)
+
+
+def _update_pending(task):
+    task._must_cancel = task._own_scope._host_pending or any(
+        scope._host_pending for scope, _ in task._shielded_requests)
+
+
+class _ShieldMark:
+    """What the context of code says that was started in a shielded block."""
+
+    __slots__ = ('scope', 'outer', 'token')
+
+    def __init__(self, scope):
+        outer = _shield_mark.get()
+        # Skip the blocks that have been left, also right above the next one, so
+        # that code which goes on and on starting code leaves no chain behind.
+        while outer is not None and outer.scope is None:
+            outer = outer.outer
+        if outer is not None:
+            while outer.outer is not None and outer.outer.scope is None:
+                outer.outer = outer.outer.outer
+        self.scope = scope
+        self.outer = outer
+        self.token = _shield_mark.set(self)
+
+    def remove(self):
+        """The block has been left, or has lost its shield for good."""
+        self.scope = None
+        token, self.token = self.token, None
+        if _shield_mark.get() is self:
+            try:
+                _shield_mark.reset(token)
+            except ValueError:
+                # The block was entered in another context.
+                _shield_mark.set(self.outer)
+
+
+# The innermost block with a shield in which the code was started, a _ShieldMark.
+_shield_mark = contextvars.ContextVar('asyncio shield', default=None)
 
 
 class _Spawning(threading.local):
@@ -761,6 +990,7 @@ def _adopt(task):
         errors = _c_take_errors(task)
     task._errors = errors
     task._edge_taken = False
+    task._shielded_requests = []
     task._delivered = None
     if group is None or group._loop is not task._loop:
         group = _find_root(task._loop)
@@ -824,10 +1054,10 @@ def _check_shield(shield):
 def _tell_requested(nodes):
     """The cancellation of *nodes*, from inside out, has been requested."""
     _do_all(*(node._disarm for node in nodes),
-            # In a scope that is cancelled already everybody knows.
+            # All below a scope that is cancelled already know.
             lambda: _update(*(node for node in nodes
                               if node._state is _ACTIVE
-                              and node._cause is None)))
+                              and node._tree_cause is None)))
 
 
 def _cancel_timer(timer, loop):
@@ -843,7 +1073,7 @@ class _ScopeNode(_Node):
 
     __slots__ = ('_state', '_deadline', '_delay', '_timer', '_loop',
                  '_expired', '_caught', '_group', '_members', '_watched',
-                 '_pierced', '_origin', '__weakref__')
+                 '_pierced', '_origin', '_mark', '__weakref__')
 
     def __init__(self, deadline, shield):
         _check_shield(shield)
@@ -861,6 +1091,7 @@ class _ScopeNode(_Node):
         self._watched = False  # The group wants to know of a cancellation.
         self._pierced = False  # This root lets nobody have a shield.
         self._origin = None  # Where it was entered, in debug mode.
+        self._mark = None  # A _ShieldMark, if the block is shielded.
 
     def enter(self):
         if self._state is not _NEW:
@@ -876,6 +1107,8 @@ class _ScopeNode(_Node):
             self._shield = False
         self._attach(task._scope, weakref.ref(task))
         task._scope = self
+        if self._shield:
+            self._mark = _ShieldMark(self)
         try:
             self._arm()
         except BaseException as exc:
@@ -899,7 +1132,7 @@ class _ScopeNode(_Node):
             if not problem:
                 return False
             raise RuntimeError(problem)
-        outer = self._outer_cause()
+        outer = _hand_up_requests(self) or self._outer_cause()
         task = self._host()
         delivered = self._delivered
         _py_forget_delivery(task, self)
@@ -979,6 +1212,7 @@ class _ScopeNode(_Node):
         self._state = _LEFT
         group = self._group if self._members else None
         moved = self._detach(parent)
+        self._remove_mark()
         steps = []
         if self._timer is not None:
             timer, self._timer = self._timer, None
@@ -991,6 +1225,11 @@ class _ScopeNode(_Node):
         if group is not None:  # It has nobody to wait for any more.
             steps.append(lambda: _tell_group(group, '_members_done'))
         _do_all(*steps)
+
+    def _remove_mark(self):
+        mark, self._mark = self._mark, None
+        if mark is not None:
+            mark.remove()
 
     def plant(self, loop):
         """Become the root of the tree of *loop*."""
@@ -1124,8 +1363,12 @@ class _ScopeNode(_Node):
             return
         self._shield = value
         if self._state is _ACTIVE:
+            task = self._host()
+            if (value and self._mark is None and task is not None
+                    and _current_task() is task):
+                self._mark = _ShieldMark(self)
             _update(self)
-            if (task := self._host()) is not None:
+            if task is not None:
                 _interrupt(task)  # By edge, no scope has become cancelled.
 
     def set_delay(self, delay):
@@ -1268,7 +1511,13 @@ class _PyCancelScope:
     @property
     def _overruled(self):
         """True if the scope is cancelled from outside, visibly."""
-        return self._node._outer_cause() is not None
+        node = self._node
+        return node._host_requested or node._outer_cause() is not None
+
+    @property
+    def _cancels_tasks(self):
+        """True if the tasks below the scope are cancelled with it."""
+        return self._node._tree_cause is not None
 
     # For groups.
 
@@ -1291,7 +1540,7 @@ class _PyCancelScope:
         If it is, return the message in a tuple.
         """
         self._node._watched = True
-        cause = self._node._cause
+        cause = self._node._tree_cause
         return None if cause is None else (cause._msg,)
 
     def _spawn(self, errors, create_task, /, *args, **kwargs):

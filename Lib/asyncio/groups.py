@@ -46,8 +46,8 @@ class Group:
         self._joining = _Join(self, loop=loop)
         return self._joining
 
-    def _abort(self):
-        self._scope.cancel()
+    def _abort(self, msg=None):
+        self._scope.cancel(msg)
 
     def _member_failed(self, task):
         exc = task.exception()
@@ -113,7 +113,7 @@ class Group:
     def _cancel_foreign(self, msg):
         def cancel(task):
             if not task.done():
-                task.cancel(msg=msg)
+                cancelscopes._call_cancel(task, msg)
 
         cancelscopes._call_for_all(cancel, list(self._foreign))
 
@@ -126,6 +126,8 @@ class _Join(futures.Future):
     """
 
     _cancel_requested = False
+    # The cancellation is the host's own and not that of the group's scope.
+    stray = False
 
     def __init__(self, group, *, loop):
         super().__init__(loop=loop)
@@ -137,11 +139,15 @@ class _Join(futures.Future):
         self._cancel_requested = True
         self._cancel_requested_msg = msg
         scope = self._group._scope
-        if not (scope.cancel_called or scope._overruled):
-            # With the legacy switch edge-cancel, Task.cancel() reaches nothing
-            # but this Future.
-            cancelscopes._call_for_all(lambda task: task.cancel(msg=msg),
-                                       list(self._group._tasks))
+        if not scope._cancels_tasks:
+            # Task.cancel() reaches nothing but this Future.
+            self.stray = True
+            if 'edge-cancel' in legacy():
+                cancelscopes._call_for_all(
+                    lambda task: cancelscopes._call_cancel(task, msg),
+                    list(self._group._tasks))
+            else:
+                scope.cancel(msg)
         return True
 
     def _complete(self):

@@ -206,7 +206,7 @@ scope_expire_around(CancelScopeObj *self, double now, DeadlinesObj **removed,
         }
         node->requested = 1;
         scope->cs_expired = 1;
-        if (node->cause == NULL && scope_mark(node, hosts) < 0) {
+        if (node->tree_cause == NULL && scope_mark(node, hosts) < 0) {
             res = -1;
         }
     }
@@ -256,8 +256,8 @@ scope_request(CancelScopeObj *self, PyObject *msg, const double *now)
     self->cs_expired = now != NULL;
     node->msg = Py_XNewRef(msg);
     DeadlinesObj *deadlines = deadlines_remove(self);
-    /* In a scope that is cancelled already everybody knows. */
-    if (self->cs_state == SCOPE_ACTIVE && node->cause == NULL) {
+    /* All below a scope that is cancelled already know. */
+    if (self->cs_state == SCOPE_ACTIVE && node->tree_cause == NULL) {
         res = scope_mark(node, &hosts);
     }
     if (now != NULL
@@ -330,6 +330,8 @@ scope_leave(CancelScopeObj *self, bool closing)
     TaskObj *task = scope_host(node);
     scope_node *parent = node->parent;
     DeadlinesObj *deadlines = deadlines_remove(self);
+    PyObject *token;
+    ShieldMarkObj *mark = scope_take_mark(self, &token);
     PyObject *group = self->cs_group;
     bool has_members = self->cs_members > 0;
     self->cs_group = NULL;
@@ -340,6 +342,13 @@ scope_leave(CancelScopeObj *self, bool closing)
     int res = scope_detach(node, parent, &hosts);
     tree_unlock(node);
     Py_XDECREF(deadlines);
+    if (mark != NULL) {
+        shield_mark_remove(get_asyncio_state_by_cls(Py_TYPE(self)), mark,
+                           token);
+        if (task != NULL && task->task_shield_requests != NULL) {
+            task_release_requests(task, false);
+        }
+    }
     PyObject *error = NULL;
     if ((res < 0 || hosts != NULL) && scope_finish_update(res, hosts) < 0) {
         keep_error(&error);
@@ -584,7 +593,9 @@ _asyncio_CancelScope___enter___impl(CancelScopeObj *self)
     if (task->task_source_tb != NULL) {
         scope_note_origin(self);
     }
-    if (scope_arm(self) < 0) {
+    if ((node->shield && scope_add_mark(state, self, task) < 0)
+        || scope_arm(self) < 0)
+    {
         PyObject *error = PyErr_GetRaisedException();
         if (scope_leave(self, false) < 0) {
             keep_error(&error);
@@ -721,7 +732,8 @@ scope_exit(CancelScopeObj *self, asyncio_state *state, TaskObj *task,
 
     /* Settled before the scope leaves the tree. */
     tree_lock(node);
-    bool is_overruled = scope_outer_cause(node) != NULL;
+    bool is_overruled = scope_hand_up_requests(node) != NULL
+        || scope_outer_cause(node) != NULL;
     bool delivered = node->delivered;
     bool requested = node->requested;
     tree_unlock(node);
@@ -941,9 +953,31 @@ _asyncio_CancelScope__overruled_get_impl(CancelScopeObj *self)
         return PyObject_GetAttr(self->cs_twin, &_Py_ID(_overruled));
     }
     tree_lock(&self->cs_node);
-    bool overruled = scope_outer_cause(&self->cs_node) != NULL;
+    bool overruled = self->cs_node.host_requested
+        || scope_outer_cause(&self->cs_node) != NULL;
     tree_unlock(&self->cs_node);
     return PyBool_FromLong(overruled);
+}
+
+/*[clinic input]
+@critical_section
+@getter
+_asyncio.CancelScope._cancels_tasks
+
+True if the tasks below the scope are cancelled with it.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__cancels_tasks_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=8fe2f7b153d6a7af input=23ac8c9c6606fa4c]*/
+{
+    if (self->cs_twin != NULL) {
+        return PyObject_GetAttrString(self->cs_twin, "_cancels_tasks");
+    }
+    tree_lock(&self->cs_node);
+    bool cancels = self->cs_node.tree_cause != NULL;
+    tree_unlock(&self->cs_node);
+    return PyBool_FromLong(cancels);
 }
 
 /*[clinic input]
@@ -1070,8 +1104,12 @@ _asyncio_CancelScope_shield_set_impl(CancelScopeObj *self, PyObject *value)
             res = scope_mark(node, &hosts);
         }
     }
+    bool needs_mark = node->shield && self->cs_mark == NULL;
     tree_unlock(node);
     res = scope_finish_update(res, hosts);
+    if (res == 0 && needs_mark && host != NULL && host == current_c_task(state)) {
+        res = scope_add_mark(state, self, host);
+    }
     if (res == 0 && host != NULL) {
         /* By edge, no scope has become cancelled. */
         res = task_interrupt(host);
@@ -1357,7 +1395,7 @@ _asyncio_CancelScope__watch_impl(CancelScopeObj *self)
         return res;
     }
     self->cs_watched = 1;
-    scope_node *cause = self->cs_node.cause;
+    scope_node *cause = self->cs_node.tree_cause;
     PyObject *msg = cause == NULL ? NULL : scope_msg(cause);
     tree_unlock(&self->cs_node);
     if (msg == NULL) {
@@ -1514,6 +1552,7 @@ CancelScope_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->cs_deadlines);
     Py_VISIT(self->cs_group);
     Py_VISIT(self->cs_root_loop);
+    Py_VISIT(self->cs_mark_token);
     if (self->cs_members > 0) {
         struct llist_node *node;
         llist_for_each(node, &self->cs_node.children) {
@@ -1616,6 +1655,7 @@ static PyGetSetDef CancelScope_getsetlist[] = {
     _ASYNCIO_CANCELSCOPE_CANCELLED_CAUGHT_GETSETDEF
     _ASYNCIO_CANCELSCOPE__EXPIRED_GETSETDEF
     _ASYNCIO_CANCELSCOPE__OVERRULED_GETSETDEF
+    _ASYNCIO_CANCELSCOPE__CANCELS_TASKS_GETSETDEF
     _ASYNCIO_CANCELSCOPE__MEMBERS_GETSETDEF
     _ASYNCIO_CANCELSCOPE_DEADLINE_GETSETDEF
     _ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF

@@ -322,7 +322,7 @@ Deadlines_call(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwds))
         Py_DECREF(deadlines_remove(scope));     /* It is not the last one. */
         scope->cs_expired = 1;
         scope->cs_node.requested = 1;
-        if (scope->cs_node.cause == NULL
+        if (scope->cs_node.tree_cause == NULL
             && scope_mark(&scope->cs_node, &hosts) < 0)
         {
             res = -1;

@@ -3,7 +3,9 @@
    Included by _asynciomodule.c.  Lib/asyncio/cancelscopes.py is the same in
    Python and begins with the explanation of the tree.  In short:
    a node is effectively cancelled if it has a cause, which is a node whose
-   cancel was requested: itself, or an ancestor with no shield in between.
+   cancel was requested: itself, or an ancestor with no shield in between.  A
+   request of Task.cancel() is a cause for the scopes of that task only; what
+   reaches the tasks below a node is its tree_cause.
 
    scope_mark() restores that below a node after any change and runs no Python
    code.  It collects the tasks that are blocked in a scope that has just
@@ -34,21 +36,25 @@
 
    If the task's current scope (task_scope) has a cause
      - on entering BLOCKED, or when it gets one while BLOCKED, the Future is
-       asked to cancel, once (task_asked), and its outcome is kept;
+       asked to cancel, once (task_asked) for as long as there is a cause, and
+       its outcome is kept;
      - on leaving SCHEDULED after a bare yield, CancelledError is thrown.
 
-   task_must_cancel is set by Task.cancel() if no Future took the request: it
-   then overrides the Future's outcome on leaving SCHEDULED, and cancels the
-   task if its coroutine ends.  It can be set while a shield hides the task's
-   own scope; it then waits for the shield to be left.  (With the legacy switch
-   edge-cancel it is all that there is: the own scope is not cancelled.)
+   Task.cancel() makes its request to the task's own scope; or to a shielded
+   scope, if the request comes from code that was started in there.  If no
+   Future took it, it is pending (host_pending of that scope, and
+   task_must_cancel if that is so for any): it then overrides the Future's
+   outcome on leaving SCHEDULED, and cancels the task if its coroutine ends.
+   While a shield hides the scope it waits for the shield to be left.  (With the
+   legacy switch edge-cancel it is all that there is: the scope is not
+   cancelled.)
 
    Before the first step (task_started) nothing is thrown, so that a coroutine
    always gets the chance to reach its first try block.
 
-   task_must_cancel, task_started and task_asked are written here and in
-   task_step_impl() only, in the thread of the loop and, but for the task_asked
-   of a task that somebody else interrupts, in the task's critical section.
+   task_must_cancel and task_started are written here, in Task.__init__() and in
+   task_step_impl() only, in the task's critical section.  task_asked is cleared
+   under the lock of the tree as well, so it is atomic.
 */
 
 /* What is known of the task that is being made in this thread: how the scope
@@ -205,16 +211,54 @@ scope_of_node(scope_node *node)
     return _Py_CONTAINER_OF(node, CancelScopeObj, cs_node);
 }
 
+/* The outside cancellation that is visible through the scope. */
 static inline scope_node *
 scope_outer_cause(scope_node *node)
 {
-    return node->shield || node->parent == NULL ? NULL : node->parent->cause;
+    scope_node *parent = node->parent;
+    if (node->shield || parent == NULL) {
+        return NULL;
+    }
+    /* What Task.cancel() asks of another task stays with that task. */
+    return parent->host == node->host ? parent->cause : parent->tree_cause;
 }
 
 static inline scope_node *
 scope_find_cause(scope_node *node)
 {
-    return node->requested ? node : scope_outer_cause(node);
+    return node->requested || node->host_requested ? node
+                                                   : scope_outer_cause(node);
+}
+
+static inline scope_node *
+scope_find_tree_cause(scope_node *node)
+{
+    return node->requested ? node
+        : node->shield || node->parent == NULL ? NULL
+        : node->parent->tree_cause;
+}
+
+/* The values of task_asked. */
+enum {
+    NOT_ASKED,
+    ASKING,                     /* what it waits for is just being asked */
+    ASKED,
+};
+
+static inline void
+task_set_asked(TaskObj *task, uint8_t asked)
+{
+    FT_ATOMIC_STORE_UINT8_RELAXED(task->task_asked, asked);
+}
+
+/* The task's code is not cancelled any more: if it is again, what the task waits
+   for is asked again.  (But not by what happens as it is asked.) */
+static inline void
+task_forget_asked(TaskObj *task)
+{
+    if (FT_ATOMIC_LOAD_UINT8_RELAXED(task->task_asked) == ASKED) {
+        task_set_asked(task, NOT_ASKED);
+    }
 }
 
 /* The tree owns nothing, so what is found in it may be about to be deallocated:
@@ -314,6 +358,7 @@ scope_attach(scope_node *node, scope_node *parent, TaskObj *host)
     if (parent != NULL) {
         llist_insert_tail(&parent->children, &node->siblings);
     }
+    node->tree_cause = scope_find_tree_cause(node);
     FT_ATOMIC_STORE_PTR_RELAXED(node->cause, scope_find_cause(node));
 }
 
@@ -378,25 +423,38 @@ scope_mark_or_pierce(scope_node *top, PyObject **hosts, bool pierce)
             node->shield = 0;
         }
         scope_node *cause = scope_find_cause(node);
-        bool changed = cause != node->cause;
+        scope_node *tree_cause = scope_find_tree_cause(node);
+        bool changed = cause != node->cause || tree_cause != node->tree_cause;
         descend = changed || pierce;
         if (!changed) {
             continue;
         }
         TaskObj *host = node->host;
-        if (node->cause == NULL) {
-            if (host != NULL
-                && host->task_scope == node && task_may_be_blocked(host)
-                && hosts_append(hosts, host) < 0)
-            {
-                res = -1;
+        void *told = NULL;
+        if (node->tree_cause == NULL && tree_cause != NULL) {
+            if (node->overrides_cancel) {
+                node->cancel_due = 1;
+                told = host;
             }
-            if (!node->is_task && scope_of_node(node)->cs_watched
-                && hosts_append(hosts, scope_of_node(node)) < 0)
+            else if (!node->is_task && scope_of_node(node)->cs_watched) {
+                told = scope_of_node(node);
+            }
+        }
+        if (told != NULL && hosts_append(hosts, told) < 0) {
+            res = -1;
+        }
+        if (host != NULL && host->task_scope == node) {
+            if (cause == NULL) {
+                task_forget_asked(host);
+            }
+            else if (node->cause == NULL && told != host
+                     && task_may_be_blocked(host)
+                     && hosts_append(hosts, host) < 0)
             {
                 res = -1;
             }
         }
+        node->tree_cause = tree_cause;
         FT_ATOMIC_STORE_PTR_RELAXED(node->cause, cause);
     }
     return res;
@@ -413,12 +471,337 @@ scope_mark(scope_node *top, PyObject **hosts)
     return scope_mark_or_pierce(top, hosts, false);
 }
 
+/* ----- To which scope Task.cancel() makes its request ----- */
+
+/* Restore the invariant in `top`, a scope of the task, and in those that it has
+   entered below, after a change that concerns no other task. */
+static void
+task_update_path(TaskObj *task, scope_node *top)
+{
+    scope_node *cause = scope_find_cause(top);
+    /* Those from `start` outwards see what `top` does. */
+    scope_node *start = task->task_scope;
+    for (scope_node *node = start; node != top; node = node->parent) {
+        if (node->requested || node->host_requested || node->shield) {
+            start = node->parent;
+        }
+    }
+    for (scope_node *node = start; ; node = node->parent) {
+        FT_ATOMIC_STORE_PTR_RELAXED(node->cause, cause);
+        if (node == top) {
+            break;
+        }
+    }
+    if (task->task_scope->cause == NULL) {
+        task_forget_asked(task);
+    }
+}
+
+/* The innermost shielded scope of the task, from `node` outwards, or its own
+   scope. */
+static scope_node *
+task_find_shield(TaskObj *task, scope_node *node)
+{
+    while (node != &task->task_own_scope && !node->shield) {
+        node = node->parent;
+    }
+    return node;
+}
+
+/* The scope is about to be left: requests that were made to it go on as requests
+   to a scope around it; return that one, or NULL.  What is released is so by
+   task_release_requests(). */
+static scope_node *
+scope_hand_up_requests(scope_node *node)
+{
+    if (!node->host_requested && !node->host_pending) {
+        return NULL;
+    }
+    TaskObj *task = node->host;
+    if (task == NULL || node->is_task) {
+        return NULL;
+    }
+    scope_node *own = &task->task_own_scope;
+    scope_node *outer = task_find_shield(task, node->parent);
+    bool is_latest = true;
+    for (shield_request *request = task->task_shield_requests;
+         request != NULL; request = request->before)
+    {
+        if (request->node != node) {
+            continue;
+        }
+        if (outer != own) {
+            request->node = outer;
+            continue;
+        }
+        request->node = NULL;
+        if (is_latest) {
+            PyObject *msg = own->msg;
+            own->msg = request->msg;
+            request->msg = msg;
+            own->handed_up |= node->host_pending;
+            is_latest = false;
+        }
+    }
+    outer->host_requested |= node->host_requested;
+    outer->host_pending |= node->host_pending;
+    node->host_requested = node->host_pending = 0;
+    task_update_path(task, outer);
+    return outer->host_requested ? outer : NULL;
+}
+
+/* Release the requests of the list that are in force no more; or all of them.
+   The tree is not locked. */
+static void
+task_release_requests(TaskObj *task, bool all)
+{
+    scope_node *own = &task->task_own_scope;
+    shield_request *released = NULL;
+    tree_lock(own);
+    shield_request **link = &task->task_shield_requests;
+    while (*link != NULL) {
+        shield_request *request = *link;
+        if (all || request->node == NULL) {
+            *link = request->before;
+            request->before = released;
+            released = request;
+        }
+        else {
+            link = &request->before;
+        }
+    }
+    tree_unlock(own);
+    while (released != NULL) {
+        shield_request *before = released->before;
+        Py_XDECREF(released->msg);
+        PyMem_Free(released);
+        released = before;
+    }
+}
+
+/* What the marks refer to is guarded by the lock of its tree, but code of
+   several trees can share the marks of a context. */
+#ifdef Py_GIL_DISABLED
+static PyMutex marks_mutex;
+#  define LOCK_MARKS() PyMutex_Lock(&marks_mutex)
+#  define UNLOCK_MARKS() PyMutex_Unlock(&marks_mutex)
+#else
+#  define LOCK_MARKS()
+#  define UNLOCK_MARKS()
+#endif
+
+/* Whether its scope has been left. */
+static inline bool
+shield_mark_is_over(ShieldMarkObj *mark)
+{
+    return FT_ATOMIC_LOAD_PTR_RELAXED(mark->sm_host) == NULL;
+}
+
+/* The mark in the current context, a new reference, or NULL. */
+static int
+shield_mark_get(asyncio_state *state, ShieldMarkObj **mark)
+{
+    PyObject *value;
+    if (PyContextVar_Get(state->shield_mark, NULL, &value) < 0) {
+        return -1;
+    }
+    if (value != NULL && !Py_IS_TYPE(value, state->ShieldMarkType)) {
+        Py_CLEAR(value);
+    }
+    *mark = (ShieldMarkObj *)value;
+    return 0;
+}
+
+/* A new reference to the first mark, from this one outwards, whose scope has not
+   been left, or NULL. */
+static ShieldMarkObj *
+shield_mark_skip(ShieldMarkObj *mark)
+{
+    LOCK_MARKS();
+    while (mark != NULL && shield_mark_is_over(mark)) {
+        mark = mark->sm_outer;
+    }
+    Py_XINCREF(mark);
+    UNLOCK_MARKS();
+    return mark;
+}
+
+/* Mark the current context: its code runs in a shielded scope, which the current
+   task has entered. */
+static int
+scope_add_mark(asyncio_state *state, CancelScopeObj *self, TaskObj *task)
+{
+    scope_node *node = &self->cs_node;
+    ShieldMarkObj *outer, *mark;
+    if (shield_mark_get(state, &outer) < 0) {
+        return -1;
+    }
+    /* Leave out what has been left, also right above the next one, so that code
+       which goes on and on starting code leaves no chain behind. */
+    if (outer != NULL) {
+        Py_SETREF(outer, shield_mark_skip(outer));
+    }
+    if (outer != NULL) {
+        ShieldMarkObj *next = shield_mark_skip(outer->sm_outer);
+        LOCK_MARKS();
+        ShieldMarkObj *before = outer->sm_outer;
+        outer->sm_outer = next;
+        UNLOCK_MARKS();
+        Py_XDECREF(before);
+    }
+    mark = PyObject_New(ShieldMarkObj, state->ShieldMarkType);
+    if (mark == NULL) {
+        Py_XDECREF(outer);
+        return -1;
+    }
+    mark->sm_outer = outer;
+    mark->sm_host = NULL;
+    mark->sm_node = NULL;
+    PyObject *token = PyContextVar_Set(state->shield_mark, (PyObject *)mark);
+    if (token == NULL) {
+        Py_DECREF(mark);
+        return -1;
+    }
+    tree_lock(node);
+    if (self->cs_state == SCOPE_ACTIVE && node->host == task
+        && self->cs_mark == NULL)
+    {
+        FT_ATOMIC_STORE_PTR_RELAXED(mark->sm_host, task);
+        mark->sm_node = node;
+        self->cs_mark = mark;
+        self->cs_mark_token = token;
+        task->task_own_scope.has_shields = 1;
+        mark = NULL;
+        token = NULL;
+    }
+    tree_unlock(node);
+    Py_XDECREF(mark);
+    Py_XDECREF(token);
+    return 0;
+}
+
+/* The scope is about to be left.  Return the mark that it had, to be given to
+   shield_mark_remove(), and put its token into *token. */
+static ShieldMarkObj *
+scope_take_mark(CancelScopeObj *self, PyObject **token)
+{
+    ShieldMarkObj *mark = self->cs_mark;
+    *token = self->cs_mark_token;
+    self->cs_mark = NULL;
+    self->cs_mark_token = NULL;
+    if (mark != NULL) {
+        mark->sm_node = NULL;
+        FT_ATOMIC_STORE_PTR_RELAXED(mark->sm_host, NULL);
+    }
+    return mark;
+}
+
+/* Take a mark out of the current context, if it is there, and release it.  Keeps
+   the current exception. */
+static void
+shield_mark_remove(asyncio_state *state, ShieldMarkObj *mark, PyObject *token)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+    ShieldMarkObj *current = NULL;
+    if (shield_mark_get(state, &current) == 0 && current == mark
+        && PyContextVar_Reset(state->shield_mark, token) < 0)
+    {
+        /* The scope was entered in another context. */
+        PyErr_Clear();
+        LOCK_MARKS();
+        PyObject *outer = Py_NewRef(mark->sm_outer == NULL ? Py_None
+                                    : (PyObject *)mark->sm_outer);
+        UNLOCK_MARKS();
+        Py_XDECREF(PyContextVar_Set(state->shield_mark, outer));
+        Py_DECREF(outer);
+    }
+    PyErr_Clear();
+    Py_XDECREF(current);
+    Py_DECREF(mark);
+    Py_DECREF(token);
+    PyErr_SetRaisedException(exc);
+}
+
+static void
+ShieldMark_dealloc(PyObject *op)
+{
+    PyTypeObject *tp = Py_TYPE(op);
+    ShieldMarkObj *outer = ((ShieldMarkObj *)op)->sm_outer;
+    PyObject_Free(op);
+    Py_DECREF(tp);
+    /* One after the other: there may be thousands. */
+    while (outer != NULL
+           && _PyObject_IsUniquelyReferenced((PyObject *)outer))
+    {
+        ShieldMarkObj *next = outer->sm_outer;
+        outer->sm_outer = NULL;
+        Py_DECREF(outer);
+        outer = next;
+    }
+    Py_XDECREF(outer);
+}
+
+static PyType_Slot ShieldMark_slots[] = {
+    {Py_tp_dealloc, ShieldMark_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec ShieldMark_spec = {
+    .name = "_asyncio._ShieldMark",
+    .basicsize = sizeof(ShieldMarkObj),
+    .flags = (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+              Py_TPFLAGS_IMMUTABLETYPE),
+    .slots = ShieldMark_slots,
+};
+
+/* The scope of the task to which code with the given mark makes a request.  The
+   tree is locked. */
+static scope_node *
+task_find_target(TaskObj *task, ShieldMarkObj *mark)
+{
+    scope_node *own = &task->task_own_scope;
+    if (mark == NULL) {
+        return own;
+    }
+    /* The innermost one counts; a shield that was set late has its mark before
+       those of the blocks inside it. */
+    scope_node *target = own;
+    int marked = 0;
+    LOCK_MARKS();
+    for (ShieldMarkObj *each = mark; each != NULL; each = each->sm_outer) {
+        if (FT_ATOMIC_LOAD_PTR_RELAXED(each->sm_host) == task
+            && each->sm_node->shield)
+        {
+            target = each->sm_node;
+            target->is_marked = 1;
+            marked++;
+        }
+    }
+    UNLOCK_MARKS();
+    if (marked <= 1) {
+        target->is_marked = 0;
+        return target;
+    }
+    target = NULL;
+    for (scope_node *node = task->task_scope; node != own; node = node->parent) {
+        if (node->is_marked) {
+            node->is_marked = 0;
+            if (target == NULL) {
+                target = node;
+            }
+        }
+    }
+    return target;
+}
+
 /* Take a node out of the tree; what is below it moves up to `heir`, one of its
    ancestors, or NULL. */
 static int
 scope_detach(scope_node *node, scope_node *heir, PyObject **hosts)
 {
     int res = 0;
+
+    scope_hand_up_requests(node);
 
     while (!llist_empty(&node->children)) {
         scope_node *child = llist_data(node->children.next,
@@ -441,6 +824,7 @@ scope_detach(scope_node *node, scope_node *heir, PyObject **hosts)
         llist_remove(&node->siblings);
     }
     node->parent = NULL;
+    node->tree_cause = NULL;
     FT_ATOMIC_STORE_PTR_RELAXED(node->cause, NULL);
     node->host = NULL;
     return res;
@@ -459,9 +843,13 @@ scope_msg(scope_node *node)
 static int
 cancel_waiter(TaskObj *task, PyObject *msg)
 {
+    task_set_asked(task, ASKING);
     /* A hostile cancel() could make the task drop its waiter. */
     PyObject *waiter = Py_NewRef(task->task_fut_waiter);
     PyObject *res = PyObject_CallMethodOneArg(waiter, &_Py_ID(cancel), msg);
+    if (task->task_fut_waiter == waiter) {
+        task_set_asked(task, ASKED);
+    }
     Py_DECREF(waiter);
     if (res == NULL) {
         return -1;
@@ -471,18 +859,19 @@ cancel_waiter(TaskObj *task, PyObject *msg)
     return is_true;
 }
 
-/* Has a request through Task.cancel() still to be honoured? */
-static bool
-task_is_explicit(TaskObj *task)
+/* The message of the latest request of Task.cancel() to a scope of the task, a new
+   reference.  The tree is locked. */
+static PyObject *
+task_shielded_msg(TaskObj *task, scope_node *scope)
 {
-    scope_node *own = &task->task_own_scope;
-    if (!task->task_must_cancel) {
-        return false;
+    for (shield_request *request = task->task_shield_requests;
+         request != NULL; request = request->before)
+    {
+        if (request->node == scope) {
+            return Py_NewRef(request->msg);
+        }
     }
-    tree_lock(own);
-    bool visible = scope_is_visible(own, task->task_scope);
-    tree_unlock(own);
-    return visible;
+    return scope_msg(scope);
 }
 
 /* What the scope that cancels the task's code has to say, a new reference, or
@@ -493,9 +882,113 @@ task_cause_msg(TaskObj *task)
     scope_node *own = &task->task_own_scope;
     tree_lock(own);
     scope_node *cause = task->task_scope->cause;
-    PyObject *msg = cause == NULL ? NULL : scope_msg(cause);
+    PyObject *msg = cause == NULL ? NULL
+        : cause->requested ? scope_msg(cause)
+        : task_shielded_msg(task, cause);
     tree_unlock(own);
     return msg;
+}
+
+/* The message of the pending request to the task's own scope, a new reference.
+   (Where stock asyncio has it, if it was not handed up.)  The tree is locked. */
+static PyObject *
+task_own_pending_msg(TaskObj *task)
+{
+    if (task->task_own_scope.handed_up) {
+        return scope_msg(&task->task_own_scope);
+    }
+    return Py_NewRef(task->task_cancel_msg == NULL ? Py_None
+                                                   : task->task_cancel_msg);
+}
+
+/* What is said of a task that is cancelled as its coroutine ends. */
+static PyObject *
+task_end_msg(TaskObj *task)
+{
+    scope_node *own = &task->task_own_scope;
+    tree_lock(own);
+    PyObject *msg = task_own_pending_msg(task);
+    tree_unlock(own);
+    return msg;
+}
+
+/* What the innermost request through Task.cancel() has to say, a new reference,
+   that the code of the task can see and that has still to be honoured; or NULL. */
+static PyObject *
+task_pending_msg(TaskObj *task)
+{
+    scope_node *own = &task->task_own_scope;
+    if (!task->task_must_cancel) {
+        return NULL;
+    }
+    tree_lock(own);
+    scope_node *node = task->task_scope;
+    while (!node->host_pending && !node->shield && node != own) {
+        node = node->parent;
+    }
+    PyObject *msg = !node->host_pending ? NULL
+        : node == own ? task_own_pending_msg(task)
+        : task_shielded_msg(task, node);
+    tree_unlock(own);
+    return msg;
+}
+
+/* Whether such a request is pending is known of each scope that it can be made
+   to: find out if that is so for any. */
+static void
+task_update_pending(TaskObj *task)
+{
+    scope_node *own = &task->task_own_scope;
+    tree_lock(own);
+    bool pending = own->host_pending;
+    for (shield_request *request = task->task_shield_requests;
+         request != NULL; request = request->before)
+    {
+        pending |= request->node != NULL && request->node->host_pending;
+    }
+    tree_unlock(own);
+    task->task_must_cancel = pending;
+}
+
+/* There is no such request any more that the code of the task can see. */
+static void
+task_clear_pending(TaskObj *task)
+{
+    if (!task->task_must_cancel) {
+        return;
+    }
+    scope_node *own = &task->task_own_scope;
+    tree_lock(own);
+    for (scope_node *node = task->task_scope; ; node = node->parent) {
+        node->host_pending = 0;
+        if (node == own || node->shield) {
+            break;
+        }
+    }
+    tree_unlock(own);
+    task_update_pending(task);
+}
+
+/* There is one: that which was just made to a shielded scope; or to the task's own
+   scope, if `request` is NULL or is in force no more. */
+static void
+task_set_pending(TaskObj *task, const shield_request *request)
+{
+    scope_node *scope = &task->task_own_scope;
+    tree_lock(scope);
+    for (shield_request *known = request == NULL ? NULL
+                                                 : task->task_shield_requests;
+         known != NULL; known = known->before)
+    {
+        if (known == request && known->node != NULL) {
+            scope = known->node;
+            break;
+        }
+    }
+    scope->host_pending = 1;
+    scope->handed_up = 0;
+    tree_unlock(scope);
+    task->task_must_cancel = 1;
 }
 
 static int
@@ -509,11 +1002,10 @@ task_interrupt_lock_held(TaskObj *task)
     PyObject *msg = task_cause_msg(task);
     bool by_scope = msg != NULL;
     if (!by_scope) {
-        if (!task_is_explicit(task)) {
+        msg = task_pending_msg(task);
+        if (msg == NULL) {
             return 0;
         }
-        msg = Py_NewRef(task->task_cancel_msg == NULL ? Py_None
-                                                      : task->task_cancel_msg);
     }
 #ifdef Py_GIL_DISABLED
     /* It may have gone on while this waited for the lock of its tree. */
@@ -522,19 +1014,45 @@ task_interrupt_lock_held(TaskObj *task)
         return 0;
     }
 #endif
-    task->task_asked = 1;
     int res = cancel_waiter(task, msg);
     Py_DECREF(msg);
     if (res < 0) {
         return -1;
     }
-    if (res && task_is_explicit(task)
+    if (res && task->task_must_cancel
         && (!by_scope
             || !get_asyncio_state_by_def((PyObject *)task)->edge_cancel))
     {
-        task->task_must_cancel = 0;
+        task_clear_pending(task);
     }
     return 0;
+}
+
+/* If the task overrides cancel(), and has been cancelled with the scope that it
+   hangs below, call that. */
+static int
+task_call_cancel(TaskObj *task)
+{
+    scope_node *own = &task->task_own_scope;
+    tree_lock(own);
+    PyObject *msg = own->cancel_due && own->tree_cause != NULL
+        ? scope_msg(own->tree_cause) : NULL;
+    own->cancel_due = 0;
+    tree_unlock(own);
+    if (msg == NULL) {
+        return 0;
+    }
+    if (task->task_state != STATE_PENDING) {
+        Py_DECREF(msg);
+        return 0;
+    }
+    PyObject *cancel = cancelscopes_attr("_call_cancel");
+    PyObject *res = cancel == NULL ? NULL : PyObject_CallFunctionObjArgs(
+        cancel, task, msg, NULL);
+    Py_XDECREF(cancel);
+    Py_DECREF(msg);
+    Py_XDECREF(res);
+    return res == NULL ? -1 : 0;
 }
 
 /* If the task's scope is cancelled, ask what the task is blocked on to give
@@ -543,6 +1061,9 @@ task_interrupt_lock_held(TaskObj *task)
 static int
 task_interrupt(TaskObj *task)
 {
+    if (task->task_own_scope.overrides_cancel && task_call_cancel(task) < 0) {
+        return -1;
+    }
     PyThreadState *tstate = _PyThreadState_GET();
     if (((_PyThreadStateImpl *)tstate)->asyncio_running_task == (PyObject *)task
         && task->task_fut_waiter == NULL)
@@ -629,7 +1150,8 @@ scope_cancel_foreign(CancelScopeObj *scope)
 {
     scope_node *node = &scope->cs_node;
     tree_lock(node);
-    PyObject *msg = node->cause == NULL ? NULL : scope_msg(node->cause);
+    PyObject *msg = node->tree_cause == NULL ? NULL
+                                             : scope_msg(node->tree_cause);
     tree_unlock(node);
     if (msg == NULL) {
         return 0;
@@ -672,10 +1194,10 @@ raise_kept(PyObject *error)
     return -1;
 }
 
-/* Interrupt every task of the list, which may be NULL and is released, but for
-   `except`; then raise an error, if there was one. */
+/* Interrupt every task of the list, which may be NULL and is released; then raise
+   an error, if there was one. */
 static int
-scope_interrupt_all(PyObject *hosts, TaskObj *except)
+scope_interrupt_all(PyObject *hosts)
 {
     if (hosts == NULL) {
         return 0;
@@ -683,9 +1205,6 @@ scope_interrupt_all(PyObject *hosts, TaskObj *except)
     PyObject *error = NULL;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(hosts); i++) {
         PyObject *host = PyList_GET_ITEM(hosts, i);
-        if (host == (PyObject *)except) {
-            continue;
-        }
         if ((CancelScope_Check(host)
              ? scope_cancel_foreign((CancelScopeObj *)host)
              : task_interrupt((TaskObj *)host)) < 0)
@@ -702,7 +1221,7 @@ static int
 scope_finish_update(int res, PyObject *hosts)
 {
     PyObject *error = PyErr_GetRaisedException();
-    if (scope_interrupt_all(hosts, NULL) < 0) {
+    if (scope_interrupt_all(hosts) < 0) {
         keep_error(&error);
         res = -1;
     }
@@ -719,7 +1238,7 @@ task_note_delivery(TaskObj *task)
     tree_lock(own);
     scope_node *cause = task->task_scope->cause;
     /* The requests made through cancel() have a count of their own. */
-    if (cause != NULL && cause != own) {
+    if (cause != NULL && cause->requested) {
         if (cause->host == task) {
             cause->delivered = 1;
         }
@@ -792,8 +1311,10 @@ task_forget_delivery(TaskObj *task, scope_node *cause)
 static int
 task_exception_for_step(asyncio_state *state, TaskObj *task, PyObject **exc)
 {
-    bool explicit = task_is_explicit(task);
-    if (!task->task_started && !(explicit && state->edge_cancel)) {
+    PyObject *msg = task_pending_msg(task);
+    bool pending = msg != NULL;
+    if (!task->task_started && !(pending && state->edge_cancel)) {
+        Py_XDECREF(msg);
         return 0;
     }
     int res = 0;
@@ -804,14 +1325,11 @@ task_exception_for_step(asyncio_state *state, TaskObj *task, PyObject **exc)
         /* A result or an error that the task waited for is kept: there is
            always a next yield. */
         bool bare_yield = task->task_fut_waiter == NULL && *exc == NULL;
-        if (!explicit && (!task_is_cancelled(task) || !bare_yield)) {
-            return 0;
+        if (!pending && bare_yield) {
+            msg = task_cause_msg(task);
         }
-        /* A second __init__() that failed has cleared task_cancel_msg. */
-        PyObject *msg = explicit && task->task_cancel_msg != NULL
-            ? Py_NewRef(task->task_cancel_msg) : task_cause_msg(task);
         if (msg == NULL) {
-            msg = Py_NewRef(Py_None);
+            return 0;
         }
         if (Py_IsNone(msg)) {
             *exc = PyObject_CallNoArgs(state->asyncio_CancelledError);
@@ -819,21 +1337,27 @@ task_exception_for_step(asyncio_state *state, TaskObj *task, PyObject **exc)
         else {
             *exc = PyObject_CallOneArg(state->asyncio_CancelledError, msg);
         }
-        Py_DECREF(msg);
         if (*exc == NULL) {
+            Py_DECREF(msg);
             return -1;
         }
         res = 1;
     }
-    if (explicit) {
-        task->task_must_cancel = 0;
+    Py_XDECREF(msg);
+    bool by_scope = task_is_cancelled(task);
+    /* By edge, the request has to survive the scope, whose error this is.  (By
+       level, the scope that it was made to does.) */
+    if (!state->edge_cancel || !by_scope) {
+        task_clear_pending(task);
     }
-    if (task_is_cancelled(task)) {
-        if (explicit || task->task_edge_taken) {
-            /* By edge, the request has to survive the scope, whose error this
-               is.  (By level, the task's own scope does.) */
-            task->task_must_cancel = state->edge_cancel;
-        }
+    else if (task->task_edge_taken) {
+        scope_node *own = &task->task_own_scope;
+        tree_lock(own);
+        task_find_shield(task, task->task_scope)->host_pending = 1;
+        tree_unlock(own);
+        task->task_must_cancel = 1;
+    }
+    if (by_scope) {
         task_note_delivery(task);
         if (task->task_source_tb != NULL) {
             task_check_swallowed(task, *exc);
@@ -913,6 +1437,8 @@ task_leave_tree(TaskObj *task, scope_state state)
         CancelScopeObj *scope = scope_of_node(task->task_scope);
         FT_ATOMIC_STORE_PTR_RELAXED(task->task_scope, scope->cs_node.parent);
         DeadlinesObj *deadlines = deadlines_remove(scope);
+        PyObject *token;
+        ShieldMarkObj *mark = scope_take_mark(scope, &token);
         /* Another task may wait in the group for members that are moving. */
         PyObject *left = scope->cs_members == 0 ? NULL
                                                 : Py_XNewRef(scope->cs_group);
@@ -920,10 +1446,12 @@ task_leave_tree(TaskObj *task, scope_state state)
             res = -1;
         }
         scope->cs_state = state;
-        if (deadlines != NULL || left != NULL) {
+        if (deadlines != NULL || left != NULL || mark != NULL) {
             tree_unlock(own);
             PyObject *error = PyErr_GetRaisedException();
             Py_XDECREF(deadlines);
+            Py_XDECREF(mark);
+            Py_XDECREF(token);
             if (left != NULL
                 && call_group(left, "_members_done", NULL, NULL) < 0)
             {
@@ -946,6 +1474,9 @@ task_leave_tree(TaskObj *task, scope_state state)
     }
     own->host = task;   /* It has no other, and may be asked. */
     tree_unlock(own);
+    if (task->task_shield_requests != NULL) {
+        task_release_requests(task, true);
+    }
     if ((res < 0 || hosts != NULL) && scope_finish_update(res, hosts) < 0) {
         task_ignore(task, "left its scopes");
     }
@@ -1023,6 +1554,20 @@ scope_belongs_to(CancelScopeObj *scope, PyObject *loop)
                     ? scope->cs_node.host->task_loop : NULL);
 }
 
+static bool
+task_overrides_cancel(asyncio_state *state, TaskObj *task)
+{
+    if (Task_CheckExact(state, task)) {
+        return false;
+    }
+    PyObject *ours = _PyType_LookupRef(state->TaskType, &_Py_ID(cancel));
+    PyObject *theirs = _PyType_LookupRef(Py_TYPE(task), &_Py_ID(cancel));
+    bool res = ours != theirs;
+    Py_XDECREF(ours);
+    Py_XDECREF(theirs);
+    return res;
+}
+
 /* Give a task that is being initialized its own scope. */
 static void
 task_adopt(asyncio_state *state, TaskObj *task)
@@ -1038,6 +1583,7 @@ task_adopt(asyncio_state *state, TaskObj *task)
         spawning = NULL;
     }
     task_forget_delivery(task, NULL);
+    bool overrides_cancel = task_overrides_cancel(state, task);
     /* Nothing prevents a second call of __init__(), not even one in here. */
     tree_lock(own);
     while (task_is_in_tree(task) || own->msg != NULL
@@ -1051,7 +1597,9 @@ task_adopt(asyncio_state *state, TaskObj *task)
         tree_lock(own);
     }
     own->is_task = 1;
-    own->requested = own->delivered = own->lifted = own->is_ready = 0;
+    own->host_requested = own->host_pending = own->delivered = own->lifted = 0;
+    own->is_ready = own->has_shields = own->cancel_due = own->handed_up = 0;
+    own->overrides_cancel = overrides_cancel;
     if (group != NULL && !scope_belongs_to(group, task->task_loop)) {
         group = NULL;
         asked->refused = true;
@@ -1064,7 +1612,7 @@ task_adopt(asyncio_state *state, TaskObj *task)
     tree_unlock(own);
     task->task_errors = errors;
     task->task_started = 0;
-    task->task_asked = 0;
+    task_set_asked(task, NOT_ASKED);
     task->task_edge_taken = 0;
 }
 
@@ -1199,41 +1747,67 @@ static int
 task_cancel(TaskObj *task, PyObject *msg)
 {
     scope_node *own = &task->task_own_scope;
-    PyObject *hosts = NULL, *old_msg = NULL;
-    int marked = 0, taken = 0;
+    asyncio_state *state = get_asyncio_state_by_def((PyObject *)task);
+    PyObject *old_msg = NULL;
+    ShieldMarkObj *mark = NULL;
+    shield_request *request = NULL;
+    const shield_request *made = NULL;
+    int taken = 0;
 
-    bool edge = get_asyncio_state_by_def((PyObject *)task)->edge_cancel;
-    tree_lock(own);
-    task->task_num_cancels_requested += 1;
-    if (!edge) {
-        old_msg = own->msg;
-        own->msg = Py_NewRef(msg);
-        own->requested = 1;
-        if (own->host != NULL && own->cause == NULL) {
-            marked = scope_mark(own, &hosts);
+    if (own->has_shields) {
+        if (shield_mark_get(state, &mark) < 0) {
+            return -1;
+        }
+        if (mark != NULL) {
+            request = PyMem_New(shield_request, 1);
+            if (request == NULL) {
+                Py_DECREF(mark);
+                PyErr_NoMemory();
+                return -1;
+            }
         }
     }
-    bool ask = marked == 0 && task->task_fut_waiter != NULL
-        && scope_is_visible(own, task->task_scope);
+    tree_lock(own);
+    task->task_num_cancels_requested += 1;
+    scope_node *target = task_find_target(task, mark);
+    if (target != own) {
+        request->node = target;
+        request->msg = Py_NewRef(msg);
+        request->before = task->task_shield_requests;
+        task->task_shield_requests = request;
+        made = request;
+        request = NULL;
+    }
+    else {
+        old_msg = own->msg;
+        own->msg = Py_NewRef(msg);
+    }
+    if (!state->edge_cancel) {
+        target->host_requested = 1;
+        if (own->host != NULL) {
+            task_update_path(task, target);
+        }
+    }
+    bool ask = task->task_fut_waiter != NULL
+        && scope_is_visible(target, task->task_scope);
     tree_unlock(own);
+    Py_XDECREF(mark);
+    PyMem_Free(request);
     if (ask) {
         /* Unlike a scope, each call asks anew: the waiter may be a Task that
            caught and ignored the request before. */
-        task->task_asked = 1;
         taken = cancel_waiter(task, msg);
-        task->task_edge_taken = taken > 0 && edge;
+        task->task_edge_taken = taken > 0 && state->edge_cancel;
     }
     if (taken == 0) {
         /* The step is scheduled or under way, or a shield holds this back. */
-        task->task_must_cancel = 1;
-        Py_XSETREF(task->task_cancel_msg, Py_NewRef(msg));
-    }
-    PyObject *error = PyErr_GetRaisedException();
-    if (scope_interrupt_all(hosts, task) < 0) {
-        keep_error(&error);
+        task_set_pending(task, made);
+        if (made == NULL) {
+            Py_XSETREF(task->task_cancel_msg, Py_NewRef(msg));
+        }
     }
     Py_XDECREF(old_msg);
-    return raise_kept(error);
+    return taken < 0 ? -1 : 0;
 }
 
 static long
@@ -1253,35 +1827,57 @@ task_count_cancels(TaskObj *task)
     return count;
 }
 
-static int
+static void
 task_uncancel(TaskObj *task)
 {
     scope_node *own = &task->task_own_scope;
-    PyObject *hosts = NULL;
-    int res = 0;
-    bool was_last = false;
+    scope_node *lifted = NULL;  /* the scope that has no request any more */
 
+    if (task->task_shield_requests != NULL) {
+        task_release_requests(task, false);
+    }
     tree_lock(own);
+    shield_request *request = task->task_shield_requests;
     if (task->task_num_cancels_requested > 0) {
-        was_last = --task->task_num_cancels_requested == 0;
-        if (was_last) {
-            task->task_must_cancel = 0;
-            own->requested = 0;
+        task->task_num_cancels_requested -= 1;
+        if (request != NULL) {
+            task->task_shield_requests = request->before;
+            lifted = request->node;
+            for (shield_request *other = request->before; other != NULL;
+                 other = other->before)
+            {
+                if (other->node == lifted) {
+                    lifted = NULL;
+                    break;
+                }
+            }
+        }
+        else if (task->task_num_cancels_requested == 0) {
+            lifted = own;
+        }
+        if (lifted != NULL) {
+            lifted->host_requested = lifted->host_pending = 0;
             if (own->host != NULL) {
-                res = scope_mark(own, &hosts);
+                task_update_path(task, lifted);
             }
         }
     }
-    else if (own->host != NULL) {
-        scope_node *node = task_contribution(task, task->task_scope);
-        if (node != NULL) {
-            node->lifted = 1;
+    else {
+        request = NULL;
+        if (own->host != NULL) {
+            scope_node *node = task_contribution(task, task->task_scope);
+            if (node != NULL) {
+                node->lifted = 1;
+            }
         }
     }
     tree_unlock(own);
-    if (!was_last) {
-        return 0;
+    if (request != NULL) {
+        Py_XDECREF(request->msg);
+        PyMem_Free(request);
     }
-    task_forget_delivery(task, own);
-    return scope_finish_update(res, hosts);
+    if (lifted != NULL) {
+        task_update_pending(task);
+        task_forget_delivery(task, lifted);
+    }
 }

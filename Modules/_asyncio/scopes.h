@@ -31,6 +31,9 @@ typedef struct scope_node {
     /* The scope whose request cancels the code in this one: this node or one
        of its ancestors, or NULL. */
     struct scope_node *cause;
+    /* The one whose request cancels the tasks below.  (What Task.cancel() asks
+       does not.) */
+    struct scope_node *tree_cause;
     /* Head of the scopes right below, in order of entry. */
     struct llist_node children;
     struct llist_node siblings;
@@ -44,6 +47,9 @@ typedef struct scope_node {
 #endif
     unsigned is_task: 1;        /* embedded in a TaskObj */
     unsigned requested: 1;      /* its own cancel was requested */
+    unsigned host_requested: 1; /* a Task.cancel() of the host is in force here:
+                                   in an own scope, or a shielded one */
+    unsigned host_pending: 1;   /* no CancelledError stands for it yet */
     unsigned shield: 1;         /* what comes from outside is kept away */
     unsigned delivered: 1;      /* the cancellation that begins here (for an
                                    own scope: outside the task) has reached
@@ -52,7 +58,36 @@ typedef struct scope_node {
     unsigned is_ready: 1;       /* an own scope whose task will run */
     unsigned is_member: 1;      /* of the group of its parent, which counts and
                                    owns the task */
+    unsigned has_shields: 1;    /* an own scope whose task has been in a shielded
+                                   scope */
+    unsigned handed_up: 1;      /* to an own scope: its pending request has the
+                                   message msg, not task_cancel_msg */
+    unsigned is_marked: 1;      /* for task_find_target() */
+    unsigned overrides_cancel: 1;   /* an own scope whose task does so, */
+    unsigned cancel_due: 1;     /* and has yet to be told by a call of that */
 } scope_node;
+
+/* A request of Task.cancel() that was made to a shielded scope, since it came
+   from code that was started in there. */
+typedef struct shield_request {
+    scope_node *node;           /* borrowed, for the scope hands it up when it is
+                                   left; NULL: it became an ordinary request */
+    PyObject *msg;              /* owned */
+    struct shield_request *before;
+} shield_request;
+
+/* What the context of code says that was started in a shielded scope: the value
+   of a context variable. */
+typedef struct ShieldMarkObj {
+    PyObject_HEAD
+    /* Both are borrowed, and NULL when the scope has been left.  Of a host that
+       is not the task in question only the address is looked at, for it may
+       belong to another tree. */
+    struct TaskObj *sm_host;
+    scope_node *sm_node;
+    /* The mark of the block around that one.  Owned. */
+    struct ShieldMarkObj *sm_outer;
+} ShieldMarkObj;
 
 /* What becomes of the exception that a task ends with. */
 typedef enum {
@@ -92,6 +127,10 @@ typedef struct {
     PyObject *cs_root_loop;
     /* Where the scope was entered, in debug mode, else NULL.  Owned. */
     PyObject *cs_origin;
+    /* While it is shielded and active: the mark in the context of its code, and
+       the token that takes it out.  Both owned, or NULL. */
+    ShieldMarkObj *cs_mark;
+    PyObject *cs_mark_token;
     scope_state cs_state;
     unsigned cs_relative: 1;
     unsigned cs_expired: 1;     /* the deadline was the first to ask */

@@ -2745,6 +2745,7 @@ class Model:
         self.parent = parent
         self.cancelled = False
         self.shield = False
+        self.requests = 0       # by Task.cancel()
 
     @property
     def outside(self):
@@ -2753,18 +2754,34 @@ class Model:
 
     @property
     def effective(self):
-        return self.cancelled or self.outside
+        return self.cancelled or self.requests > 0 or self.outside
+
+    def find_shield(self):
+        """The innermost scope from here with a shield, or the task's own."""
+        node = self
+        while not node.shield and node.parent is not None:
+            node = node.parent
+        return node
 
 
 @matrix
 class RandomTests:
-    """Rules 1.2, 3.3, 3.6 and 3.8: compare with a model."""
+    """Rules 1.2, 3.3, 3.6, 3.8 and 5.9: compare with a model."""
 
     async def run_host(self, rng):
         task = asyncio.current_task()
         own = Model(None)
-        requests = 0
+        requests = []           # the models that they were made to
         stack = []              # pairs of a scope and its model
+
+        def hand_up(model):
+            target = model.parent.find_shield()
+            target.requests += model.requests
+            model.requests = 0
+            for i, other in enumerate(requests):
+                if other is model:
+                    requests[i] = target
+
         for _ in range(60):
             action = rng.randrange(12)
             current = stack[-1][1] if stack else own
@@ -2779,8 +2796,11 @@ class RandomTests:
                 stack.append((scope, model))
             elif action < 6 and stack:
                 scope, model = stack.pop()
-                caught = model.cancelled and not model.outside
-                if model.effective and rng.random() < 0.8:
+                effective = model.effective
+                caught = (model.cancelled and not model.outside
+                          and not model.requests)
+                hand_up(model)
+                if effective and rng.random() < 0.8:
                     error = asyncio.CancelledError()
                     self.assertEqual(
                         bool(scope.__exit__(type(error), error, None)),
@@ -2792,6 +2812,7 @@ class RandomTests:
             elif action == 6 and len(stack) > 1 and rng.random() < 0.3:
                 i = rng.randrange(len(stack) - 1)
                 scope, model = stack.pop(i)
+                hand_up(model)
                 with self.assertRaises(RuntimeError):
                     scope.__exit__(None, None, None)
                 stack[i][1].parent = model.parent
@@ -2806,13 +2827,16 @@ class RandomTests:
                 scope.shield = model.shield
             elif action == 10 and rng.random() < 0.5:
                 task.cancel()
-                requests += 1
-                own.cancelled = True
+                requests.append(current.find_shield())
+                requests[-1].requests += 1
             elif action == 11:
                 task.uncancel()
                 if requests:
-                    requests -= 1
-                    own.cancelled = requests > 0
+                    # Those to a shielded scope first, the latest first.
+                    shielded = [i for i, model in enumerate(requests)
+                                if model is not own]
+                    i = shielded[-1] if shielded else -1
+                    requests.pop(i).requests -= 1
 
             current = stack[-1][1] if stack else own
             self.assertEqual(
@@ -2828,11 +2852,11 @@ class RandomTests:
                 except asyncio.CancelledError:
                     interrupted = True
                 self.assertEqual(interrupted, current.effective)
-            self.assertGreaterEqual(task.cancelling(), requests)
+            self.assertGreaterEqual(task.cancelling(), len(requests))
         while stack:
             stack.pop()[0].__exit__(None, None, None)
-        self.assertEqual(task.cancelling(), requests)
-        for _ in range(requests):
+        self.assertEqual(task.cancelling(), len(requests))
+        for _ in requests:
             task.uncancel()
         await self.assert_not_cancelled()
 

@@ -738,10 +738,12 @@ class MemberTests(HostileTestCase):
         await self.assert_sound()
 
     async def test_2_3_of_several_errors_an_interrupt_counts(self):
-        async def host(own, member):
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self.wait_for(self.failing_future(member)))
-                await self.failing_future(own)
+        async def host(own, member, scope):
+            with scope:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(
+                        self.wait_for(self.failing_future(member)))
+                    await self.failing_future(own)
 
         for own, member, expected in (
                 (MyError(), OSError(), 0), (MyError(), KeyboardInterrupt(), 1),
@@ -751,13 +753,36 @@ class MemberTests(HostileTestCase):
                 (asyncio.CancelledError(), SystemExit(), 1),
                 (KeyboardInterrupt(), SystemExit(), 0)):
             with self.subTest(own=own, member=member):
-                task = self.spawn(host(own, member))
+                scope = self.CancelScope()
+                task = self.spawn(host(own, member, scope))
                 await self.settle()
                 with self.assertRaises(BaseException) as cm:
-                    task.cancel()
+                    scope.cancel()
                 self.assertIs(cm.exception, (own, member)[expected])
+                await task
+                self.assert_scope(scope, called=True, caught=True)
+        self.take_problems()
+        await self.assert_sound()
+
+    async def test_6_4_group_joins_although_a_task_cannot_be_cancelled(self):
+        async def host(error):
+            async with asyncio.TaskGroup() as group:
+                members.append(group.create_task(
+                    self.wait_for(self.failing_future(error))))
+                members.append(group.create_task(self.forever()))
+                await self.forever()
+
+        for error in MyError(), OSError():
+            with self.subTest(error=error):
+                members = []
+                task = self.spawn(host(error))
+                await self.settle()
+                task.cancel()
                 await asyncio.wait([task])
-                self.assertIs(task.cancelled(), True)
+                self.assertIsInstance(task.exception(), ExceptionGroup)
+                self.assertEqual(task.exception().exceptions, (error,))
+                self.assertEqual([member.cancelled() for member in members],
+                                 [True, True])
         self.take_problems()
         await self.assert_sound()
 

@@ -41,6 +41,11 @@ def bare_yield():
     yield
 
 
+def cancel_from_outside():
+    """Cancel the current task as code does that was started elsewhere."""
+    contextvars.Context().run(asyncio.current_task().cancel)
+
+
 @matrix
 class HostTaskTests:
     """8.1: what is no Future runs in the host task."""
@@ -306,7 +311,8 @@ class ProtectionTests:
 
     async def test_8_1_cancelled_while_it_waits(self):
         async def inner(cancel):
-            self.loop.call_soon(self.loop.call_soon, cancel)
+            self.loop.call_soon(self.loop.call_soon, cancel,
+                                context=contextvars.Context())
             await asyncio.sleep(0)
             await asyncio.sleep(5)
             await bare_yield()
@@ -400,10 +406,10 @@ class ProtectionTests:
 
     async def test_8_1_cancel_counts_inside_and_after(self):
         async def inner():
-            task.cancel()
+            cancel_from_outside()
             self.assertEqual(task.cancelling(), 1)
             await asyncio.sleep(1)
-            task.cancel()
+            cancel_from_outside()
             await asyncio.sleep(1)
             self.assertEqual(task.cancelling(), 2)
 
@@ -422,7 +428,7 @@ class ProtectionTests:
 
     async def test_8_1_request_that_is_taken_back_inside(self):
         async def inner():
-            asyncio.current_task().cancel()
+            cancel_from_outside()
             await asyncio.sleep(1)
             asyncio.current_task().uncancel()
 
@@ -505,7 +511,7 @@ class ProtectionTests:
 
     async def test_8_1_nested(self):
         async def inner():
-            asyncio.current_task().cancel()
+            cancel_from_outside()
             await asyncio.sleep(1)
             trace.append('inner')
 
