@@ -48,19 +48,18 @@ __all__ = (
 import contextlib
 import contextvars
 import functools
-import gc
 import math
 import operator
-import os
-import sys
 import threading
-import types
 import weakref
 
 from . import events
 from . import exceptions
+from ._cancel_debug import _check_awaited, _check_ended, _find_origin
 from . import futures
 from . import tasks
+from ._cancel_debug import (_check_awaited, _check_ended, _find_origin,
+                            _note_shield)
 from .log import logger
 from _asyncio_legacy import legacy
 
@@ -294,6 +293,10 @@ def _interrupt(task):
     if (cause := scope) is None and (scope := _find_pending(task)) is None:
         return
     msg = _get_msg(task, scope, pending=cause is None)
+    if task._delivered is not None and cause is not None:  # In debug mode.
+        _check_waiter(task)
+        if task._fut_waiter is not waiter or task._asked:
+            return
     if _cancel_waiter(task, msg) and (cause is None or not _EDGE_CANCEL):
         # It stands for the requests made through Task.cancel() as well.
         _clear_pending(task)
@@ -512,16 +515,29 @@ def _check_swallowed(task, exc, cause):
         origin = (cause._host() if isinstance(cause, _TaskScope)
                   else cause._origin)
         task._delivered = exc, cause, origin
-        return
-    before, cause, origin = task._delivered
-    if before is not None:
+        before = None
+    else:
+        before, cause, origin = task._delivered
+        if before is None:
+            return  # It has been reported.
+    try:
+        reported = _check_ended(task, before, origin)
+    except BaseException as failure:
+        reported = before is not None  # As well as it can be.
+        _ignore(failure, task._loop)
+    if reported and task._delivered is not None:
+        task._delivered = None, cause, None
+
+
+def _check_waiter(task):
+    """What *task* waits for is about to be asked to give up: report that if
+    that is hardly what the program wants."""
+    exc, _, _ = task._delivered
+    if exc is not None:
         try:
-            reported = _check_ended(task, before, origin)
+            _check_awaited(task, exc)
         except BaseException as failure:
-            reported = True  # As well as it can be.
             _ignore(failure, task._loop)
-        if reported and task._delivered is not None:
-            task._delivered = None, cause, None
 
 
 def _py_forget_delivery(task, cause=None):
@@ -529,98 +545,6 @@ def _py_forget_delivery(task, cause=None):
     if task._delivered is not None and (
             cause is None or cause is task._delivered[1]):
         task._delivered = None
-
-
-def _check_ended(task, exc, origin):
-    """If *task* has swallowed *exc*, while it is still cancelled, say where.
-
-    *origin* is the task that was cancelled as a whole, or the place where the
-    scope was entered, if it is known.  Return whether it was reported.
-    """
-    if _is_being_handled(exc, task):
-        return False
-    tb = exc.__traceback__
-    # The frame that the exception reached in the end is the first.
-    where = ('somewhere' if tb is None else
-             _format_place(tb.tb_frame.f_code, tb.tb_lineno))
-    if origin is None:
-        origin = 'by a scope around it'
-    elif not isinstance(origin, str):
-        origin = f'{origin!r} is cancelled'
-    logger.warning('%r swallowed a CancelledError %s and went on waiting, but '
-                   'it is still cancelled: %s', task, where, origin)
-    return True
-
-
-def _is_being_handled(exc, task):
-    """Tell if the coroutine of *task* still has to do with *exc*.
-
-    A coroutine that waits in an except or finally block refers to the exception
-    that is being handled.  So does one that keeps it for later.
-    """
-    awaiting = task.get_coro()
-    while awaiting is not None:
-        references = gc.get_referents(awaiting)
-        if any(_mentions(found, exc) for found in references):
-            return True
-        for name in 'cr_await', 'gi_yieldfrom', 'ag_await':
-            if hasattr(awaiting, name):
-                awaiting = getattr(awaiting, name)
-                break
-        else:
-            awaiting = _find_wrapped(references)
-    return False
-
-
-def _find_wrapped(references):
-    """Return the coroutine in an awaitable that refers to *references*.
-
-    Such as what anext() or the __await__() of a class returns.
-    """
-    for _ in range(3):
-        for found in references:
-            if isinstance(found, _SUSPENDABLE):
-                return found
-        references = gc.get_referents(*[
-            found for found in references if hasattr(found, '__await__')])
-    return None
-
-
-_SUSPENDABLE = (types.CoroutineType, types.GeneratorType,
-                types.AsyncGeneratorType)
-_CONTAINERS = tuple, list, dict, set, types.CellType
-
-
-def _mentions(found, exc):
-    """Tell if *exc* is *found*, or what that came from, or is in it."""
-    if isinstance(found, _CONTAINERS):
-        return any(item is exc or isinstance(item, BaseException)
-                   and _mentions(item, exc) for item in gc.get_referents(found))
-    seen = set()
-    while isinstance(found, BaseException) and id(found) not in seen:
-        if found is exc:
-            return True
-        if isinstance(found, BaseExceptionGroup):
-            if any(_mentions(item, exc) for item in found.exceptions):
-                return True
-        seen.add(id(found))
-        found = found.__context__
-    return False
-
-
-def _find_origin():
-    """Return where the scope that is being entered stands in the program."""
-    frame = sys._getframe(1)
-    here = os.path.dirname(__file__)
-    while (frame.f_back is not None
-           and os.path.dirname(frame.f_code.co_filename) == here):
-        frame = frame.f_back
-    place = _format_place(frame.f_code, frame.f_lineno)
-    return f'its scope was entered {place}'
-
-
-def _format_place(code, lineno):
-    return f'at {code.co_filename}:{lineno} in {code.co_qualname}()'
 
 
 def _note_delivery(task, cause):

@@ -833,6 +833,8 @@ scope_detach(scope_node *node, scope_node *heir, PyObject **hosts)
 
 /* ----- Delivery ----- */
 
+static void task_ignore(TaskObj *task, const char *what);
+
 static PyObject *
 scope_msg(scope_node *node)
 {
@@ -991,6 +993,26 @@ task_set_pending(TaskObj *task, const shield_request *request)
     task->task_must_cancel = 1;
 }
 
+/* In debug mode: what the task waits for is about to be asked to give up, while
+   it handles a CancelledError; report that if that is hardly what the program
+   wants. */
+static void
+task_check_waiter(TaskObj *task)
+{
+    PyObject *exc = Py_NewRef(task->task_delivered_exc);
+    if (!Py_IsNone(exc)) {
+        PyObject *check = cancelscopes_attr("_check_awaited");
+        PyObject *res = check == NULL ? NULL
+            : PyObject_CallFunctionObjArgs(check, task, exc, NULL);
+        Py_XDECREF(check);
+        if (res == NULL) {
+            task_ignore(task, "was checked for what it awaits");
+        }
+        Py_XDECREF(res);
+    }
+    Py_DECREF(exc);
+}
+
 static int
 task_interrupt_lock_held(TaskObj *task)
 {
@@ -1007,13 +1029,14 @@ task_interrupt_lock_held(TaskObj *task)
             return 0;
         }
     }
-#ifdef Py_GIL_DISABLED
-    /* It may have gone on while this waited for the lock of its tree. */
+    if (task->task_delivered_exc != NULL && by_scope) {
+        task_check_waiter(task);
+    }
+    /* It may have gone on meanwhile, or while this waited for the lock. */
     if (task->task_fut_waiter == NULL || task->task_asked) {
         Py_DECREF(msg);
         return 0;
     }
-#endif
     int res = cancel_waiter(task, msg);
     Py_DECREF(msg);
     if (res < 0) {
@@ -1269,12 +1292,13 @@ task_check_swallowed(TaskObj *task, PyObject *exc)
         task->task_delivered_exc = Py_NewRef(exc);
         task->task_delivered_by = cause;
         Py_XSETREF(task->task_delivered_origin, origin);
-        return;
     }
-    if (Py_IsNone(task->task_delivered_exc)) {
+    else if (Py_IsNone(task->task_delivered_exc)) {
         return;     /* It has been reported. */
     }
-    PyObject *before = Py_NewRef(task->task_delivered_exc);
+    /* None if this is the first one. */
+    PyObject *before = Py_NewRef(task->task_delivered_exc == exc
+                                 ? Py_None : task->task_delivered_exc);
     PyObject *origin = Py_NewRef(task->task_delivered_origin == NULL
                                  ? Py_None : task->task_delivered_origin);
     PyObject *check = cancelscopes_attr("_check_ended");
@@ -1285,7 +1309,9 @@ task_check_swallowed(TaskObj *task, PyObject *exc)
         task_ignore(task, "was checked for swallowed cancellation");
     }
     /* If that failed, it would again. */
-    if ((res == NULL || Py_IsTrue(res)) && task->task_delivered_exc == before) {
+    if (!Py_IsNone(before) && (res == NULL || Py_IsTrue(res))
+        && task->task_delivered_exc == before)
+    {
         Py_SETREF(task->task_delivered_exc, Py_NewRef(Py_None));
     }
     Py_XDECREF(res);
