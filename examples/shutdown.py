@@ -3,7 +3,7 @@
 A pool of connections holds sessions, a session holds requests: three task groups, one inside
 the other.  Press Ctrl-C, or send SIGTERM: each level is cancelled at once and says goodbye
 under a shield, the inner ones first, since a group waits for its tasks.  Then run() raises
-KeyboardInterrupt, or SystemExit with status 143.  Press Ctrl-C once more while somebody takes
+KeyboardInterrupt, or asyncio.Terminated.  Press Ctrl-C once more while somebody takes
 his time (`shutdown.py slow`), and no shield holds any longer.
 """
 import asyncio

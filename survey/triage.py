@@ -18,7 +18,7 @@ class Cause:
     title: str
     text: str
     reproduction: str = ''  # a file in reproductions/
-    rules: str = ''  # of semantics.md
+    rules: str = ''  # of docs/semantics.md
     findings: list = dataclasses.field(default_factory=list)
 
     @property

@@ -10,7 +10,7 @@ _HEAD = """\
 # Upstream tests that the series changes
 
 Generated from the series by `./build.sh refresh`; do not edit. A patch that changes a test of upstream says in a
-trailer `Rule:` which rule of the semantics makes the change necessary.
+trailer `Rule:` which rule of the [semantics](semantics.md) makes the change necessary.
 
 """
 

@@ -1,7 +1,7 @@
 """Run a program on Trio.
 
 Trio decides.  Where asyncbis differs on purpose, the place here that makes up for it is marked N1, N2, ... : README.md
-lists them, with the rule of semantics.md that each is about.
+lists them, with the rule of docs/semantics.md that each is about.
 
 A Schedule says how Trio's freedom is used: in which order the tasks of a batch run, how many ticks things take, which
 of two timers that are close is first.  What depends on that is not compared.
