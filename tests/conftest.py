@@ -1,8 +1,10 @@
-"""Fixtures for the tests of the tools."""
+"""Fixtures for the tests of the tools, and the time limits of all tests."""
 
 import shutil
 
 import pytest
+
+pytest_plugins = ['time_limits']
 
 pytest.register_assert_rewrite('fake_project')
 

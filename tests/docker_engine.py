@@ -20,10 +20,11 @@ DATA = ROOT / "build" / "docker"
 IMAGE = "asyncbis-python"
 BASE = "debian:bookworm-slim"
 START_LIMIT = 120  # seconds
+LIMIT = 1800  # seconds that anything else may take
 
 
 def run_docker(*arguments, check=True, **options):
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, **options)
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=LIMIT, **options)
     if check and done.returncode != 0:
         command = f"docker {' '.join(arguments)}"
         pytest.fail(f"{command}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}", pytrace=False)
@@ -39,8 +40,8 @@ def install(program, *packages):
     if shutil.which(program) is None:
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         apt = ["apt-get", "--quiet", "--yes", "-o", "DPkg::Lock::Timeout=300"]
-        subprocess.run([*apt, "update"], check=True, env=environment)
-        subprocess.run([*apt, "install", "--no-install-recommends", *packages], check=True, env=environment)
+        subprocess.run([*apt, "update"], check=True, env=environment, timeout=LIMIT)
+        subprocess.run([*apt, "install", "--no-install-recommends", *packages], check=True, env=environment, timeout=LIMIT)
 
 
 class EngineDidNotStart(Exception):
@@ -110,16 +111,17 @@ def make_base_image():
     suite = BASE.partition(":")[2].removesuffix("-slim")
     mirrors = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(SITE)", f"Codename: {suite}", "Label: Debian"],
-        check=True, capture_output=True, text=True).stdout.split()
+        check=True, capture_output=True, text=True, timeout=60).stdout.split()
     with tempfile.TemporaryDirectory(prefix="asyncbis-") as system:
-        subprocess.run(["debootstrap", "--variant=minbase", suite, system, *mirrors[:1]], check=True)
+        subprocess.run(["debootstrap", "--variant=minbase", suite, system, *mirrors[:1]], check=True,
+                       timeout=LIMIT)
         archive = subprocess.Popen(
             ["tar", "--create", f"--directory={system}",
              "--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*", "."],
             stdout=subprocess.PIPE)
         run_docker("import", "-", BASE, stdin=archive.stdout)
         archive.stdout.close()
-        assert archive.wait() == 0
+        assert archive.wait(60) == 0
 
 
 @pytest.fixture(scope="session")
@@ -136,7 +138,7 @@ def base(docker):
 def image(docker, base):
     """The image as ./build.sh image makes it, but without the hour that PGO takes."""
     before = docker("image", "inspect", "--format", "{{.Id}}", IMAGE, check=False)
-    subprocess.run(["./build.sh", "image", "--profile", "release"], cwd=ROOT, check=True)
+    subprocess.run(["./build.sh", "image", "--profile", "release"], cwd=ROOT, check=True, timeout=3000)
     yield IMAGE
     if before.returncode == 0:  # somebody's engine, with an image that may be a better build than ours
         docker("tag", before.stdout.strip(), IMAGE)

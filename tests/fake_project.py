@@ -12,8 +12,10 @@ import sys
 import tarfile
 
 from tools import changed_tests
+from tools import processes
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+LIMIT = 120  # seconds that anything may take here; most of it takes less than one
 
 CONFIGURE = r'''#!/bin/sh
 # Leaves what the real one does, as far as the tools look at it.
@@ -83,6 +85,15 @@ def write_tarball(path, files, version='9.9.1'):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+class Process(subprocess.Popen):
+    """A child that does not outlive a test that fails, nor do its own children."""
+
+    def __exit__(self, kind, exc, traceback):
+        if kind is not None:
+            processes.kill({self.pid, *processes.descendants(self.pid)})
+        super().__exit__(kind, exc, traceback)
+
+
 class Project:
     """One such project, and build.sh at work on it."""
 
@@ -129,13 +140,13 @@ class Project:
 
     def start(self, *args, env=None, **options):
         """Starts build.sh."""
-        return subprocess.Popen([ROOT / 'build.sh', *args], cwd=self.folder, env=self.environment(**env or {}),
-                                text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        return Process([ROOT / 'build.sh', *args], cwd=self.folder, env=self.environment(**env or {}),
+                       text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
     def run(self, *args, env=None, status=0):
         """Runs build.sh; returns what came of it, after a look at the exit status."""
         with self.start(*args, env=env) as process:
-            stdout, stderr = process.communicate()
+            stdout, stderr = process.communicate(timeout=LIMIT)
         assert process.returncode == status, stderr
         assert 'Traceback' not in stderr
         return subprocess.CompletedProcess(args, process.returncode, stdout, stderr)
@@ -164,7 +175,8 @@ class Project:
         """Runs a plain git, in build/src unless told otherwise; returns its output."""
         return subprocess.run(
             ['git', '-c', 'user.name=Ada Müller', '-c', 'user.email=ada@example.org', *args], cwd=where or self.src,
-            env={**self.environment(), **(env or {})}, check=True, capture_output=True, text=True).stdout.strip()
+            env={**self.environment(), **(env or {})}, check=True, capture_output=True, text=True,
+            timeout=LIMIT).stdout.strip()
 
     def commit(self, subject, body='Because it must be.', trailers=TRAILERS):
         """Commits everything in build/src."""

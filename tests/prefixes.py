@@ -47,7 +47,7 @@ def run(commit, tests):
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(['tar', '-x', '-C', folder], input=git('archive', commit, 'Lib'), check=True)
         env = {**os.environ, 'PYTHONPATH': f'{folder}/Lib', 'PYTHONDONTWRITEBYTECODE': '1'}
-        done = subprocess.run([interpreter(commit), '-m', 'test', '-j2', *tests], cwd=folder, env=env,
+        done = subprocess.run([interpreter(commit), '-m', 'test', '-j2', '--timeout', '900', *tests], cwd=folder, env=env,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     total = [line for line in done.stdout.splitlines() if line.startswith('Total tests:')]
     return (total[-1] if total else done.stdout[-2000:]), done.returncode == 0

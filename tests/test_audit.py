@@ -7,6 +7,8 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# The first test here may have to build an interpreter.
+pytestmark = pytest.mark.timeout(2400)
 AUDIT = (ROOT / "docs" / "audit.md").read_text()
 MAKES_TASKS = {"create_task", "_create_task", "ensure_future", "_spawn_background", "_spawn"}
 MECHANISM = "cancelscopes."  # through which the others are made
@@ -16,9 +18,10 @@ AUDITED = ["asyncio/*.py", "contextlib.py", "unittest/async_case.py", "concurren
 @pytest.fixture(scope="module")
 def library():
     """The library of the patched interpreter."""
-    python = subprocess.run(["./build.sh", "python"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    python = subprocess.run(["./build.sh", "python"], cwd=ROOT, check=True, capture_output=True, text=True,
+                            timeout=1800).stdout.strip()
     return pathlib.Path(subprocess.run([python, "-c", "import os; print(os.path.dirname(os.__file__))"], check=True,
-                                       capture_output=True, text=True).stdout.strip())
+                                       capture_output=True, text=True, timeout=60).stdout.strip())
 
 
 def section(title):

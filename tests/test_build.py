@@ -10,6 +10,7 @@ import pytest
 
 from fake_project import FILES, MAKEFILE, ROOT, write_tarball
 from tools import packages
+from tools import processes
 from tools import ui
 from tools import variants
 
@@ -163,13 +164,11 @@ def test_interrupt(project):
     fifo = project.folder / 'started'
     os.mkfifo(fifo)
     env = broken(project, 'Makefile.pre.in', f'all:\n\techo started > {fifo}; cat {fifo}\n')
-    # (A shell that runs pytest in the background has made it ignore SIGINT, which children inherit.)
-    with project.start('build', env=env, start_new_session=True,
-                       preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
+    with project.start('build', env=env, start_new_session=True, preexec_fn=processes.accept_sigint) as process:
         with open(fifo, encoding='utf-8') as file:
             assert file.read() == 'started\n'
         os.killpg(process.pid, signal.SIGINT)
-        _, stderr = process.communicate()
+        _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stderr.splitlines()[-1] == 'build.sh: interrupted'
     assert 'Traceback' not in stderr
@@ -187,7 +186,7 @@ def test_two_at_once(patched):
         assert 'waiting for another build.sh' in process.stderr.readline()
         assert process.poll() is None
     with process:
-        process.communicate()
+        process.communicate(timeout=60)
     assert process.returncode == 0
     assert made(patched) == 1
 

@@ -11,6 +11,8 @@ from differential import programs, shrink
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "tests" / "differential"
+# The first test here may have to build an interpreter; the others run thousands of programs.
+pytestmark = pytest.mark.timeout(2400)
 CORPUS = sorted((FOLDER / "corpus").glob("*.json"))
 
 
@@ -20,16 +22,16 @@ def python(tmp_path_factory):
     if found := os.environ.get("ASYNCBIS_DIFFERENTIAL_PYTHON"):
         return found
     folder = tmp_path_factory.mktemp("venv") / "venv"
-    subprocess.run(["./build.sh", "venv", str(folder)], cwd=ROOT, check=True)
+    subprocess.run(["./build.sh", "venv", str(folder)], cwd=ROOT, check=True, timeout=1800)
     python = folder / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "--only-binary=:all:", "-r", FOLDER / "requirements.txt"],
-                   check=True)
+                   check=True, timeout=300)
     return python
 
 
 def run(python, *arguments):
     command = [python, FOLDER / "run.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=3600)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800)
 
 
 def compare(python, folder, *arguments):

@@ -7,7 +7,11 @@ import textwrap
 
 import pytest
 
+from tools import processes
+
 pytest_plugins = ["interpreters"]
+# The first test here builds an interpreter, others make an environment.
+pytestmark = pytest.mark.timeout(2400)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -67,9 +71,9 @@ def test_first_wins():
 def venv(tmp_path_factory):
     """A venv of the patched interpreter with what PyPI has for this version: wheels only, nothing compiled here."""
     folder = tmp_path_factory.mktemp("venv") / "venv"
-    subprocess.run(["./build.sh", "venv", str(folder)], cwd=ROOT, check=True)
+    subprocess.run(["./build.sh", "venv", str(folder)], cwd=ROOT, check=True, timeout=1800)
     python = folder / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--only-binary=:all:", "-r", "examples/requirements.txt"], cwd=ROOT, check=True)
+    subprocess.run([python, "-m", "pip", "install", "--only-binary=:all:", "-r", "examples/requirements.txt"], cwd=ROOT, check=True, timeout=300)
     return python
 
 
@@ -195,12 +199,13 @@ LOOPS = pytest.mark.parametrize("loop", [[], ["-c", UVLOOP]], ids=["asyncio", "u
 @contextlib.contextmanager
 def started(*command):
     """A process whose output can be read while it runs; it does not outlive the test."""
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=processes.accept_sigint)
     try:
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=60)
 
 
 SHUTDOWN = [

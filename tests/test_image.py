@@ -9,6 +9,8 @@ import time
 import pytest
 
 pytest_plugins = ["docker_engine"]
+# The first test here builds the image.
+pytestmark = pytest.mark.timeout(3600)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -75,18 +77,22 @@ def test_pip_installs_over_tls(run, tmp_path):
 @pytest.fixture
 def shutting_down(docker, image):
     """Start the example that shuts down in order, as process 1, and return the container and its output."""
-    containers = []
+    containers, readers = [], []
 
     def start(*arguments):
         containers.append(docker("run", "--detach", "--volume", f"{ROOT}/examples:/app:ro", image,
                                  "shutdown.py", *arguments).stdout.strip())
         logs = subprocess.Popen(["docker", "logs", "--follow", containers[-1]], stdout=subprocess.PIPE, text=True)
+        readers.append(logs)
         assert logs.stdout.readline() == "running\n"
         return containers[-1], logs
 
     yield start
     for container in containers:
         docker("rm", "--force", container)
+    for logs in readers:
+        logs.kill()
+        logs.communicate(timeout=60)
 
 
 def exit_status(docker, container):
@@ -100,7 +106,7 @@ def test_docker_stop_shuts_down_in_order(docker, shutting_down):
     docker("stop", container)
     assert time.monotonic() - start < 5
     assert exit_status(docker, container) == 143
-    assert logs.communicate()[0].splitlines()[-1] == "pool: has said goodbye"
+    assert logs.communicate(timeout=60)[0].splitlines()[-1] == "pool: has said goodbye"
 
 
 def test_second_sigterm_ends_process_1(docker, shutting_down):
@@ -110,7 +116,7 @@ def test_second_sigterm_ends_process_1(docker, shutting_down):
     assert logs.stdout.readline() == "session, request 1: says goodbye\n"
     docker("kill", "--signal", "TERM", container)
     assert exit_status(docker, container) == 143
-    assert "has said goodbye" not in logs.communicate()[0]
+    assert "has said goodbye" not in logs.communicate(timeout=60)[0]
 
 
 def test_asyncio_passes_in_it(run):

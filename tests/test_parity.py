@@ -53,7 +53,7 @@ OURS = ('move_on_after', 'move_on_at', 'current_effective_deadline', '_spawn_bac
 def find_modules():
     """Return the names of the test modules of the overlay, with those that are new in build/src."""
     listed = subprocess.run(['git', 'ls-tree', '--name-only', f'upstream:{TESTS}'], cwd=SOURCE, check=True,
-                            capture_output=True, text=True).stdout.split()
+                            capture_output=True, text=True, timeout=60).stdout.split()
     found = {path.name for folder in (ROOT, SOURCE) for path in (folder / TESTS).glob('test_*.py')}
     return sorted(name.removesuffix('.py') for name in found.difference(listed))
 
@@ -65,7 +65,7 @@ def read():
         pytest.skip('needs a release build: ./build.sh build')
     program = [PYTHON, ROOT / 'tests' / 'parity_probe.py', *find_modules()]
     # What the modules ask for by -u changes which tests are there, not which variants they have.
-    result = subprocess.run(program, capture_output=True, text=True,
+    result = subprocess.run(program, capture_output=True, text=True, timeout=240,
                             env={name: value for name, value in os.environ.items() if not name.startswith('PYTHON')})
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)

@@ -6,6 +6,8 @@ import subprocess
 import pytest
 
 pytest_plugins = ["docker_engine", "interpreters"]
+# The first test here builds the image, another one an interpreter.
+pytestmark = pytest.mark.timeout(3600)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -20,8 +22,8 @@ def commands():
     return [line.split("  #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
 
 
-def shell(command, **options):
-    return subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, **options)
+def shell(command, timeout=1800):
+    return subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=timeout)
 
 
 def test_docker_command(image):
@@ -58,7 +60,7 @@ def test_program_hangs_on_stock(program, stock):
 
 
 def test_program_ends_with_a_timeout_error(program):
-    done = shell(f"./build.sh run {program}", timeout=1800)
+    done = shell(f"./build.sh run {program}")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "TimeoutError"
 

@@ -11,13 +11,15 @@ from tools import project as project_module
 from tools import variants
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# The first test here may have to build an interpreter.
+pytestmark = pytest.mark.timeout(2400)
 REPRODUCTIONS = sorted((ROOT / 'survey' / 'reproductions').glob('*.py'))
 PYTHON = variants.Builder(project_module.Project(ROOT), variants.DEFAULT).python
 
 
 @pytest.fixture(scope='module', autouse=True)
 def built():
-    subprocess.run(['./build.sh', 'build'], cwd=ROOT, check=True)
+    subprocess.run(['./build.sh', 'build'], cwd=ROOT, check=True, timeout=1800)
 
 
 def named(path):

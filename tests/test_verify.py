@@ -17,6 +17,9 @@ from tools import verify
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROJECT = project_module.Project(ROOT)
 
+# The first test here may have to build an interpreter.
+pytestmark = pytest.mark.timeout(2400)
+
 PASSED = '''\
 0:00:00 load avg: 0.10 [1/1] test.test_asyncio.test_locks passed
 

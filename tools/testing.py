@@ -9,6 +9,7 @@ import time
 
 from tools import legacy
 from tools import lint
+from tools import processes
 from tools import python_environment
 from tools import tree as tree_module
 from tools import ui
@@ -19,6 +20,8 @@ _COVERED = ('release', 'debug', 'free-threaded')
 _REQUIREMENTS = 'tests/requirements.txt'
 _REFERENCES = 'tests/refs_at_exit.py'
 _THREADS = 'tests/threads.py'
+# Seconds that a stage may take; the tests in it have limits of their own, far below.
+_LIMIT = 75 * 60
 # What the runners say of themselves at the end.
 _TOTALS = re.compile(r'^=+ (.*\b(?:passed|failed|errors?)\b.*?) =+$|^Total tests: (.*)$|^(Ran \d+ tests?) in ',
                      re.MULTILINE)
@@ -50,6 +53,7 @@ class Runner:
         Raises:
             UserError: a stage failed.
         """
+        processes.accept_sigint_again()  # Tests send it to themselves and to children.
         start = time.monotonic()
         try:
             if self._pattern is None:
@@ -124,7 +128,7 @@ class Runner:
                                       and name != 'ASYNCBIS_CWD'}, ASYNCBIS_IN_TEST='1')
         log = self._project.logs / 'pytest.log'
         ui.run_logged('pytest', [str(python), '-m', 'pytest', '-ra', what], log=log, cwd=self._project.root, env=env,
-                      mend='Run one test again with ./build.sh test tests/FILE::TEST', echo=True)
+                      mend='Run one test again with ./build.sh test tests/FILE::TEST', echo=True, limit=_LIMIT)
         return _totals(log)
 
     # CPython's own runner.
@@ -155,7 +159,7 @@ class Runner:
         variant = '' if builder.name == variants.DEFAULT else f' --variant {builder.name}'
         ui.run_logged(f'{builder.name}: {name}', command, log=log, cwd=builder.folder,
                       env=ui.clean_environment(**builder.environment),
-                      mend=f'Run one test again with ./build.sh test{variant} NAME', echo=True)
+                      mend=f'Run one test again with ./build.sh test{variant} NAME', echo=True, limit=_LIMIT)
         return _totals(log)
 
     def _run_legacy(self, builder):
@@ -170,7 +174,7 @@ class Runner:
                    '-s', str(library / 'test' / 'test_asyncio'), '-t', str(library)]
         ui.run_logged(f'{builder.name}: tests like {self._pattern}', command, log=log, cwd=_scratch(builder),
                       env=ui.clean_environment(**builder.environment),
-                      mend='Run it again with a narrower PATTERN; see ./build.sh help', echo=True)
+                      mend='Run it again with a narrower PATTERN; see ./build.sh help', echo=True, limit=_LIMIT)
         totals = re.search(r'^Ran (\d+) tests?.*\n\nOK(?: \(skipped=(\d+)\))?$', log.read_text(encoding='utf-8'),
                            re.MULTILINE)
         # (The modules for Windows are counted as skipped tests, whatever the pattern.)
@@ -183,9 +187,13 @@ class Runner:
         """The debug build counts references: none may be left at exit, whatever asyncio was used for."""
         program = self._project.root / _REFERENCES
         log = self._project.logs / 'debug-references.log'
-        result = subprocess.run([str(builder.build_python), '-X', 'showrefcount', str(program)], cwd=builder.folder,
-                                env=ui.clean_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                check=False)
+        try:
+            result = subprocess.run([str(builder.build_python), '-X', 'showrefcount', str(program)], timeout=300,
+                                    cwd=builder.folder, env=ui.clean_environment(), stdin=subprocess.DEVNULL,
+                                    capture_output=True, text=True, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise ui.UserError(f'{_REFERENCES} was killed: it took longer than {ui.duration(error.timeout)} on the '
+                               f'debug build.\n  See where it hangs: {builder.build_python} {program}') from None
         log.write_text(result.stdout + result.stderr, encoding='utf-8')
         left = (result.stderr.strip().splitlines() or ['nothing'])[-1]
         if result.returncode or left != '[0 refs, 0 blocks]':
@@ -203,7 +211,7 @@ class Runner:
                        '--implementation', implementation]
             ui.run_logged(f'{builder.name}: {_THREADS} on {implementation}', command, log=log, cwd=builder.folder,
                           env=ui.clean_environment(**builder.environment),
-                          mend=f'Find out more with {_THREADS} --help', echo=True)
+                          mend=f'Find out more with {_THREADS} --help', echo=True, limit=600)
 
 
 def _scratch(builder):

@@ -9,7 +9,10 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
+
+from tools import processes
 
 
 class UserError(Exception):
@@ -66,7 +69,26 @@ def timed(what):
     say(f'{what}: done in {duration(time.monotonic() - start)}')
 
 
-def run_logged(what, command, *, log, cwd, env=None, mend, echo=False):
+@contextlib.contextmanager
+def _limited(process, limit):
+    """Kill process and all below it after `limit` seconds, if not None; yield an event that tells whether that happened.
+    """
+    overdue = threading.Event()
+
+    def stop():
+        overdue.set()
+        processes.kill({process.pid, *processes.descendants(process.pid)})
+
+    timer = threading.Timer(limit or 0, stop)
+    if limit is not None:
+        timer.start()
+    try:
+        yield overdue
+    finally:
+        timer.cancel()
+
+
+def run_logged(what, command, *, log, cwd, env=None, mend, echo=False, limit=None):
     """Runs command with its output in the file log; shows its progress.
 
     Args:
@@ -77,9 +99,10 @@ def run_logged(what, command, *, log, cwd, env=None, mend, echo=False):
         env: its environment; the own one if None.
         mend: what the user can do when it fails; ends the error's message.
         echo: whether the output is shown whole as it comes, not only as one live line.
+        limit: the seconds after which the command and all that it has started are killed; None means never.
 
     Raises:
-        UserError: the command failed; the end of its output, the log and the mend are in the message.
+        UserError: the command failed or took too long; the end of its output, the log and the mend are in the message.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     say(f'{what} ...')
@@ -94,7 +117,7 @@ def run_logged(what, command, *, log, cwd, env=None, mend, echo=False):
                                        stderr=subprocess.STDOUT, encoding='utf-8', errors='replace')
         except OSError as error:
             raise UserError(f'{what} failed: cannot run {command[0]}: {error.strerror}\n{mend}') from None
-        with process:
+        with _limited(process, limit) as overdue, process:
             try:
                 for line in process.stdout:
                     file.write(line)
@@ -111,6 +134,9 @@ def run_logged(what, command, *, log, cwd, env=None, mend, echo=False):
                 live.clear()
                 raise
     live.clear()
+    if overdue.is_set():
+        output = ''.join(f'  | {line}\n' for line in tail)
+        raise UserError(f'{what} was killed: it took longer than {duration(limit)}.\n{output}  Log: {log}\n  {mend}')
     if process.returncode:
         output = ''.join(f'  | {line}\n' for line in tail)
         raise UserError(f'{what} failed (exit status {process.returncode}).\n{output}  Log: {log}\n  {mend}')

@@ -13,6 +13,7 @@ import time
 
 from tools import figures
 from tools import modules as modules_module
+from tools import processes
 from tools import python_environment
 from tools import tree as tree_module
 from tools import ui
@@ -112,6 +113,7 @@ class Verification:
         Raises:
             UserError: a check failed.
         """
+        processes.accept_sigint_again()  # Tests send it to themselves and to children.
         problems = []
         for name in selected:
             kind, _, variant = name.partition(':')
