@@ -104,7 +104,7 @@ def test_extension_modules_of_the_stock_abi_are_the_ones_that_run(venv):
     assert done.returncode == 0, done.stderr
 
 
-def test_scopes_on_uvloop(venv):
+def test_5_8_scopes_on_uvloop(venv):
     done = run_in(venv, "-c", textwrap.dedent("""\
         import asyncio, uvloop
 
@@ -143,7 +143,7 @@ def test_scopes_on_uvloop(venv):
     assert done.returncode == 0, done.stderr
 
 
-def test_root_group_on_uvloop(venv):
+def test_7_1_root_group_on_uvloop(venv):
     """Rules 7.1, 7.2, 8.1 and errors=: membership does not depend on the loop."""
     done = run_in(venv, "-c", textwrap.dedent("""\
         import asyncio, gc, uvloop
