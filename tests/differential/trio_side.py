@@ -62,6 +62,79 @@ class TimedOut(Exception):
     """What timeout() raises here."""
 
 
+class Level:
+    """A place inside a task where what Task.cancel() asks of it can be in force, and the scope that puts it there."""
+
+    def __init__(self, block=None):
+        self.block = block      # a Scope that was entered with a shield, whose inside this is
+        self.asked = False
+        self.scope = trio.CancelScope()
+
+    def put_in_force(self, value):
+        if value:
+            self.scope.cancel()
+        elif self.scope._cancel_called:     # Trio has no way back.
+            self.scope._cancel_called = False
+            if self.scope._cancel_status is not None:
+                self.scope._cancel_status.recalculate()
+
+
+class Requests:
+    """What Task.cancel() asks of one task (N12, N13).
+
+    Trio would put the request around all that the task does, and so around the members of its groups as well.  Here it
+    is put around the innermost code that the task itself runs: each group has a scope around its body and the wait for
+    its members, which are outside of it, and only the innermost of these scopes is cancelled.  When that has been left,
+    it is the turn of the next one.  Shields between the place of the request and this scope hold it back.
+    """
+
+    def __init__(self):
+        self.levels = [Level()]     # the outermost is that of the task
+
+    def make(self, blocks):
+        """Ask, out of a context that was inside these blocks."""
+        asked = next((level for level in reversed(self.levels) if level.block in blocks), self.levels[0])
+        asked.asked = True
+        self.update()
+
+    def enter(self, block=None):
+        level = Level(block)
+        level.scope.__enter__()
+        self.levels.append(level)
+        self.update()
+
+    def leave(self):
+        level = self.levels[-1]
+        level.put_in_force(False)   # so that the scope catches nothing
+        level.scope.__exit__(None, None, None)
+        self.levels.pop()
+        if level.asked:     # N13
+            self.levels[0].asked = True
+        self.update()
+
+    @property
+    def in_force(self):
+        return self.levels[-1].scope._cancel_called
+
+    def update(self):
+        for level in self.levels[:-1]:
+            level.put_in_force(False)
+        self.levels[-1].put_in_force(self.is_visible())
+
+    def is_visible(self):
+        if not any(level.asked for level in self.levels):
+            return False
+        if self.levels[-1].asked:
+            return True
+        asked = {level.scope for level in self.levels if level.asked}
+        status = self.levels[-1].scope._cancel_status
+        while not status._scope.shield:
+            status = status.parent
+            if status._scope in asked:
+                return True
+        return False
+
+
 class Scope:
     """A scope, a timeout or a group before, while and after it is one of Trio's."""
 
@@ -74,8 +147,14 @@ class Scope:
     def __enter__(self):
         self.entered = True
         self.scope.__enter__()
+        self.task = None
+        if self.scope.shield:
+            self.task = self.machine.current()
+            self.task.requests.enter(self)
 
     def __exit__(self, *exc_info):
+        if self.task is not None:
+            self.task.requests.leave()
         self.left = True
         return self.scope.__exit__(*exc_info)
 
@@ -111,6 +190,8 @@ class Scope:
                     and self.scope._cancel_status.parent.effectively_cancelled):
                 self.machine.stats['! shield removed under a cancelled scope'] += 1
             self.scope.shield = value
+            for task in self.machine.running.values():
+                task.requests.update()
         return True
 
 
@@ -146,6 +227,7 @@ class Group(Scope):
         self.set_deadline(before.deadline)
         if before._cancel_called:
             self.scope.cancel()
+        self.host.requests.enter(self if self.scope.shield else None)
 
     async def __aexit__(self, kind, exc, tb):
         # The Cancelled that is not this scope's; it goes on whatever Trio would make of it.
@@ -154,6 +236,7 @@ class Group(Scope):
             self.scope.cancel()
         empty = not self.members
         cancelled = await self.join()
+        self.host.requests.leave()
         if exc is None and cancelled is not None:       # N5
             if self.scope.cancel_called:
                 exc = cancelled
@@ -183,6 +266,8 @@ class Group(Scope):
         def abort(raise_cancel):
             nonlocal cancelled
             cancelled = outcome.capture(raise_cancel).error
+            if host.requests.in_force and not self.scope._cancel_status.parent_cancellation_is_visible_to_us:
+                self.scope.cancel()     # N12: now the members hear of it
             return Abort.FAILED
 
         host = self.host
@@ -254,6 +339,7 @@ class TrioMachine(machine.Machine):
         self.schedule = schedule
         self.random = random.Random(schedule.seed)
         self.blocked = {}   # tasks, as an ordered set
+        self.running = {}   # tasks of Trio -> those of the program
         self.watch = Watch()
         self.handed_over = False    # a lock that asyncio leaves to whoever comes first
 
@@ -346,7 +432,12 @@ class TrioMachine(machine.Machine):
 
     # Tasks.
 
-    def prepare_task(self, task):
+    def current(self):
+        return self.running[current_task()]
+
+    def prepare_task(self, task, blocks=()):
+        task.requests = Requests()
+        task.blocks = blocks        # those entered with a shield that it was started in (N13)
         task.trio_task = None
         task.suspended = False      # was, once
         task.waits = False          # for something that has an outcome
@@ -357,11 +448,15 @@ class TrioMachine(machine.Machine):
 
     def start_task(self, task):
         task.trio_task = current_task()
+        self.running[task.trio_task] = task
         self.watch.tasks.add(task.trio_task)
 
+    def inside_of(self, task):
+        """The blocks with a shield that the context of a task is inside of."""
+        return {*task.blocks, *(level.block for level in task.requests.levels if level.block is not None)}
+
     def spawn(self, group, child, block):
-        child.scope = trio.CancelScope()    # its own
-        self.prepare_task(child)
+        self.prepare_task(child, self.inside_of(self.current()))
         if not group.active:
             raise RuntimeError
         group.nursery.start_soon(self.member, group, child, block)
@@ -373,7 +468,7 @@ class TrioMachine(machine.Machine):
             await self.noise()
         error = None
         try:
-            with task.scope:
+            with task.requests.levels[0].scope:
                 try:
                     await self.body(task, block)
                 except trio.Cancelled:
@@ -385,6 +480,7 @@ class TrioMachine(machine.Machine):
         finally:
             error = None
             task.over = True
+            del self.running[task.trio_task]
             group.member_done()
 
     def cancel_task(self, target, name):
@@ -392,7 +488,7 @@ class TrioMachine(machine.Machine):
             return
         if self.has_result(target):     # N9
             self.discard = '5.2'
-        target.scope.cancel()
+        target.requests.make(self.inside_of(self.current()))
 
     def has_result(self, task):
         """Whether what the task waits for is there already, and the task has yet to go on."""
@@ -456,10 +552,10 @@ class TrioMachine(machine.Machine):
         group.host = task
 
     def make_shield(self):
-        return trio.CancelScope(shield=True)
+        return Scope(trio.CancelScope(shield=True), self)
 
     async def run_shielded(self, task, s):
-        with trio.CancelScope(shield=True):
+        with self.make_shield():
             await self.block(task, s['body'])
 
     async def wait_for(self, task, s):
