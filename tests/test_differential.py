@@ -52,7 +52,8 @@ def test_no_divergence(python, tmp_path):
     missing = set(programs.OPS) - set(programs.ASYNCIO_ONLY) - set(summary["ops"])
     assert missing == set() and min(summary["ops"].values()) > 100, summary["ops"]
     rare = {"shield removed under a cancelled scope": 30, "spawn into a cancelled group": 100, "outer scope won": 100,
-            "cancellation caught again": 100, "deadline of another task": 100, "cancel before entry": 100}
+            "cancellation caught again": 100, "deadline of another task": 100, "cancel before entry": 100,
+            "host of a group cancelled": 25, "request from inside a shield": 50}
     assert {event for event, least in rare.items() if summary["events"].get(event, 0) < least} == set()
 
 

@@ -256,6 +256,8 @@ class Machine:
         target = self.tasks.get(s['of'])
         if target is not None:
             self.stats['! task cancelled'] += 1
+            if any(name[0] == 'g' for name in target.scopes):
+                self.stats['! host of a group cancelled'] += 1
             self.cancel_task(target, s['of'])
             self.log(task, 'cancelled task', s['of'])
 

@@ -152,7 +152,7 @@ def _after(seconds):
 # How often an op is chosen. The ones with blocks are not, once the program is deep or long enough.
 _WEIGHTS = {
     'sleep': 14, 'checkpoint': 5, 'scope': 18, 'timeout': 8, 'shielded': 4, 'group': 5, 'spawn': 7, 'cancel': 9,
-    'deadline': 5, 'shield': 7, 'cancel_task': 3, 'read': 2, 'effective': 2, 'set': 3, 'wait': 4, 'lock': 3, 'try': 8,
+    'deadline': 5, 'shield': 7, 'cancel_task': 5, 'read': 2, 'effective': 2, 'set': 3, 'wait': 4, 'lock': 3, 'try': 8,
     'condition': 2, 'put': 2, 'get': 2,
     'finally': 5, 'retry': 4, 'star': 3, 'raise': 3,
 }
@@ -210,7 +210,7 @@ class _Maker:
             for _ in range(self.rng.choice([0, 1, 1, 2])):
                 task = {'op': 'spawn', 'id': self.new('t'), 'group': main[0]['id'], 'body': self.interference()}
                 main[0]['body'].insert(0, task)
-        self.resolve()
+        self.resolve(main)
         return {'main': main}
 
     def new(self, letter):
@@ -351,21 +351,30 @@ class _Maker:
         s['handler'] = self.block(depth + 1, around)
         return s
 
-    def resolve(self):
+    def resolve(self, main):
         """Let what refers to something refer to something that there is; most often to what is around it."""
         def ids(letters):
             return [f'{letter}{n + 1}' for letter in letters for n in range(self.count.get(letter, 0))]
 
+        # What Task.cancel() does depends on what a task has open (5.1), and on who asks (5.9).
+        hosts = [s['id'] for s in walk(main) if s['op'] == 'spawn' and any(
+            inner['op'] in ('group', 'shielded') for inner in walk(s['body']))]
+        spawners = {}
+        for s in walk(main):
+            if s['op'] == 'spawn':
+                for inner in walk(s['body']):
+                    spawners.setdefault(id(inner), []).append(s['id'])
         for statement, key, around in self.references:
             if statement['op'] == 'cancel_task':
-                near, all_of_them = [], ids('t')
+                near = self.rng.choice([hosts, hosts, spawners.get(id(statement))]) or []
+                all_of_them = ids('t')
             elif key == 'group':
                 near, all_of_them = [i for i in around if i[0] == 'g'], ids('g')
             else:
                 near, all_of_them = [i for i in around if i[0] in 'smg'], ids('smg')
             if key == 'group' and near and self.rng.random() < 0.8:
                 statement[key] = near[-1]
-            elif near and self.rng.random() < 0.4:
+            elif near and self.rng.random() < (0.8 if statement['op'] == 'cancel_task' else 0.4):
                 statement[key] = self.rng.choice(near)
             else:
                 statement[key] = self.rng.choice(all_of_them or ['none'])

@@ -92,10 +92,11 @@ class Requests:
         self.levels = [Level()]     # the outermost is that of the task
 
     def make(self, blocks):
-        """Ask, out of a context that was inside these blocks."""
+        """Ask, out of a context that was inside these blocks; return the level that it is asked for."""
         asked = next((level for level in reversed(self.levels) if level.block in blocks), self.levels[0])
         asked.asked = True
         self.update()
+        return asked
 
     def enter(self, block=None):
         level = Level(block)
@@ -488,7 +489,8 @@ class TrioMachine(machine.Machine):
             return
         if self.has_result(target):     # N9
             self.discard = '5.2'
-        target.requests.make(self.inside_of(self.current()))
+        if target.requests.make(self.inside_of(self.current())).block is not None:
+            self.stats['! request from inside a shield'] += 1
 
     def has_result(self, task):
         """Whether what the task waits for is there already, and the task has yet to go on."""
