@@ -292,7 +292,7 @@ class AsyncbisMachine(machine.Machine):
         return thing._scope.deadline, thing._scope.shield
 
     def was_timer(self, thing):
-        return thing._scope._expired
+        return thing._scope.deadline_expired
 
     def cancel(self, thing, name):
         (thing if isinstance(thing, asyncio.TaskGroup) else thing._scope).cancel(name)

@@ -400,7 +400,7 @@ def group_refuses_once_it_is_cancelled(patch):
 @mutation('C lazy', 'Python lazy')
 def timeout_raises_though_the_outer_scope_won(patch):
     async def __aexit__(self, kind, exc, tb):
-        expired, overruled = self._scope._expired, self._scope._overruled
+        expired, overruled = self._scope.deadline_expired, self._scope._overruled
         result = await original(self, kind, exc, tb)
         if expired and overruled and isinstance(exc, exceptions.CancelledError):
             raise TimeoutError
