@@ -95,10 +95,12 @@ class _Node:
     # _delivered: the cancellation that begins here has reached the coroutine
     # of the host at least once.  (For a task's own scope: the one that comes
     # from outside the task.)  _lifted: uncancel() has discounted that.
+    # _interrupted: an own scope whose task was interrupted while it was
+    # cancelled from outside.
 
     __slots__ = ('_parent', '_children', '_cause', '_tree_cause', '_host',
                  '_msg', '_requested', '_host_requested', '_host_pending',
-                 '_shield', '_delivered', '_lifted')
+                 '_shield', '_delivered', '_lifted', '_interrupted')
 
     def __init__(self):
         self._parent = None
@@ -113,6 +115,7 @@ class _Node:
         self._shield = False
         self._delivered = False
         self._lifted = False
+        self._interrupted = False
 
     def _attach(self, parent, host):
         self._parent = parent
@@ -297,9 +300,11 @@ def _interrupt(task):
         _check_waiter(task)
         if task._fut_waiter is not waiter or task._asked:
             return
-    if _cancel_waiter(task, msg) and (cause is None or not _EDGE_CANCEL):
-        # It stands for the requests made through Task.cancel() as well.
-        _clear_pending(task)
+    if _cancel_waiter(task, msg):
+        _note_interruption(task)
+        if cause is None or not _EDGE_CANCEL:
+            # It stands for the requests made through Task.cancel() as well.
+            _clear_pending(task)
 
 
 def _cancel_waiter(task, msg):
@@ -349,6 +354,7 @@ def _exception_for_step(task, exc):
         _clear_pending(task)
     if cause is not None:
         _note_delivery(task, cause)
+        _note_interruption(task)
         if task._source_traceback is not None:  # Made in debug mode.
             _check_swallowed(task, exc, cause)
     return exc
@@ -556,6 +562,16 @@ def _note_delivery(task, cause):
         cause._delivered = True
     else:
         own._delivered = True
+
+
+def _note_interruption(task):
+    """The coroutine is interrupted, or what it waits for has agreed to end.
+
+    Note it for _was_interrupted(), if a cancellation from outside is a reason.
+    """
+    own = task._own_scope
+    if own._outer_cause() is not None and _is_visible(own, task._scope):
+        own._interrupted = True
 
 
 def _contributions(task):
@@ -1063,8 +1079,8 @@ class _ScopeNode(_Node):
         self._leave()
         if outer is not None:
             # The error, if there is one, is the outer scope's from here on.
-            if delivered:
-                _note_delivery(task, outer)
+            if delivered and (cause := task._scope._cause) is not None:
+                _note_delivery(task, cause)
             return False
         if not self._requested:
             return False
@@ -1618,6 +1634,15 @@ def _py_is_cancelled(task):
             and task._own_scope._cause is not None)
 
 
+def _py_was_interrupted(task):
+    """Tell if a cancellation from outside of *task* has interrupted it.
+
+    Whether the coroutine let the CancelledError pass does not matter, nor does
+    whether *task* is done.
+    """
+    return isinstance(task, tasks._PyTask) and task._own_scope._interrupted
+
+
 def _py_move_on_after(delay, *, shield=False):
     """Return a CancelScope that cancels itself *delay* seconds after entry.
 
@@ -1663,6 +1688,7 @@ current_effective_deadline = _py_current_effective_deadline
 _spawn_background = _py_spawn_background
 _cancel_requests = _py_cancel_requests
 _is_cancelled = _py_is_cancelled
+_was_interrupted = _py_was_interrupted
 _forget_delivery = _py_forget_delivery
 
 
@@ -1670,7 +1696,7 @@ try:
     from _asyncio import (CancelScope, move_on_after, move_on_at,
                           current_effective_deadline, _cancel_requests,
                           _forget_delivery, _is_cancelled, _spawn_background,
-                          _take_errors as _c_take_errors)
+                          _take_errors as _c_take_errors, _was_interrupted)
 except ImportError:
     pass
 else:

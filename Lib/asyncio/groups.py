@@ -9,9 +9,11 @@ Only tasks of a foreign kind, which have no place in the tree, are the group's
 own concern; _cancel_foreign() is called when its scope has become cancelled.
 """
 
+import operator
 import sys
 
 from . import cancelscopes
+from . import constants
 from . import exceptions
 from . import futures
 from . import tasks
@@ -168,7 +170,12 @@ class RootGroup(Group):
     """
 
     main = None  # The task that run() runs.
+    main_interrupted = False  # The group's cancellation has reached it.
     interrupted = None  # With the legacy switch, what SIGINT has cancelled.
+    _shutting_down = False  # The members have ended.
+    _joining_threads = False  # And so have the generators.
+    _shutdown_interrupted = False  # A signal has come since.
+    _loop_disturbed = False  # It still has to stop for an earlier wait.
 
     def __init__(self, loop):
         self._loop = loop
@@ -184,7 +191,7 @@ class RootGroup(Group):
         self._aborted = False
         self._asked = set()  # By edge, the tasks that have been cancelled.
         self.pierced = False
-        self._ending = False
+        self._ending = self._ended = False
         self._unreported = []
         for scope in self._scopes:
             scope._set_group(self)
@@ -200,6 +207,11 @@ class RootGroup(Group):
 
     def _abort(self):
         self._aborted = True
+        main = self.main
+        if main is not None and not main.done() and (
+                'edge-cancel' in legacy()
+                or not cancelscopes._can_have_scopes(main)):
+            self.main_interrupted = True  # The tree knows nothing of it.
         if 'edge-cancel' in legacy():
             for task in self._all_tasks() - self._asked:
                 self._asked.add(task)
@@ -210,6 +222,24 @@ class RootGroup(Group):
 
     def _all_tasks(self):
         return tasks.all_tasks(self._loop) | tasks._py_all_tasks(self._loop)
+
+    def interrupt(self):
+        """A signal cancels the members, or what the shutdown waits for."""
+        if not self._shutting_down:
+            self._abort()
+            return
+        self._shutdown_interrupted = True
+        if self._joining_threads:
+            # Their end could have to wait for the threads (in uvloop).
+            self.forget_tasks()
+            _given_up.extend(self._all_tasks())
+            self._loop.stop()
+        else:
+            self._cancel_all()
+
+    def _cancel_all(self):
+        cancelscopes._call_for_all(operator.methodcaller('cancel'),
+                                   self._all_tasks())
 
     def pierce(self):
         """From now on nothing that belongs to the group is shielded."""
@@ -245,19 +275,31 @@ class RootGroup(Group):
                 raise
             finally:
                 self._plant()
+        self._settle_loop()
+        self.main_interrupted = False
         # Its exception is handed on here.
         self.main = cancelscopes._spawn_background(
             None, self._loop.create_task, coro, context=context)
-        result = error = None
+        result = error = tb = None
         try:
             try:
                 result = self._loop.run_until_complete(self.main)
             except (KeyboardInterrupt, SystemExit):
+                self._loop_disturbed = True
                 raise
             except BaseException as exc:
                 if not self.main.done():
                     raise  # Such as when the loop has been stopped.
-                error = exc
+                # Without this frame, which is added when it is raised again,
+                # and without those of the loop.
+                tb = exc.__traceback__.tb_next
+                while (tb is not None and tb.tb_next is not None
+                        and tb.tb_frame.f_code.co_name.endswith(
+                            'run_until_complete')):
+                    tb = tb.tb_next
+                error = exc.with_traceback(tb)
+            if cancelscopes._was_interrupted(self.main):
+                self.main_interrupted = True
             if last or self._aborted:
                 self.end()
                 errors = self._take_errors()
@@ -269,11 +311,12 @@ class RootGroup(Group):
                 raise error
             return result
         finally:
-            error = errors = None
+            error = errors = tb = None
 
     def close(self):
         """Cancel the members, wait for them, and raise their errors."""
-        self.end()
+        if not self._ended:
+            self.end()
         # Something got in the way of run() if main is still known.
         errors = self._take_errors(main_too=True)
         under_way = sys.exception()
@@ -330,9 +373,50 @@ class RootGroup(Group):
                         and cancelscopes._can_have_scopes(task)):
                     self._member_failed(task)
         self.uproot()
+        self._ended = True
         unreported, self._unreported = self._unreported, []
         for task in unreported:
             self._report(task)
+
+    def shut_down(self):
+        """Shut down what the loop has besides tasks.
+
+        A signal interrupts what is being waited for: generators are cancelled,
+        and run out of awaits sooner or later; threads cannot be, so they are
+        not waited for.
+        """
+        self._shutting_down = True
+        self._run_interruptibly(self._loop.shutdown_asyncgens())
+        self.end_latecomers()
+        if not self._shutdown_interrupted:
+            self._joining_threads = True
+            self._run_interruptibly(self._loop.shutdown_default_executor(
+                constants.THREAD_JOIN_TIMEOUT))
+
+    def _run_interruptibly(self, coro):
+        self._settle_loop()
+        try:
+            self._loop.run_until_complete(coro)
+        except (KeyboardInterrupt, SystemExit):
+            self._loop_disturbed = True
+            if not self._joining_threads:
+                self._cancel_all()
+                self._wait_briefly()
+            raise
+        except exceptions.CancelledError:
+            if not self._shutdown_interrupted:
+                raise
+        except RuntimeError:
+            # The loop was stopped before the coroutine ended.
+            if not (self._shutdown_interrupted and self._joining_threads):
+                raise
+
+    def _settle_loop(self):
+        """If a wait has been interrupted, let the loop stop for it now."""
+        if self._loop_disturbed:
+            self._loop_disturbed = False
+            self._loop.call_soon(self._loop.stop)
+            self._loop.run_forever()
 
     def end_latecomers(self):
         """Cancel and await the tasks that were made after the group's end.
@@ -344,7 +428,9 @@ class RootGroup(Group):
         if self.pierced:
             self._wait_briefly()
         else:
-            closers = getattr(self._loop, '_asyncgen_closers', ())
+            closers = ()
+            if not self._shutdown_interrupted:
+                closers = getattr(self._loop, '_asyncgen_closers', ())
             for task in self._end_others(spare=closers):
                 self._report(task)
 
@@ -368,18 +454,30 @@ class RootGroup(Group):
         })
 
     def _wait_for(self, future):
+        def stop(future):
+            # It may have been scheduled when KeyboardInterrupt ended the wait.
+            if waiting:
+                self._loop.stop()
+
+        waiting = True
         under_way = sys.exception()
-        future.add_done_callback(lambda future: self._loop.stop())
-        # More than once: the loop may still have to stop for somebody whom a
-        # KeyboardInterrupt got in the way of.
-        while not future.done():
-            try:
-                self._loop.run_forever()
-            except (KeyboardInterrupt, SystemExit) as exc:
-                # That of a member of a TaskGroup, which was raised by the loop
-                # at once, comes out of the group as well.
-                if exc is not under_way:
-                    raise
+        future.add_done_callback(stop)
+        try:
+            # More than once: the loop may still have to stop for an earlier
+            # wait, which a KeyboardInterrupt has ended.
+            while not future.done():
+                try:
+                    self._loop.run_forever()
+                except (KeyboardInterrupt, SystemExit) as exc:
+                    # That of a member of a TaskGroup, which was raised by the
+                    # loop at once, comes out of the group as well.
+                    if exc is not under_way:
+                        self._loop_disturbed = True
+                        raise
+        finally:
+            waiting = False
+            under_way = None
+            future.remove_done_callback(stop)
         return future.result()
 
     def _wait_briefly(self):
@@ -388,7 +486,8 @@ class RootGroup(Group):
         Not for long: somebody may go on for ever, swallowing what he is told.
         """
         def turn(left):
-            if left and self._count_members():
+            if left and (self._count_members()
+                         or self._shutting_down and self._all_tasks()):
                 self._loop.call_soon(turn, left - 1)
             else:
                 enough.set_result(None)
@@ -396,9 +495,17 @@ class RootGroup(Group):
         enough = self._loop.create_future()
         self._loop.call_soon(turn, _TURNS)
         self._wait_for(enough)
-        for task in self._all_tasks():
-            task._log_destroy_pending = False  # Nobody need be told.
+        self.forget_tasks()
 
+    def forget_tasks(self):
+        """The program ends hard: what is left need not be reported."""
+        for task in self._all_tasks():
+            task._log_destroy_pending = False
+
+
+# What waits for the threads of default executors, where a signal has ended the
+# wait.
+_given_up = []
 
 # How often the loop turns for the sake of tasks after a second signal.
 _TURNS = 200

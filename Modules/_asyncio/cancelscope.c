@@ -1760,6 +1760,32 @@ _asyncio__is_cancelled(PyObject *module, PyObject *task)
 }
 
 /*[clinic input]
+_asyncio._was_interrupted
+
+    task: object
+    /
+
+Tell if a cancellation from outside *task* has interrupted its coroutine.
+
+Whether the coroutine let the CancelledError pass does not matter, nor does
+whether *task* is done.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio__was_interrupted(PyObject *module, PyObject *task)
+/*[clinic end generated code: output=f7fc97c247fc2667 input=6bfdfa18fe7fe376]*/
+{
+    if (!Task_Check(get_asyncio_state(module), task)) {
+        return ask_python("_py_was_interrupted", task);
+    }
+    scope_node *own = &((TaskObj *)task)->task_own_scope;
+    tree_lock(own);
+    bool interrupted = own->interrupted;
+    tree_unlock(own);
+    return PyBool_FromLong(interrupted);
+}
+
+/*[clinic input]
 _asyncio._cancel_requests
 
     task: object

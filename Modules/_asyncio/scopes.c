@@ -1013,6 +1013,21 @@ task_check_waiter(TaskObj *task)
     Py_DECREF(exc);
 }
 
+/* The coroutine is interrupted, or what it waits for has agreed to give up: note
+   it for _was_interrupted(), if a cancellation from outside is a reason. */
+static void
+task_note_interruption(TaskObj *task)
+{
+    scope_node *own = &task->task_own_scope;
+    tree_lock(own);
+    if (scope_outer_cause(own) != NULL
+        && scope_is_visible(own, task->task_scope))
+    {
+        own->interrupted = 1;
+    }
+    tree_unlock(own);
+}
+
 static int
 task_interrupt_lock_held(TaskObj *task)
 {
@@ -1041,6 +1056,9 @@ task_interrupt_lock_held(TaskObj *task)
     Py_DECREF(msg);
     if (res < 0) {
         return -1;
+    }
+    if (res) {
+        task_note_interruption(task);
     }
     if (res && task->task_must_cancel
         && (!by_scope
@@ -1385,6 +1403,7 @@ task_exception_for_step(asyncio_state *state, TaskObj *task, PyObject **exc)
     }
     if (by_scope) {
         task_note_delivery(task);
+        task_note_interruption(task);
         if (task->task_source_tb != NULL) {
             task_check_swallowed(task, *exc);
         }
@@ -1625,6 +1644,7 @@ task_adopt(asyncio_state *state, TaskObj *task)
     own->is_task = 1;
     own->host_requested = own->host_pending = own->delivered = own->lifted = 0;
     own->is_ready = own->has_shields = own->cancel_due = own->handed_up = 0;
+    own->interrupted = 0;
     own->overrides_cancel = overrides_cancel;
     if (group != NULL && !scope_belongs_to(group, task->task_loop)) {
         group = NULL;

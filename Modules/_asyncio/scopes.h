@@ -55,6 +55,8 @@ typedef struct scope_node {
                                    own scope: outside the task) has reached
                                    the host's coroutine */
     unsigned lifted: 1;         /* and uncancel() has discounted that */
+    unsigned interrupted: 1;    /* an own scope whose task was interrupted while
+                                   it was cancelled from outside */
     unsigned is_ready: 1;       /* an own scope whose task will run */
     unsigned is_member: 1;      /* of the group of its parent, which counts and
                                    owns the task */

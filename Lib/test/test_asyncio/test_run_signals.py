@@ -9,9 +9,11 @@ Not checked here: process 1 of a container (trap 33), and other event loops.
 """
 
 import asyncio
+import multiprocessing
 import os
 import selectors
 import signal
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -37,8 +39,8 @@ PAIRS = [(first, second) for first in SIGNALS for second in SIGNALS]
 
 # What ends a program that lets the exception pass that run() raises.
 RAISED = {signal.SIGINT: 'raised KeyboardInterrupt()',
-          signal.SIGTERM: 'raised SystemExit(143)'}
-EXIT_CODES = {signal.SIGINT: -signal.SIGINT, signal.SIGTERM: 143}
+          signal.SIGTERM: 'raised Terminated()'}
+EXIT_CODES = {signum: -signum for signum in SIGNALS}
 
 PRELUDE = '''\
 import os
@@ -449,7 +451,8 @@ class FirstSignalTests:
         ''')
         program.expect('ready')
         program.send(signal.SIGTERM)
-        program.finish(*['cancelled'] * 6, RAISED[signal.SIGTERM], code=143)
+        program.finish(*['cancelled'] * 6, RAISED[signal.SIGTERM],
+                       code=-signal.SIGTERM)
 
     def test_8_2_task_that_is_made_during_the_shutdown(self):
         # It belongs to the root group, so it is cancelled from the start.
@@ -524,7 +527,7 @@ class FirstSignalTests:
                                'goes on', code=0)
 
     def test_8_2_main_finishes_without_having_noticed(self):
-        """Trap 35: there is no yield point after the shielded block."""
+        # There is no yield point after the shielded block.
         for signum in SIGNALS:
             with self.subTest(signum.name):
                 program = self.start('''
@@ -539,7 +542,7 @@ class FirstSignalTests:
                 program.expect('ready')
                 program.send(signum)
                 program.permit()
-                program.finish("returned 'result'", code=0)
+                program.finish(RAISED[signum], code=EXIT_CODES[signum])
 
     def test_8_2_main_raises_its_own_error(self):
         for signum in SIGNALS:
@@ -707,7 +710,7 @@ class FirstSignalTests:
                            shown=['ValueError: late'])
 
     def test_8_2_while_asynchronous_generators_are_closed(self):
-        # The last part of run(); rule 7.8.
+        # A shutdown phase of run(), after the members have ended (7.8).
         for signum in SIGNALS:
             with self.subTest(signum.name):
                 program = self.start('''
@@ -715,9 +718,11 @@ class FirstSignalTests:
                         try:
                             yield
                         finally:
-                            say('cleaning up')
-                            await permission()
-                            say('cleaned up')
+                            with asyncio.CancelScope(shield=True):
+                                say('cleaning up')
+                                await permission()
+                                say('cleaned up')
+                            await forever()
 
                     async def main():
                         global generator
@@ -780,10 +785,12 @@ class FirstSignalTests:
         program.expect('ready')
         program.send(signal.SIGTERM)
         program.finish('main is cancelled', 'thread is done',
-                       RAISED[signal.SIGTERM], code=143)
+                       RAISED[signal.SIGTERM],
+                       code=-signal.SIGTERM)
 
     def test_8_2_exception_is_caught_by_the_program(self):
-        for signum, name in zip(SIGNALS, ('KeyboardInterrupt', 'SystemExit')):
+        for signum, name in zip(
+                SIGNALS, ('KeyboardInterrupt', 'asyncio.Terminated')):
             with self.subTest(signum.name):
                 program = self.start(f'''
                     async def main():
@@ -848,6 +855,27 @@ class FirstSignalTests:
                 program.finish('main cleaned up', RAISED[signum],
                                code=EXIT_CODES[signum])
 
+    def test_7_7_interrupted_run_until_complete_of_a_loop(self):
+        # Trap 52: its callback, which stops the loop, has not run yet.
+        program = self.start("""
+            async def main():
+                await asyncio.sleep(0)
+                loop.call_soon(signal.raise_signal, signal.SIGINT)
+
+            async def next_main():
+                await asyncio.sleep(0.001)
+                return 'result'
+
+            loop = make_loop()
+            try:
+                say_outcome(loop.run_until_complete, main())
+            except KeyboardInterrupt:
+                pass
+            say_outcome(loop.run_until_complete, next_main())
+            loop.close()
+        """)
+        program.finish(RAISED[signal.SIGINT], "returned 'result'", code=0)
+
     def test_7_7_loop_without_a_runner(self):
         # As in stock.
         for signum in SIGNALS:
@@ -870,6 +898,1214 @@ class FirstSignalTests:
                 if signum == signal.SIGINT:
                     program.expect('interrupted False')
                 program.finish(code=-signum)
+
+
+@variants(*SOME)
+class UnseenSignalTests:
+    """Rule 8.2: what main never saw is raised; what it saw, it may swallow."""
+
+    def check(self, text, *lines, raised, announce=False):
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start(
+                    f'SIGNUM = signal.{signum.name}\n' + textwrap.dedent(text),
+                    announce=announce)
+                outcome = [RAISED[signum]] if raised else ["returned 'result'"]
+                program.finish(*lines, *outcome,
+                               code=EXIT_CODES[signum] if raised else 0)
+
+    def test_8_2_after_the_last_yield(self):
+        # Trap 47: the loop does not come to the cancellation.
+        for awaits in 'asyncio.sleep(0)', 'asyncio.sleep(0.001)':
+            self.check(f"""
+                async def main():
+                    await {awaits}
+                    signal.raise_signal(SIGNUM)
+                    return 'result'
+
+                run(main())
+            """, raised=True)
+
+    def test_8_2_main_that_never_yields(self):
+        self.check("""
+            async def main():
+                signal.raise_signal(SIGNUM)
+                return 'result'
+
+            run(main())
+        """, raised=True)
+
+    def test_8_2_before_main_starts(self):
+        self.check("""
+            factory = make_loop
+
+            def loop_factory():
+                loop = factory()
+                create_task = loop.create_task
+
+                def raise_first(coro, **kwargs):
+                    loop.create_task = create_task
+                    signal.raise_signal(SIGNUM)
+                    return create_task(coro, **kwargs)
+
+                loop.create_task = raise_first
+                return loop
+
+            async def main():
+                say('starts')
+                await forever()
+
+            run(main())
+        """, 'starts', raised=True)
+
+    def test_8_2_in_a_shielded_block(self):
+        self.check("""
+            async def shielded():
+                signal.raise_signal(SIGNUM)
+                await asyncio.sleep(0.001)
+
+            async def main():
+                await asyncio.shield(shielded())
+                return 'result'
+
+            run(main())
+        """, raised=True)
+
+    def test_8_2_waiter_that_refuses(self):
+        self.check("""
+            class Stubborn(asyncio.Future):
+                def cancel(self, msg=None):
+                    return False
+
+            async def main():
+                loop = asyncio.get_running_loop()
+                future = Stubborn(loop=loop)
+                loop.call_soon(signal.raise_signal, SIGNUM)
+                loop.call_later(0.001, future.set_result, None)
+                await future
+                return 'result'
+
+            run(main())
+        """, raised=True)
+
+    def test_8_2_swallowed(self):
+        for yields in 'forever()', 'asyncio.sleep(0)':
+            self.check(f"""
+                async def main():
+                    loop = asyncio.get_running_loop()
+                    loop.call_soon(signal.raise_signal, SIGNUM)
+                    try:
+                        await forever()
+                    except asyncio.CancelledError:
+                        pass
+                    try:
+                        await {yields}
+                    except asyncio.CancelledError:
+                        return 'result'
+
+                run(main())
+            """, raised=False)
+
+    def test_8_2_swallowed_inside_a_cancelled_scope(self):
+        # The scope's cancellation comes first; the signal is visible as well.
+        self.check("""
+            async def main():
+                with asyncio.CancelScope() as scope:
+                    scope.cancel()
+                    signal.raise_signal(SIGNUM)
+                    # Let the loop come to it.
+                    with asyncio.CancelScope(shield=True):
+                        await asyncio.sleep(0.001)
+                    try:
+                        await forever()
+                    except asyncio.CancelledError:
+                        return 'result'
+
+            run(main())
+        """, raised=False)
+
+    def test_8_2_cancelled_scope_below_a_shield(self):
+        # What is delivered is not the signal.
+        self.check("""
+            async def main():
+                with asyncio.CancelScope(shield=True):
+                    with asyncio.move_on_after(0) as scope:
+                        signal.raise_signal(SIGNUM)
+                        with asyncio.CancelScope(shield=True):
+                            await asyncio.sleep(0.001)
+                        await forever()
+                say('caught', scope.cancelled_caught)
+                return 'result'
+
+            run(main())
+        """, 'caught True', raised=True)
+
+    def test_8_2_awaited_task_that_turns_it_into_a_result(self):
+        # Main was interrupted in its await.
+        self.check("""
+            async def work():
+                try:
+                    await forever()
+                except asyncio.CancelledError:
+                    return 'result'
+
+            async def main():
+                task = asyncio.create_task(work())
+                await asyncio.sleep(0)
+                asyncio.get_running_loop().call_soon(signal.raise_signal,
+                                                     SIGNUM)
+                return await task
+
+            run(main())
+        """, raised=False)
+
+    def test_8_2_next_run_of_a_script(self):
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start(f"""
+                    async def main(number):
+                        await asyncio.sleep(0)
+                        if number == 1:
+                            signal.raise_signal({int(signum)})
+                        return number
+
+                    for number in range(3):
+                        run(main(number))
+                """)
+                program.finish('returned 0', RAISED[signum],
+                               code=EXIT_CODES[signum])
+
+    def test_8_2_external_main_task(self):
+        # The tree knows nothing of it: it is told if it has not ended.
+        text = """
+            class External(asyncio.Future):
+                def __init__(self, coro, loop, **kwargs):
+                    super().__init__(loop=loop)
+                    self.coro, self.exc = coro, None
+                    loop.call_soon(self.step)
+
+                def step(self):
+                    exc, self.exc = self.exc, None
+                    try:
+                        if exc is None:
+                            self.coro.send(None)
+                        else:
+                            self.coro.throw(exc)
+                    except StopIteration as stop:
+                        self.set_result(stop.value)
+                    else:
+                        self.get_loop().call_soon(self.step)
+
+                def cancel(self, msg=None):
+                    self.exc = asyncio.CancelledError()
+                    return True
+
+            factory = make_loop
+
+            def loop_factory():
+                loop = factory()
+                loop.set_task_factory(
+                    lambda loop, coro, **kwargs: External(coro, loop))
+                return loop
+        """
+        self.check(textwrap.dedent(text) + textwrap.dedent("""
+            async def main():
+                signal.raise_signal(SIGNUM)
+                try:
+                    while True:
+                        await asyncio.sleep(0)
+                except asyncio.CancelledError:
+                    return 'result'
+
+            run(main())
+        """), raised=False)
+        self.check(textwrap.dedent(text) + textwrap.dedent("""
+            async def main():
+                signal.raise_signal(SIGNUM)
+                return 'result'
+
+            run(main())
+        """), raised=True)
+
+
+@variants(*SOME)
+class TerminatedTests:
+    """Rule 8.2: the exception that SIGTERM stands for."""
+
+    PROGRAM = """
+        import atexit
+
+        async def main():
+            signal.raise_signal(signal.SIGTERM)
+            try:
+                await forever()
+            finally:
+                await clean_up('main')
+
+        # Not flushed: the end is an orderly one.
+        atexit.register(sys.stdout.write, 'atexit\\n')
+        try:
+            run(main())
+        finally:
+            sys.stdout.write('finally\\n')
+    """
+    LINES = ('main cleaned up', 'raised Terminated()', 'finally', 'atexit')
+
+    def test_8_2_ends_the_process_by_sigterm(self):
+        program = self.start(self.PROGRAM)
+        program.finish(*self.LINES, code=-signal.SIGTERM, stderr='')
+
+    def test_8_2_where_a_program_can_come_from(self):
+        settings = repr((self.tasks, self.eager, self.selector, False))
+        text = (PRELUDE.replace('{settings}', settings)
+                + textwrap.dedent(self.PROGRAM))
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, 'program.py')
+            with open(path, 'w') as file:
+                file.write(text)
+            for args, stdin in ([path], None), (['-m', 'program'], None), (
+                    [directory], None), ([], text):
+                if args == [directory]:
+                    os.rename(path, os.path.join(directory, '__main__.py'))
+                with self.subTest(args=args):
+                    result = subprocess.run(
+                        [sys.executable, *args], cwd=directory, input=stdin,
+                        capture_output=True, text=True,
+                        timeout=support.SHORT_TIMEOUT)
+                    self.assertEqual(
+                        (result.returncode, result.stderr,
+                         tuple(result.stdout.splitlines())),
+                        (-signal.SIGTERM, '', self.LINES))
+
+    def test_8_2_status_where_a_signal_cannot_end_the_process(self):
+        # As for process 1 of a container.
+        program = self.start("""
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+            raise asyncio.Terminated
+        """)
+        program.finish(code=143, stderr='')
+
+    def test_8_2_inspected(self):
+        # The program goes on, so there is something to say.
+        result = script_helper.run_python_until_end(
+            '-i', '-c', 'import asyncio; raise asyncio.Terminated')[0]
+        self.assertIn(b'asyncio.exceptions.Terminated', result.err)
+
+    def test_8_2_is_a_keyboard_interrupt(self):
+        self.assertTrue(issubclass(asyncio.Terminated, KeyboardInterrupt))
+        program = self.start("""
+            async def main():
+                signal.raise_signal(signal.SIGTERM)
+                await forever()
+
+            try:
+                run(main())
+            except KeyboardInterrupt as exc:
+                say(type(exc) is asyncio.Terminated)
+        """)
+        program.finish(RAISED[signal.SIGTERM], 'True', code=0)
+
+    def test_8_2_in_a_thread(self):
+        program = self.start("""
+            def work():
+                raise asyncio.Terminated('of a thread')
+
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+            say('goes on')
+        """)
+        self.assertIn('of a thread',
+                      program.finish('goes on', code=0, quiet=False))
+
+    def test_8_2_error_of_the_shutdown_is_reported(self):
+        program = self.start("""
+            async def main():
+                signal.raise_signal(signal.SIGTERM)
+                try:
+                    await forever()
+                finally:
+                    raise ValueError('of the clean-up')
+
+            try:
+                run(main())
+            except KeyboardInterrupt as exc:
+                say(repr(exc.__cause__))
+                raise
+        """)
+        found = program.finish(
+            RAISED[signal.SIGTERM], "ValueError('of the clean-up')",
+            code=-signal.SIGTERM, quiet=False)
+        self.assertEqual(found.count('ValueError: of the clean-up'), 1)
+        self.assertIn('in the course of the shutdown by SIGTERM', found)
+
+    def test_8_2_error_before_close_is_reported(self):
+        program = self.start("""
+            async def generate():
+                try:
+                    yield
+                finally:
+                    signal.raise_signal(signal.SIGTERM)
+                    await forever()
+
+            async def main():
+                global generator
+                generator = generate()
+                await anext(generator)
+                raise ValueError('of main')
+
+            run(main())
+        """)
+        found = program.finish(RAISED[signal.SIGTERM], code=-signal.SIGTERM,
+                               quiet=False)
+        self.assertEqual(found.count('ValueError: of main'), 1)
+
+    def test_8_2_unittest_ends(self):
+        with tempfile.TemporaryDirectory() as directory:
+            with open(os.path.join(directory, 'slow.py'), 'w') as file:
+                file.write(textwrap.dedent("""
+                    import asyncio
+                    import signal
+                    import unittest
+
+                    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+                    class Slow(unittest.IsolatedAsyncioTestCase):
+                        async def test_1(self):
+                            print('started', flush=True)
+                            signal.raise_signal(signal.SIGTERM)
+                            await asyncio.sleep(3600)
+
+                        test_2 = test_1
+                """))
+            result = subprocess.run(
+                [sys.executable, '-m', 'unittest', 'slow'], cwd=directory,
+                capture_output=True, text=True, timeout=support.SHORT_TIMEOUT)
+        self.assertEqual((result.returncode, result.stdout),
+                         (-signal.SIGTERM, 'started\n'))
+        self.assertNotIn('Traceback', result.stderr)
+
+
+@variants(*SOME)
+class ShutdownPhaseTests:
+    """Rule 8.2: the first signal interrupts what the shutdown waits for."""
+
+    GENERATOR = """
+        async def generate(name):
+            try:
+                yield
+            finally:
+                say(name, 'is closed')
+                try:
+                    await forever()
+                finally:
+                    say(name, 'ends')
+
+        async def start(name):
+            generator = generate(name)
+            kept.append(generator)
+            await anext(generator)
+
+        kept = []
+    """
+
+    def check(self, text, *lines, expect=(), announce=True, generator=False,
+              in_any_order=False):
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start(
+                    (textwrap.dedent(self.GENERATOR) if generator else '')
+                    + textwrap.dedent(text), announce=announce)
+                if in_any_order:
+                    program.expect_in_any_order(*expect)
+                else:
+                    program.expect(*expect)
+                program.expect_blocked()
+                program.send(signum)
+                if in_any_order:
+                    program.expect_in_any_order(*lines)
+                else:
+                    program.expect(*lines)
+                program.finish(RAISED[signum], code=EXIT_CODES[signum])
+
+    def test_8_2_generators_that_wait(self):
+        self.check("""
+            async def main():
+                await start('one')
+                await start('other')
+
+            run(main())
+        """, 'one ends', 'other ends', expect=['one is closed',
+                                               'other is closed'],
+            generator=True, in_any_order=True)
+
+    def test_8_2_tasks_that_generators_have_made(self):
+        self.check("""
+            async def work():
+                try:
+                    await forever()
+                except asyncio.CancelledError:
+                    try:
+                        with asyncio.CancelScope(shield=True):
+                            say('cleaning up')
+                            await asyncio.sleep(0.001)
+                        await forever()
+                    finally:
+                        say('work ends')
+
+            async def generate():
+                try:
+                    yield
+                finally:
+                    kept.append(asyncio.create_task(work()))
+                    await asyncio.sleep(0)
+                    await forever()
+
+            async def main():
+                kept.append(generate())
+                await anext(kept[0])
+
+            kept = []
+            run(main())
+        """, 'cleaning up', 'work ends')
+
+    # The thread ends when run() has; the interpreter joins it.
+    THREAD = """
+        async def wait_in_thread():
+            asyncio.get_running_loop().run_in_executor(None, release.wait)
+
+        def run(main):
+            try:
+                say_outcome(asyncio.run, main, loop_factory=loop_factory)
+            finally:
+                release.set()
+
+        release = threading.Event()
+    """
+
+    def test_8_2_thread_of_the_executor(self):
+        self.check(textwrap.dedent(self.THREAD) + textwrap.dedent("""
+            run(wait_in_thread())
+        """))
+
+    def test_8_2_thread_after_generators(self):
+        # The same signal is for both.
+        self.check(textwrap.dedent(self.THREAD) + textwrap.dedent("""
+            async def main():
+                await start('generator')
+                await wait_in_thread()
+
+            run(main())
+        """), 'generator ends', expect=['generator is closed'], generator=True)
+
+    def test_8_2_thread_in_debug_mode(self):
+        self.check(textwrap.dedent(self.THREAD) + textwrap.dedent("""
+            async def main():
+                asyncio.get_running_loop().set_debug(True)
+                await wait_in_thread()
+
+            run(main())
+        """))
+
+    def test_8_2_nothing_is_waited_for(self):
+        # Right before the end of close().
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start(f"""
+                    factory = make_loop
+
+                    def loop_factory():
+                        loop = factory()
+                        close = loop.close
+
+                        def raise_first():
+                            signal.raise_signal({int(signum)})
+                            close()
+                            say('closed')
+
+                        loop.close = raise_first
+                        return loop
+
+                    async def main():
+                        return 'result'
+
+                    run(main())
+                """)
+                program.finish('closed', RAISED[signum],
+                               code=EXIT_CODES[signum])
+
+    def test_8_2_while_a_runner_is_closed(self):
+        self.check("""
+            runner = asyncio.Runner(loop_factory=loop_factory)
+            say_outcome(runner.run, start('generator'))
+            say_outcome(runner.close)
+        """, 'generator ends',
+            expect=['returned None', 'generator is closed'], generator=True)
+
+    def test_8_2_between_the_runs_of_a_runner(self):
+        # The default handlers.
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start(textwrap.dedent(self.GENERATOR) + f"""
+with asyncio.Runner(loop_factory=loop_factory) as runner:
+    runner.run(asyncio.sleep(0))
+    say_handlers('between')
+    signal.raise_signal({int(signum)})
+""")
+                program.finish('between default default',
+                               code=EXIT_CODES[signum])
+
+    def test_8_2_signal_of_main_does_not_interrupt_the_shutdown(self):
+        # The loop has not come to it when main ends.
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start(f"""
+                    async def generate():
+                        try:
+                            yield
+                        finally:
+                            await asyncio.sleep(0)
+                            await asyncio.sleep(0.001)
+                            say('closed')
+
+                    async def main():
+                        global generator
+                        generator = generate()
+                        await anext(generator)
+                        signal.raise_signal({int(signum)})
+
+                    run(main())
+                """)
+                program.finish('closed', RAISED[signum],
+                               code=EXIT_CODES[signum])
+
+    def test_8_3_second_signal_in_the_shutdown(self):
+        for first, second in PAIRS:
+            with self.subTest(f'{first.name}, {second.name}'):
+                program = self.start("""
+                    async def generate():
+                        try:
+                            yield
+                        finally:
+                            with asyncio.CancelScope(shield=True):
+                                await forever()
+
+                    async def main():
+                        global generator
+                        generator = generate()
+                        await anext(generator)
+
+                    run(main())
+                """, announce=True)
+                program.expect_blocked()
+                program.send(first)
+                program.expect_blocked()
+                program.send(second)
+                # The generator is left over, and meets a loop that is closed.
+                program.finish(
+                    *[RAISED[second]] * (second == signal.SIGINT),
+                    code=-second, quiet=False)
+
+    def test_8_3_signal_of_main_is_the_first_one(self):
+        # asyncio.run() is one program: the shutdown gets the second signal.
+        for first, second in PAIRS:
+            with self.subTest(f'{first.name}, {second.name}'):
+                program = self.start(textwrap.dedent(self.GENERATOR)
+                                     + textwrap.dedent("""
+                    async def main():
+                        await start('generator')
+                        say('ready')
+                        await forever()
+
+                    run(main())
+                """), announce=True)
+                program.expect('ready')
+                program.expect_blocked()
+                program.send(first)
+                program.expect('generator is closed')
+                program.expect_blocked()
+                program.send(second)
+                self.finish_hard(program, second, says=['generator ends'])
+
+    def test_8_2_the_loop_does_not_stop_for_an_earlier_wait(self):
+        """Trap 52."""
+        # The second signal comes when main is done, before the loop stops; or
+        # when the last member is, before what waits for it is told.
+        for last in 'main', 'member':
+            program = self.start(textwrap.dedent(SecondSignalTests.HOLD)
+                                 + textwrap.dedent(f"""
+            async def member():
+                try:
+                    await forever()
+                finally:
+                    if {last!r} == 'member':
+                        hold(3600)
+
+            async def main():
+                global keep
+                keep = asyncio.create_task(member())
+                await asyncio.sleep(0)
+                say('ready')
+                try:
+                    await forever()
+                finally:
+                    if {last!r} == 'main':
+                        hold(3600)
+
+            async def next_main():
+                await asyncio.sleep(0.001)
+                await asyncio.to_thread(time.sleep, 0)
+                return 'result'
+
+            with asyncio.Runner(loop_factory=loop_factory) as runner:
+                try:
+                    say_outcome(runner.run, main())
+                except KeyboardInterrupt:
+                    pass
+                say_outcome(runner.run, next_main())
+            """))
+            program.expect('ready')
+            program.send(signal.SIGINT)
+            program.expect('in the loop')
+            program.send(signal.SIGINT)
+            program.finish(RAISED[signal.SIGINT], "returned 'result'", code=0)
+
+
+@variants(*SOME)
+class LoopTests:
+    """Rule 8.2: how the loop is told."""
+
+    def test_8_2_no_warnings_about_a_full_wakeup_descriptor(self):
+        for debug in False, True:
+            program = self.start(f"""
+                async def main():
+                    loop = asyncio.get_running_loop()
+                    loop.slow_callback_duration = 3600
+                    signal.signal(signal.SIGUSR1,
+                                  lambda *args: calls.append(1))
+                    for _ in range(5000):
+                        signal.raise_signal(signal.SIGUSR1)
+                    say(len(calls))
+                    await asyncio.sleep(0.001)
+                    say('ready')
+                    await forever()
+
+                calls = []
+                run(main(), debug={debug})
+            """, announce=True)
+            program.expect('5000', 'ready')
+            program.expect_blocked()
+            program.send(signal.SIGTERM)
+            program.finish(RAISED[signal.SIGTERM], code=-signal.SIGTERM)
+
+    def test_8_2_wakeup_descriptor_that_the_loop_has_set(self):
+        # As uvloop does when it starts to run.
+        program = self.start("""
+            import socket
+
+            class Socket:
+                def __init__(self, socket):
+                    self.socket = socket
+
+                def __getattr__(self, name):
+                    return getattr(self.socket, name)
+
+            factory = make_loop
+
+            def loop_factory():
+                loop = factory()
+                loop._csock = Socket(loop._csock)
+                run_forever = loop.run_forever
+
+                def run():
+                    pair = socket.socketpair()
+                    for end in pair:
+                        end.setblocking(False)
+                    signal.set_wakeup_fd(pair[1].fileno())
+                    try:
+                        run_forever()
+                    finally:
+                        signal.set_wakeup_fd(-1)
+                        for end in pair:
+                            end.close()
+
+                loop.run_forever = run
+                return loop
+
+            async def main():
+                signal.signal(signal.SIGUSR1, lambda *args: None)
+                for _ in range(5000):
+                    signal.raise_signal(signal.SIGUSR1)
+                return 'result'
+
+            run(main())
+        """)
+        program.finish("returned 'result'", code=0, stderr='')
+
+    def test_8_3_loop_that_is_closed(self):
+        program = self.start("""
+            runner = asyncio.Runner(loop_factory=loop_factory)
+            runner.get_loop().close()
+            for function in runner.close, runner.close:
+                try:
+                    function()
+                except RuntimeError as exc:
+                    say(exc)
+                say_handlers('after')
+        """)
+        # The coroutine of the shutdown is never awaited, as before.
+        program.finish('Event loop is closed', 'after default default',
+                       'after default default', code=0, quiet=False)
+
+    def test_8_2_loop_whose_call_soon_threadsafe_returns_nothing(self):
+        text = """
+            factory = make_loop
+
+            def loop_factory():
+                loop = factory()
+                call_soon_threadsafe = loop.call_soon_threadsafe
+                # Nor does it know the argument `context`.
+                loop.call_soon_threadsafe = lambda callback, *args: (
+                    call_soon_threadsafe(callback, *args) and None)
+                return loop
+        """
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start(textwrap.dedent(text)
+                                     + textwrap.dedent(EVERYWHERE))
+                program.expect('ready')
+                program.send(signum)
+                program.expect_in_any_order(
+                    'main cleaned up', 'member cleaned up',
+                    'inner member cleaned up', 'background cleaned up')
+                program.finish(RAISED[signum], code=EXIT_CODES[signum])
+        for second in SIGNALS:
+            with self.subTest(f'second {second.name}'):
+                program = self.start(textwrap.dedent(text)
+                                     + textwrap.dedent("""
+                    async def main():
+                        with asyncio.CancelScope(shield=True):
+                            say('ready')
+                            await forever()
+
+                    run(main())
+                """), announce=True)
+                program.expect('ready')
+                program.expect_blocked()
+                program.send(signal.SIGINT)
+                program.expect_blocked()
+                program.send(second)
+                self.finish_hard(program, second)
+
+    def test_8_2_cancellation_does_not_run_in_the_context_of_the_code(self):
+        program = self.start("""
+            import contextvars
+
+            variable = contextvars.ContextVar('variable', default='empty')
+
+            class Future(asyncio.Future):
+                def cancel(self, msg=None):
+                    say('cancelled in', variable.get())
+                    return super().cancel(msg)
+
+            async def interrupted():
+                variable.set('of the task')
+                signal.raise_signal(signal.SIGTERM)
+
+            async def main():
+                variable.set('of main')
+                asyncio.create_task(interrupted())
+                await Future(loop=asyncio.get_running_loop())
+
+            run(main())
+        """)
+        program.finish('cancelled in empty', RAISED[signal.SIGTERM],
+                       code=-signal.SIGTERM)
+
+
+@variants(*SOME)
+class TracebackTests:
+    """What a user reads after Ctrl-C."""
+
+    def test_8_2_traceback_shows_where_main_was_interrupted(self):
+        # Once, and not below the frames of the loop.
+        program = self.start("""
+            async def member():
+                await forever()
+
+            async def work():
+                async with asyncio.TaskGroup() as outer:
+                    outer.create_task(member())
+                    async with asyncio.timeout(3600):
+                        async with asyncio.TaskGroup() as inner:
+                            inner.create_task(member())
+                            await forever()     # interrupted
+
+            async def main():
+                task = asyncio.create_task(member())
+                await asyncio.sleep(0)
+                say('ready')
+                await work()
+
+            asyncio.run(main(), loop_factory=loop_factory)
+        """, announce=True)
+        program.expect('ready')
+        program.expect_blocked()
+        program.send(signal.SIGINT)
+        found = program.finish(code=-signal.SIGINT)
+        if self.tasks == 'C':
+            # A Python task shows its own frames and errors, as on stock.
+            self.assertEqual(found.count('Traceback'), 1, found)
+        self.assertEqual(found.count('in work'), 3, found)
+        self.assertNotIn('in run_until_complete', found)
+
+    def test_8_2_traceback_keeps_the_context(self):
+        for cause, text in (('', 'During handling'), (
+                'from exc', 'direct cause')):
+            program = self.start(f"""
+                async def main():
+                    try:
+                        raise ValueError('earlier')
+                    except ValueError as exc:
+                        asyncio.get_running_loop().call_soon(
+                            signal.raise_signal, signal.SIGINT)
+                        try:
+                            await forever()
+                        except asyncio.CancelledError as error:
+                            raise error {cause}
+
+                asyncio.run(main(), loop_factory=loop_factory)
+            """)
+            found = program.finish(code=-signal.SIGINT)
+            self.assertEqual(found.count('Traceback'), 2, found)
+            self.assertIn('ValueError: earlier', found)
+            self.assertIn(text, found)
+
+    def test_8_3_traceback_of_the_second_signal(self):
+        # The frames of the loop say nothing.
+        program = self.start("""
+            async def main():
+                with asyncio.CancelScope(shield=True):
+                    say('ready')
+                    await forever()
+
+            asyncio.run(main(), loop_factory=loop_factory)
+        """, announce=True)
+        program.expect('ready')
+        for _ in range(2):
+            program.expect_blocked()
+            program.send(signal.SIGINT)
+        found = program.finish(code=-signal.SIGINT)
+        self.assertEqual(found.count('Traceback'), 1, found)
+        self.assertNotIn('_run_once', found)
+
+
+@variants(*SOME)
+class ForkTests:
+    """Rule 8.4 (trap 48)."""
+
+    FORK = """
+        import warnings
+
+        warnings.simplefilter('ignore')     # of fork() beside threads
+
+        def find():
+            fd = signal.set_wakeup_fd(-1)
+            signal.set_wakeup_fd(fd)
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+            return (signal.getsignal(signal.SIGINT) is
+                    signal.default_int_handler,
+                    signal.getsignal(signal.SIGTERM) is signal.SIG_DFL,
+                    fd == before, mask == set())
+
+        def report(name):
+            say(name, *find())
+
+        def child(function, *args):
+            pid = os.fork()
+            if not pid:
+                code = 1
+                try:
+                    function(*args)
+                    code = 0
+                finally:
+                    os._exit(code)
+            return pid
+
+        def wait(pid):
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+        before = signal.set_wakeup_fd(-1)
+    """
+
+    def start_forking(self, text, **kwargs):
+        return self.start(textwrap.dedent(self.FORK) + textwrap.dedent(text),
+                          **kwargs)
+
+    def test_8_4_handlers_and_wakeup_descriptor(self):
+        program = self.start_forking("""
+            async def main():
+                say(wait(child(report, 'child')))
+                say(wait(child(lambda: wait(child(report, 'grandchild')))))
+                thread = threading.Thread(
+                    target=lambda: say(wait(child(report, 'of a thread'))))
+                thread.start()
+                thread.join()
+                report('parent')
+
+            run(main())
+            report('after')
+        """)
+        program.finish('child True True True True', '0',
+                       'grandchild True True True True', '0',
+                       'of a thread True True True True', '0',
+                       'parent False False False True',
+                       'returned None', 'after True True True True', code=0)
+
+    def test_8_4_wakeup_descriptor_of_the_program(self):
+        program = self.start_forking("""
+            import socket
+            one, other = socket.socketpair()
+            for end in one, other:
+                end.setblocking(False)
+            signal.set_wakeup_fd(other.fileno())
+            before = other.fileno()
+
+            async def main():
+                say(wait(child(report, 'child')))
+
+            run(main())
+            report('after')
+            signal.set_wakeup_fd(-1)
+        """)
+        program.finish('child True True True True', '0', 'returned None',
+                       'after True True True True', code=0)
+
+    def test_8_4_signals_end_a_child(self):
+        program = self.start_forking("""
+            def sleep():
+                reader.close()
+                writer.write('x')
+                writer.flush()
+                time.sleep(3600)
+
+            async def main():
+                global reader, writer
+                for signum in signal.SIGTERM, signal.SIGINT:
+                    ends = os.pipe()
+                    reader, writer = open(ends[0]), open(ends[1], 'w')
+                    pid = child(sleep)
+                    writer.close()
+                    reader.read(1)
+                    reader.close()
+                    os.kill(pid, signum)
+                    say(signum.name, wait(pid))
+
+            run(main())
+        """)
+        # It raises KeyboardInterrupt, for SIGINT.
+        program.finish(f'SIGTERM {-signal.SIGTERM}', 'SIGINT 1',
+                       'returned None', code=0, quiet=False)
+
+    def test_8_4_no_signal_is_lost(self):
+        # A signal that reaches the child at once, or the parent meanwhile.
+        program = self.start_forking("""
+            def raise_in(which):
+                if which == where:
+                    signal.raise_signal(signal.SIGTERM)
+
+            os.register_at_fork(after_in_child=lambda: raise_in('child'),
+                                before=lambda: raise_in('parent'))
+            where = None
+
+            async def main():
+                global where
+                where = 'child'
+                say(wait(child(time.sleep, 3600)))
+                where = 'parent'
+                say(wait(child(report, 'child')))
+                where = None
+                try:
+                    await forever()
+                finally:
+                    say('main is cancelled')
+
+            run(main())
+        """)
+        program.finish(str(-signal.SIGTERM), 'child True True True True', '0',
+                       'main is cancelled', RAISED[signal.SIGTERM],
+                       code=-signal.SIGTERM)
+
+    def test_8_4_second_signal_around_a_fork(self):
+        # The hooks cannot raise it.
+        program = self.start_forking("""
+            def interrupt():
+                if interrupting:
+                    signal.raise_signal(signal.SIGINT)
+
+            interrupting = False
+            # Signals are still blocked when this is called.
+            os.register_at_fork(after_in_parent=interrupt)
+
+            async def main():
+                global interrupting
+                signal.raise_signal(signal.SIGINT)
+                interrupting = True
+                say(wait(child(report, 'child')))
+                with asyncio.CancelScope(shield=True):
+                    await forever()
+
+            run(main())
+        """)
+        found = program.finish(quiet=False, code=-signal.SIGINT, *(
+            ['child True True True True', '0', RAISED[signal.SIGINT]]))
+        self.assertNotIn('ignored', found)
+
+    def test_8_4_child_runs_a_program_of_its_own(self):
+        program = self.start_forking("""
+            async def own():
+                signal.raise_signal(signal.SIGTERM)
+                try:
+                    await forever()
+                finally:
+                    await clean_up('child')
+
+            def run_own():
+                try:
+                    asyncio.run(own(), loop_factory=loop_factory)
+                except asyncio.Terminated:
+                    report('after')
+                    say(wait(child(report, 'grandchild')))
+
+            async def main():
+                say(wait(child(run_own)))
+
+            run(main())
+        """)
+        program.finish('child cleaned up', 'after True True True True',
+                       'grandchild True True True True', '0', '0',
+                       'returned None', code=0)
+
+    def test_8_4_child_that_returns_into_run(self):
+        program = self.start_forking("""
+            async def main():
+                global pid
+                pid = os.fork()
+                if pid:
+                    say(wait(pid))
+                else:
+                    report('child')
+
+            asyncio.run(main(), loop_factory=loop_factory)
+            report('after' if pid else 'child after')
+        """)
+        program.finish('child True True True True',
+                       'child after True True True True', '0',
+                       'after True True True True', code=0, quiet=False)
+
+    def test_8_4_handlers_of_the_program_stay(self):
+        program = self.start_forking("""
+            def handler(*args):
+                pass
+
+            async def main():
+                signal.signal(signal.SIGTERM, handler)
+                say(wait(child(lambda: say(
+                    signal.getsignal(signal.SIGTERM) is handler))))
+
+            run(main())
+        """)
+        program.finish('True', '0', 'returned None', code=0)
+
+    def test_8_4_subprocess_with_preexec_fn(self):
+        program = self.start_forking("""
+            import subprocess
+
+            CODE = ("import signal; print(signal.getsignal(signal.SIGTERM) "
+                    "is signal.SIG_DFL, *signal.pthread_sigmask("
+                    "signal.SIG_BLOCK, []), flush=True)")
+
+            async def main():
+                for preexec_fn in None, lambda: None:
+                    subprocess.run([sys.executable, '-c', CODE],
+                                   preexec_fn=preexec_fn)
+
+            run(main())
+        """)
+        program.finish('True', 'True', 'returned None', code=0)
+
+    @unittest.skipUnless(hasattr(os, 'forkpty'), 'requires os.forkpty()')
+    def test_8_4_forkpty(self):
+        program = self.start_forking("""
+            async def main():
+                pid, fd = os.forkpty()
+                if not pid:
+                    os._exit(find() != (True,) * 4)
+                say(wait(pid))
+                os.close(fd)
+
+            run(main())
+        """)
+        program.finish('0', 'returned None', code=0)
+
+    def test_8_4_nothing_is_registered_without_run(self):
+        program = self.start_forking("""
+            from asyncio import interrupts
+            say(interrupts._watching_forks)
+            loop = make_loop()
+            loop.run_until_complete(asyncio.sleep(0))
+            loop.close()
+            say(interrupts._watching_forks)
+        """)
+        program.finish('False', 'False', code=0)
+
+    PROCESSES = """
+        import asyncio
+        import multiprocessing
+        import signal
+
+        async def main():
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(3600)
+
+        def target():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            print('started')    # not flushed
+            asyncio.run(main())
+    """
+
+    def test_8_2_process_of_multiprocessing_ends_by_sigterm(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, 'program.py')
+            with open(path, 'w') as file:
+                file.write(textwrap.dedent(self.PROCESSES)
+                           + textwrap.dedent("""
+                    import concurrent.futures
+                    import sys
+
+                    if __name__ == '__main__':
+                        context = multiprocessing.get_context(sys.argv[1])
+                        process = context.Process(target=target)
+                        process.start()
+                        process.join()
+                        print(process.exitcode)
+                        with concurrent.futures.ProcessPoolExecutor(
+                                1, mp_context=context) as executor:
+                            try:
+                                executor.submit(target).result()
+                            except concurrent.futures.BrokenExecutor:
+                                print('broken')
+                """))
+            for method in multiprocessing.get_all_start_methods():
+                with self.subTest(method):
+                    result = subprocess.run(
+                        [sys.executable, path, method], capture_output=True,
+                        text=True, timeout=support.SHORT_TIMEOUT)
+                    self.assertEqual(
+                        (result.returncode, result.stderr,
+                         result.stdout.split()),
+                        (0, '', ['started', str(-signal.SIGTERM), 'started',
+                                 'broken']))
 
 
 @variants(*SOME)
@@ -1525,7 +2761,7 @@ class RunnerTests:
                         for _ in range(2):
                             try:
                                 say_outcome(runner.run, first())
-                            except (KeyboardInterrupt, SystemExit):
+                            except KeyboardInterrupt:
                                 say_handlers('between')
                             say_outcome(runner.run, second())
                 ''')
@@ -1724,7 +2960,8 @@ class ThreadTests:
         ''', announce=True)
         program.expect_blocked()
         program.send(signal.SIGTERM)
-        program.finish(RAISED[signal.SIGTERM], code=143)
+        program.finish(RAISED[signal.SIGTERM],
+                       code=-signal.SIGTERM)
 
     def test_8_2_run_in_another_thread_leaves_signals_alone(self):
         for signum in SIGNALS:
@@ -1778,7 +3015,8 @@ class ThreadTests:
         ''')
         program.expect('ready')
         program.send(signal.SIGTERM)
-        program.finish("returned 'other'", RAISED[signal.SIGTERM], code=143)
+        program.finish("returned 'other'", RAISED[signal.SIGTERM],
+                       code=-signal.SIGTERM)
 
 
 if __name__ == '__main__':

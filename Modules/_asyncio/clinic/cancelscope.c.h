@@ -677,6 +677,18 @@ PyDoc_STRVAR(_asyncio__is_cancelled__doc__,
 #define _ASYNCIO__IS_CANCELLED_METHODDEF    \
     {"_is_cancelled", (PyCFunction)_asyncio__is_cancelled, METH_O, _asyncio__is_cancelled__doc__},
 
+PyDoc_STRVAR(_asyncio__was_interrupted__doc__,
+"_was_interrupted($module, task, /)\n"
+"--\n"
+"\n"
+"Tell if a cancellation from outside *task* has interrupted its coroutine.\n"
+"\n"
+"Whether the coroutine let the CancelledError pass does not matter, nor does\n"
+"whether *task* is done.");
+
+#define _ASYNCIO__WAS_INTERRUPTED_METHODDEF    \
+    {"_was_interrupted", (PyCFunction)_asyncio__was_interrupted, METH_O, _asyncio__was_interrupted__doc__},
+
 PyDoc_STRVAR(_asyncio__cancel_requests__doc__,
 "_cancel_requests($module, task, /)\n"
 "--\n"
@@ -864,4 +876,4 @@ _asyncio_current_effective_deadline(PyObject *module, PyObject *Py_UNUSED(ignore
 {
     return _asyncio_current_effective_deadline_impl(module);
 }
-/*[clinic end generated code: output=f32300adefb7bc48 input=a9049054013a1b77]*/
+/*[clinic end generated code: output=fc890f52bc98b521 input=a9049054013a1b77]*/
