@@ -66,7 +66,8 @@ class Level:
     """A place inside a task where what Task.cancel() asks of it can be in force, and the scope that puts it there."""
 
     def __init__(self, block=None):
-        self.block = block      # a Scope that was entered with a shield, whose inside this is
+        self.block = block      # the Scope whose inside this is
+        self.marked = False     # the context of what is started in there says so: the task itself has shielded it
         self.asked = False
         self.scope = trio.CancelScope()
 
@@ -93,25 +94,39 @@ class Requests:
 
     def make(self, blocks):
         """Ask, out of a context that was inside these blocks; return the level that it is asked for."""
-        asked = next((level for level in reversed(self.levels) if level.block in blocks), self.levels[0])
+        asked = self.innermost(lambda level: level.block in blocks and level.marked)
         asked.asked = True
         self.update()
         return asked
 
-    def enter(self, block=None):
+    def innermost(self, condition=lambda level: True):
+        """Return the innermost level below a shield that meets the condition, or that of the task."""
+        return next((level for level in reversed(self.levels[1:]) if level.block.scope.shield and condition(level)),
+                    self.levels[0])
+
+    def enter(self, block):
         level = Level(block)
+        level.marked = block.scope.shield
         level.scope.__enter__()
         self.levels.append(level)
         self.update()
 
     def leave(self):
+        """Leave the innermost level; return whether there is a request that goes on outside of it."""
         level = self.levels[-1]
         level.put_in_force(False)   # so that the scope catches nothing
         level.scope.__exit__(None, None, None)
         self.levels.pop()
         if level.asked:     # N13
-            self.levels[0].asked = True
+            self.innermost().asked = True
         self.update()
+        return level.asked
+
+    def shield_set(self, block):
+        """The task itself has set the shield of a scope that it is in."""
+        for level in self.levels:
+            if level.block is block:
+                level.marked = True
 
     @property
     def in_force(self):
@@ -148,15 +163,15 @@ class Scope:
     def __enter__(self):
         self.entered = True
         self.scope.__enter__()
-        self.task = None
-        if self.scope.shield:
-            self.task = self.machine.current()
-            self.task.requests.enter(self)
+        self.machine.current().requests.enter(self)
 
     def __exit__(self, *exc_info):
-        if self.task is not None:
-            self.task.requests.leave()
+        asked = self.machine.current().requests.leave()
         self.left = True
+        if asked:
+            # N13: the Cancelled, if it is one, goes on with the request.
+            self.scope.__exit__(None, None, None)
+            return False
         return self.scope.__exit__(*exc_info)
 
     async def __aenter__(self):
@@ -191,6 +206,8 @@ class Scope:
                     and self.scope._cancel_status.parent.effectively_cancelled):
                 self.machine.stats['! shield removed under a cancelled scope'] += 1
             self.scope.shield = value
+            if value and self.active:
+                self.machine.current().requests.shield_set(self)
             for task in self.machine.running.values():
                 task.requests.update()
         return True
@@ -218,6 +235,7 @@ class Group(Scope):
         self.host = None
         self.members = 0
         self.joining = False
+        self.asked_of_host = False      # what cancelled the group is a request to its host, as it joined
 
     async def __aenter__(self):
         self.manager = trio.open_nursery()
@@ -228,7 +246,7 @@ class Group(Scope):
         self.set_deadline(before.deadline)
         if before._cancel_called:
             self.scope.cancel()
-        self.host.requests.enter(self if self.scope.shield else None)
+        self.host.requests.enter(self)
 
     async def __aexit__(self, kind, exc, tb):
         # The Cancelled that is not this scope's; it goes on whatever Trio would make of it.
@@ -237,14 +255,16 @@ class Group(Scope):
             self.scope.cancel()
         empty = not self.members
         cancelled = await self.join()
-        self.host.requests.leave()
+        asked = self.host.requests.leave()
         if exc is None and cancelled is not None:       # N5
-            if self.scope.cancel_called:
+            if self.scope.cancel_called and not self.asked_of_host:
                 exc = cancelled
             else:
                 stray = cancelled
         if self.nursery._pending_excs and (exc is None or isinstance(exc, trio.Cancelled)):
             exc = stray = None  # N6
+        if asked and isinstance(exc, trio.Cancelled):
+            stray = exc     # N13
         if stray is not None:
             exc = None
         self.left = True
@@ -267,8 +287,10 @@ class Group(Scope):
         def abort(raise_cancel):
             nonlocal cancelled
             cancelled = outcome.capture(raise_cancel).error
-            if host.requests.in_force and not self.scope._cancel_status.parent_cancellation_is_visible_to_us:
+            if (host.requests.in_force and not self.scope.cancel_called
+                    and not self.scope._cancel_status.parent_cancellation_is_visible_to_us):
                 self.scope.cancel()     # N12: now the members hear of it
+                self.asked_of_host = True
             return Abort.FAILED
 
         host = self.host
@@ -438,7 +460,7 @@ class TrioMachine(machine.Machine):
 
     def prepare_task(self, task, blocks=()):
         task.requests = Requests()
-        task.blocks = blocks        # those entered with a shield that it was started in (N13)
+        task.blocks = blocks        # the shielded ones that it was started in (N13)
         task.trio_task = None
         task.suspended = False      # was, once
         task.waits = False          # for something that has an outcome
@@ -454,7 +476,7 @@ class TrioMachine(machine.Machine):
 
     def inside_of(self, task):
         """The blocks with a shield that the context of a task is inside of."""
-        return {*task.blocks, *(level.block for level in task.requests.levels if level.block is not None)}
+        return {*task.blocks, *(level.block for level in task.requests.levels if level.marked)}
 
     def spawn(self, group, child, block):
         self.prepare_task(child, self.inside_of(self.current()))
