@@ -3,8 +3,8 @@
 A pool of connections holds sessions, a session holds requests: three task groups, one inside
 the other.  Press Ctrl-C, or send SIGTERM: each level is cancelled at once and says goodbye
 under a shield, the inner ones first, since a group waits for its tasks.  Then run() raises
-KeyboardInterrupt, or asyncio.Terminated.  Press Ctrl-C once more while somebody takes
-his time (`shutdown.py slow`), and no shield holds any longer.
+KeyboardInterrupt, or Terminated, with which the process ends by SIGTERM.  Press Ctrl-C once more
+while the goodbyes take their time (`shutdown.py slow`), and no shield holds any longer.
 """
 import asyncio
 import sys
