@@ -244,6 +244,134 @@ def test_shutdown_hard(venv, loop, first, second):
     assert out.splitlines() == expected, err
 
 
+SIGNALS_PRELUDE = """\
+import asyncio, os, signal, threading, time, uvloop
+
+def say(*words):
+    print(*words, flush=True)
+
+async def forever():
+    await asyncio.Event().wait()
+
+def run(main):
+    try:
+        return asyncio.run(main, loop_factory=uvloop.new_event_loop)
+    except BaseException as exc:
+        names = []
+        while exc is not None:
+            names.append(type(exc).__name__)
+            exc = exc.__cause__ or exc.__context__
+        say(*names)
+    finally:
+        release.set()
+
+release = threading.Event()
+"""
+
+SIGNALS_ON_UVLOOP = {
+    # A signal that main never sees, and one that it swallows (8.2).
+    "unseen": ("""
+        async def main():
+            await asyncio.sleep(0)
+            signal.raise_signal(signal.SIGTERM)
+
+        run(main())
+        """, "Terminated"),
+    "swallowed": ("""
+        async def main():
+            asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGTERM)
+            try:
+                await forever()
+            except asyncio.CancelledError:
+                return "result"
+
+        say(run(main()))
+        """, "result"),
+    # The phases of the shutdown (8.2, trap 52).
+    "generator": ("""
+        async def generate():
+            try:
+                yield
+            finally:
+                asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+                try:
+                    await forever()
+                finally:
+                    await asyncio.shield(asyncio.sleep(0.01))
+                    say("cleaned up")
+
+        async def main():
+            global generator
+            generator = generate()
+            await anext(generator)
+
+        run(main())
+        """, "cleaned up KeyboardInterrupt"),
+    "thread": ("""
+        class Loop(uvloop.Loop):
+            async def shutdown_default_executor(self, timeout=None):
+                self.call_soon(signal.raise_signal, signal.SIGINT)
+                await super().shutdown_default_executor(timeout)
+
+        uvloop.new_event_loop = Loop
+
+        async def main():
+            asyncio.get_running_loop().run_in_executor(None, release.wait)
+
+        run(main())
+        """, "KeyboardInterrupt"),
+    "twice": ("""
+        async def background():
+            try:
+                await forever()
+            finally:
+                asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+                asyncio.get_running_loop().call_later(0.05, signal.raise_signal, signal.SIGINT)
+                await asyncio.shield(forever())
+
+        async def main():
+            global task
+            task = asyncio.create_task(background())
+            await asyncio.sleep(0)
+            await asyncio.to_thread(time.sleep, 0)
+
+        run(main())
+        """, "KeyboardInterrupt"),
+    # Children (8.4).
+    "fork": ("""
+        async def main():
+            pid = os.fork()
+            if not pid:
+                found = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), signal.set_wakeup_fd(-1)
+                os._exit(found != (signal.default_int_handler, signal.SIG_DFL, -1))
+            return os.waitpid(pid, 0)[1]
+
+        say(run(main()))
+        """, "0"),
+    "flood": ("""
+        async def main():
+            await asyncio.sleep(0)
+            signal.signal(signal.SIGUSR1, lambda *args: None)
+            for _ in range(5000):
+                signal.raise_signal(signal.SIGUSR1)
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            await forever()
+
+        run(main())
+        """, "Terminated"),
+}
+
+
+@pytest.mark.parametrize("name", SIGNALS_ON_UVLOOP)
+def test_signals_on_uvloop(venv, name):
+    """Rules 8.2 and 8.4: what test_asyncio.test_run_signals checks on the loops of the standard library."""
+    program, expected = SIGNALS_ON_UVLOOP[name]
+    done = run_in(venv, "-c", SIGNALS_PRELUDE + textwrap.dedent(program))
+    assert (done.returncode, " ".join(done.stdout.split())) == (0, expected), done.stderr
+    if name != "thread":  # There a thread of uvloop's complains that the loop is closed, as it does on stock.
+        assert done.stderr == ""
+
+
 @LOOPS
 def test_server_answers_under_load(venv, stock, loop):
     """Rule 8.2: what was accepted before SIGTERM is answered, whatever the number of connections."""
