@@ -6,12 +6,17 @@ All of it goes to the logger, as a warning with the place in the program:
 - a loop that waits for shield(task) again and again in a cancelled scope, and
   so keeps the processor busy;
 - cleanup that awaits a task in a cancelled scope, and so cancels the task.
+
+The block of a timeout or a group that is left in another task than the one that
+entered it is reported by a RuntimeWarning.
 """
 
+import contextlib
 import gc
 import os
 import sys
 import types
+import warnings
 import weakref
 
 from . import cancelscopes
@@ -23,10 +28,25 @@ from .log import logger
 def _find_origin():
     """Return where the scope that is being entered stands in the program."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and _is_own(frame.f_code):
+    while (frame.f_back is not None
+            and frame.f_code.co_filename.startswith(_LIBRARY)):
         frame = frame.f_back
     place = _format_place(frame.f_code, frame.f_lineno)
     return f'its scope was entered {place}'
+
+
+def _warn_moved(is_group, origin):
+    """Warn that a block has been left in another task than it was entered in."""
+    block, lost = (
+        ('TaskGroup', 'cancel the code in it when a task of the group failed')
+        if is_group else ('timeout()', 'interrupt the code in it any more'))
+    entered = '' if origin is None else f' ({origin})'
+    warnings.warn(
+        f'The block of a {block} is left in another task than the one that '
+        f'entered it{entered}: after that task had ended or gone on elsewhere, '
+        f'the {block} could not {lost}; enter and leave it in one task, and '
+        'close asynchronous generators with contextlib.aclosing()',
+        RuntimeWarning, skip_file_prefixes=_LIBRARY)
 
 
 def _check_ended(task, exc, origin):
@@ -121,6 +141,10 @@ def _is_own(code):
 
 
 _directory = os.path.dirname(__file__)
+
+# Prefixes of the files whose code enters and leaves blocks for other code.
+_LIBRARY = (_directory + os.sep, contextlib.__file__,
+            os.path.join(os.path.dirname(contextlib.__file__), 'unittest', ''))
 
 
 def _format_place(code, lineno):

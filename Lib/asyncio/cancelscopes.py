@@ -27,8 +27,9 @@ interrupted that are blocked in a node which has just become cancelled.
 Nothing that could run foreign code happens while the tree is walked, and no
 walk recurses.
 
-A scope can have a group (see groups), which is told what becomes of the tasks
-right below the scope: its *members*.  The scope keeps them alive.  The root of
+The tasks right below a scope are its *members*; the scope keeps them alive.  A
+scope can have a group (see groups), which is told what becomes of them.  The
+root of
 the tree is the scope of the group that a Runner gives its event loop; without a
 Runner a task that was spawned into no group has no parent.
 
@@ -43,6 +44,7 @@ __all__ = (
     'move_on_after',
     'move_on_at',
     'current_effective_deadline',
+    'current_scope',
 )
 
 import contextlib
@@ -59,7 +61,7 @@ from ._cancel_debug import _check_awaited, _check_ended, _find_origin
 from . import futures
 from . import tasks
 from ._cancel_debug import (_check_awaited, _check_ended, _find_origin,
-                            _note_shield)
+                            _note_shield, _warn_moved)
 from .log import logger
 from _asyncio_legacy import legacy
 
@@ -68,7 +70,6 @@ from _asyncio_legacy import legacy
 _NEW = 'unentered'
 _ACTIVE = 'active'
 _LEFT = 'left'
-_ABANDONED = 'abandoned'  # Its task ended without leaving it.
 _DESTROYED = 'destroyed'  # Its task was destroyed while it was pending.
 
 # Whether what a task waits for has been asked to give up.
@@ -79,7 +80,7 @@ _ASKED = 2
 # What becomes of the exception that a task ends with.
 _PROPAGATE = 'propagate'  # The group that the task belongs to gets it.
 _LOG = 'log'              # The exception handler of the loop gets it.
-_HAND_ON = None           # Whoever had the task made hands it to a caller.
+_HAND_ON = None           # It is raised where the task is awaited: "await".
 
 # Task.cancel() interrupts one await, as it did before there were scopes.
 _EDGE_CANCEL = 'edge-cancel' in legacy()
@@ -88,6 +89,9 @@ _EDGE_CANCEL = 'edge-cancel' in legacy()
 class _Node:
     """What all scopes share: their place in the tree and their cause."""
 
+    # _requested: the cancel of this scope was requested.  (For a task's own
+    # scope: a cancelled scope that it was below has been left.)
+    #
     # _host_requested: a Task.cancel() of the host is in force here, in a task's
     # own scope or a shielded one.  _host_pending: no CancelledError stands for
     # it yet.
@@ -127,20 +131,23 @@ class _Node:
     def _detach(self, heir):
         """Take this node out of the tree; what is below it moves up to *heir*.
 
-        That is one of its ancestors, or None.  Return the nodes that moved,
-        for _update().
+        That is one of its ancestors, or None; tasks move up to the next
+        CancelScope.  Return the nodes that moved, for _update().
         """
         _hand_up_requests(self)
         moved = list(self._children)
         self._children.clear()
         if self._parent is not None:
             del self._parent._children[self]
-        if heir is not None:
-            heir._children.update(dict.fromkeys(moved))
+        owner = heir
+        while isinstance(owner, _TaskScope):
+            owner = owner._parent
         for child in moved:
-            child._parent = heir
             if isinstance(child, _TaskScope):
-                _change_group(child, self, heir)
+                _change_parent(child, owner)
+                _change_group(child, self, owner)
+            else:
+                _change_parent(child, heir)
         self._parent = None
         self._cause = None
         self._tree_cause = None
@@ -172,13 +179,19 @@ class _TaskScope(_Node):
     __slots__ = ()
 
 
+def _change_parent(node, parent):
+    """Put *node*, which is in no scope's children any more, below *parent*."""
+    node._parent = parent
+    if parent is not None:
+        parent._children[node] = None
+
+
 def _change_group(own, old, new):
     """The parent of the own scope of a task changes from *old* to *new*."""
     task = own._host()
     if isinstance(old, _ScopeNode):
         old._members.discard(task)
-    if (isinstance(new, _ScopeNode) and new._group is not None
-            and task is not None):
+    if isinstance(new, _ScopeNode) and task is not None:
         new._members.add(task)
 
 
@@ -395,11 +408,21 @@ def _leave_tree(task):
 
 
 def _report_failure(task):
-    parent = task._own_scope._parent
     if task._errors == _LOG:
         _log_failure(task)
-    elif isinstance(parent, _ScopeNode) and parent._group is not None:
-        _tell_group(parent._group, '_member_failed', task)
+        return
+    group = _find_group(task._own_scope._parent)
+    if group is not None:
+        _tell_group(group, '_member_failed', task)
+
+
+def _find_group(node):
+    """Return the group of the nearest scope that has one, *node* or outer."""
+    while node is not None:
+        if isinstance(node, _ScopeNode) and node._group is not None:
+            return node._group
+        node = node._parent
+    return None
 
 
 def _log_failure(task):
@@ -454,7 +477,7 @@ def _report_ignored(loop, context):
         loop.call_exception_handler(context)
 
 
-def _finish(task, state=_ABANDONED):
+def _finish(task, *, destroyed=False):
     """*task* is done or is being destroyed: take it out of the tree."""
     own = task._own_scope
     group = own._parent
@@ -463,13 +486,23 @@ def _finish(task, state=_ABANDONED):
         futures.future_discard_from_awaited_by(task, host)
     moved = []
     steps = []
+    ended = []
     left = []
     # When garbage is collected, the coroutine may have been closed before and
     # have left its scopes without finding its task.
     while (scope := task._scope) is not own and scope is not None:
+        _hand_up_requests(scope)
         task._scope = scope._parent
-        if scope._state is _ACTIVE:
-            scope._state = state
+        if scope._state is _ACTIVE and not destroyed:
+            # It lives on, below what the task was below.
+            scope._remove_mark()
+            scope._host = _no_host
+            scope._delivered = scope._lifted = False
+            if scope._group is not None:
+                ended.append(functools.partial(_tell_group, scope._group,
+                                               '_host_ended'))
+        elif scope._state is _ACTIVE:
+            scope._state = _DESTROYED
             scope._remove_mark()
             steps.append(scope._disarm)
             if scope._members and scope._group is not None:
@@ -485,7 +518,7 @@ def _finish(task, state=_ABANDONED):
         steps.append(lambda: _update(*moved))
     steps += [functools.partial(_tell_group, each, '_members_done')
               for each in left]
-    _do_all(*steps)
+    _do_all(*steps, *ended)
 
 
 def _tell_group(group, name, *args):
@@ -570,7 +603,8 @@ def _note_interruption(task):
     Note it for _was_interrupted(), if a cancellation from outside is a reason.
     """
     own = task._own_scope
-    if own._outer_cause() is not None and _is_visible(own, task._scope):
+    if ((own._requested or own._outer_cause() is not None)
+            and _is_visible(own, task._scope)):
         own._interrupted = True
 
 
@@ -583,7 +617,8 @@ def _contributions(task):
             yield node
         node = node._parent
     # An own scope counts for all that is outside.
-    if own._delivered and not own._lifted and own._outer_cause() is not None:
+    if (own._delivered and not own._lifted
+            and (own._requested or own._outer_cause() is not None)):
         yield own
 
 
@@ -711,6 +746,7 @@ def _hand_up_requests(scope):
     outer._host_requested |= scope._host_requested
     outer._host_pending |= scope._host_pending
     scope._host_requested = scope._host_pending = False
+    _update_path(task, scope)
     _update_path(task, outer)
     return outer if outer._host_requested else None
 
@@ -896,23 +932,56 @@ def _adopt_foreign(loop, task):
     return task
 
 
+def _set_retrieved(loop, task):
+    """From now on the caller of *loop* retrieves the exception of *task*, so
+    that this is not the failure of a background task.
+
+    (The failure of a member of a TaskGroup stays the group's.)
+    """
+    root = _find_root(loop)
+    if root is not None:
+        root._group._retrieved = task
+
+
 def _log_foreign(task):
     if not task.cancelled() and task.exception() is not None:
         _log_failure_now(task, task.get_loop())
 
 
+def _create_task_below(scope, coro, *, name=None, context=None,
+                       eager_start=None, errors='await'):
+    """What CancelScope.create_task() does."""
+    errors = _check_errors(errors, coro)
+    loop = scope._loop
+    if loop is None:
+        coro.close()
+        raise RuntimeError(_NOT_ACTIVE)
+    kwargs = {'name': name, 'context': context, 'eager_start': eager_start}
+    # (Not every loop and every factory knows them all.)
+    kwargs = {key: kwargs[key] for key in kwargs if kwargs[key] is not None}
+    task = scope._spawn(errors, loop.create_task, coro, **kwargs)
+    if not _can_have_scopes(task) and scope._group is None and not task.done():
+        # It has no place in the tree.
+        from . import groups
+        groups.ExternalTasks(scope, loop)._add_foreign(task, errors)
+    return task
+
+
 def _create_task(loop, coro, *, errors, **kwargs):
     """What create_task() does if it is told what becomes of the exception."""
-    _check_errors(errors, coro)
+    errors = _check_errors(errors, coro)
     return _spawn_background(errors, loop.create_task, coro, **kwargs)
 
 
 def _check_errors(errors, coro):
-    """Refuse what create_task() does not take."""
+    """Return *errors*, which create_task() was given, as _spawn() takes it."""
+    if errors == 'await':
+        return _HAND_ON
     if errors not in (_PROPAGATE, _LOG):
         coro.close()
-        raise ValueError(
-            f'errors must be "propagate" or "log", not {errors!r}')
+        raise ValueError('errors must be "propagate", "log" or "await", '
+                         f'not {errors!r}')
+    return errors
 
 
 def _adopt(task):
@@ -948,13 +1017,202 @@ def _enroll(task):
 def _move(task, parent):
     """Hang the own scope of *task* below another parent, or none."""
     own = task._own_scope
-    if own._parent is not None:
-        del own._parent._children[own]
-    _change_group(own, own._parent, parent)
-    own._parent = parent
-    if parent is not None:
-        parent._children[own] = None
-    _update(own)
+    before = own._parent
+    if before is not None:
+        del before._children[own]
+    _change_group(own, before, parent)
+    _change_parent(own, parent)
+    # What came from above does not concern the task any more.
+    own._requested = own._delivered = own._lifted = False
+    steps = [lambda: _update(own)]
+    if isinstance(before, _ScopeNode) and before is not parent:
+        host = before._host()
+        if host is not None:
+            futures.future_discard_from_awaited_by(task, host)
+        if before._group is not None and not before._members:
+            group = before._group
+            steps.append(lambda: _tell_group(group, '_members_done'))
+    _do_all(*steps)
+
+
+# What a subclass of BaseExceptionGroup or BaseException cannot redefine.
+_get_members = BaseExceptionGroup.exceptions.__get__
+_get_context = BaseException.__context__.__get__
+_set_context = BaseException.__context__.__set__
+_KEPT = [(attribute.__get__, attribute.__set__) for attribute in (
+    BaseException.__traceback__, BaseException.__context__,
+    BaseException.__cause__, BaseException.__suppress_context__)]
+
+
+def _is_cancellation(exc):
+    return isinstance(exc, exceptions.CancelledError)
+
+
+def _without_cancellations(group):
+    """Return the exception group *group* without the CancelledErrors in it.
+
+    That is *group* itself if there are none, and None if there is nothing else.
+    """
+    if type(group).split is not BaseExceptionGroup.split:
+        return _split(group)
+    return _take_out(group, _is_cancellation, _found_free)
+
+
+def _split(group):
+    """_without_cancellations() for a class that has a split() of its own."""
+    if not _find_groups_with(group, _is_cancellation, _found_free)[0]:
+        return group
+    try:
+        pair = group.split(exceptions.CancelledError)
+        # It can return anything.
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(f'{type(group).__name__}.split() must return a '
+                            f'pair, not {type(pair).__name__}')
+        matched, rest = pair
+        if rest is not None and not isinstance(rest, BaseException):
+            raise TypeError(f'{type(group).__name__}.split() must return '
+                            f'exceptions or None, not {type(rest).__name__}')
+        return group if matched is None else rest
+    except BaseException as exc:
+        _chain(exc, group)
+        raise
+    finally:
+        del group
+        pair = matched = rest = None
+
+
+def _take_out(group, is_unwanted, known=()):
+    """Return *group* without the exceptions for which *is_unwanted* is true.
+
+    As BaseExceptionGroup.split() does, but groups without such exceptions, and
+    those in *known*, stay what they are, and nothing recurses.
+    """
+    found, groups = _find_groups_with(group, is_unwanted, known)
+    if not found:
+        return group
+    remaining = {}  # What is left of each of the groups.
+    try:
+        for each in groups:
+            members = []
+            for member in _get_members(each):
+                member = remaining.get(id(member), member)
+                if member is not None and not is_unwanted(member):
+                    members.append(member)
+            remaining[id(each)] = _derive(each, members) if members else None
+        return remaining[id(group)]
+    except BaseException as exc:
+        _chain(exc, group)
+        raise
+    finally:
+        # Exceptions refer to this frame.
+        del group, remaining
+        found = groups = each = members = member = None
+
+
+def _find_groups_with(group, is_unwanted, known):
+    """Look for exceptions for which *is_unwanted* is true in *group*.
+
+    Return whether there are any, and a list of the groups that they are in, at
+    any depth, inner ones first.  Groups in *known* are known to have none.
+    """
+    seen = set()
+    found = {}
+    todo = [group]
+    while todo:
+        each = todo[-1]
+        if id(each) not in seen:
+            seen.add(id(each))
+            if each not in known:
+                todo += [member for member in _get_members(each)
+                         if isinstance(member, BaseExceptionGroup)
+                         and not is_unwanted(member) and id(member) not in seen]
+            continue
+        todo.pop()
+        if id(each) not in found and each not in known and any(
+                id(member) in found or is_unwanted(member)
+                for member in _get_members(each)):
+            found[id(each)] = each
+    return bool(found), list(found.values())
+
+
+def _derive(group, members):
+    """Return a group like *group* with other members."""
+    derived = group.derive(members)
+    if not isinstance(derived, BaseExceptionGroup):
+        raise TypeError(f'{type(group).__name__}.derive() must return a group, '
+                        f'not {type(derived).__name__}')
+    for get, set in _KEPT:
+        set(derived, get(group))
+    notes = getattr(group, '__notes__', None)
+    if isinstance(notes, (list, tuple)):
+        derived.__notes__ = list(notes)
+    return derived
+
+
+def _chain(exc, group):
+    """Let *exc*, because of which *group* is not raised, tell of it."""
+    seen = {id(group)}
+    last = group
+    while (last := _get_context(last)) is not None and id(last) not in seen:
+        seen.add(id(last))
+    while id(exc) not in seen:
+        seen.add(id(exc))
+        context = _get_context(exc)
+        if context is None:
+            _set_context(exc, group)
+            break
+        exc = context
+
+
+class _FoundFree:
+    """The groups of errors that have been found free of cancellations.
+
+    An error that goes through many groups of tasks becomes a part of a larger
+    group of errors in each, which must not be searched as a whole each time.
+    Nothing can be remembered with an exception, or refer to it weakly.  But
+    what is a local variable where the exception is raised lives as long as its
+    traceback, which nothing else has.
+    """
+
+    class _Witness:
+        __slots__ = 'members', '__weakref__'
+
+    def __init__(self):
+        self._witnesses = {}  # Weak references, by the id of the group.
+
+    def add(self, group):
+        """Return an object; *group* is known as long as that exists."""
+        key = id(group)
+        witness = self._Witness()
+        # By identity: a group's members cannot be exchanged.
+        witness.members = id(_get_members(group))
+        self._witnesses[key] = weakref.ref(
+            witness, functools.partial(self._forget, key))
+        return witness
+
+    def _forget(self, key, reference):
+        if self._witnesses.get(key) is reference:
+            del self._witnesses[key]
+
+    def __contains__(self, group):
+        reference = self._witnesses.get(id(group))
+        witness = None if reference is None else reference()
+        return (witness is not None
+                and witness.members == id(_get_members(group)))
+
+
+_found_free = _FoundFree()
+
+
+def _find_free(group):
+    """If *group* is free of cancellations, remember that.
+
+    As long as what is returned exists: it is for a local variable of the
+    function that raises *group*.
+    """
+    if _find_groups_with(group, _is_cancellation, _found_free)[0]:
+        return None
+    return _found_free.add(group)
 
 
 # The scope of the root group of each loop that has one: {id: weak reference}.
@@ -1000,6 +1258,10 @@ def _tell_requested(nodes):
                               and node._tree_cause is None)))
 
 
+_NOT_ACTIVE = ('This CancelScope is not active; it takes tasks inside its '
+               '"with" block only')
+
+
 def _cancel_timer(timer, loop):
     try:
         timer.cancel()
@@ -1012,26 +1274,46 @@ class _ScopeNode(_Node):
     """The node of a _PyCancelScope, and all that can be done with it."""
 
     __slots__ = ('_state', '_deadline', '_delay', '_timer', '_loop',
-                 '_expired', '_caught', '_group', '_members', '_watched',
-                 '_pierced', '_origin', '_mark', '__weakref__')
+                 '_expired', '_caught', '_group_ref', '_members', '_watched',
+                 '_pierced', '_origin', '_mark', '_scope', '_movable',
+                 '_moved',
+                 '__weakref__')
 
-    def __init__(self, deadline, shield):
-        _check_shield(shield)
+    def __init__(self):
         super().__init__()
         self._state = _NEW
-        self._shield = shield
-        self._deadline = _to_deadline(deadline)
+        self._scope = None  # A weak reference to the CancelScope.
+        self._deadline = None
         self._delay = None  # The deadline, counted from entry.
         self._timer = None
         self._loop = None
         self._expired = False  # The deadline asked first.
         self._caught = False
-        self._group = None  # Told what becomes of the members.
+        self._group = None
         self._members = set()
         self._watched = False  # The group wants to know of a cancellation.
         self._pierced = False  # This root lets nobody have a shield.
         self._origin = None  # Where it was entered, in debug mode.
         self._mark = None  # A _ShieldMark, if the block is shielded.
+        # Of a timeout or a group: any task may leave it.
+        self._movable = False
+        # It has been moved to the task that leaves it, which is to be reported.
+        self._moved = False
+
+    @property
+    def _group(self):
+        """The group, which is told what becomes of the members, or None."""
+        group = self._group_ref
+        return group() if isinstance(group, weakref.ref) else group
+
+    @_group.setter
+    def _group(self, group):
+        self._group_ref = group
+
+    def weaken_group(self):
+        """From now on the scope does not keep its group alive."""
+        if self._group is not None:
+            self._group_ref = weakref.ref(self._group)
 
     def enter(self):
         if self._state is not _NEW:
@@ -1065,21 +1347,41 @@ class _ScopeNode(_Node):
     def exit(self, exc):
         if id(self) in _roots:
             raise RuntimeError('Nobody can leave a root')
-        problem = self._wrong_exit(exc)
+        is_group = self._group is not None
+        task = self._prepare_exit(exc)
+        problem = self._wrong_exit(exc) if task is None else None
         if problem is not None:
             if self._state is _ACTIVE:
                 self._leave()
             if not problem:
                 return False
             raise RuntimeError(problem)
+        try:
+            result = self._exit(task, exc)
+        except BaseException:
+            if self._moved:
+                with contextlib.suppress(Exception):
+                    _warn_moved(is_group, self._origin)
+            raise
+        if self._moved:
+            _warn_moved(is_group, self._origin)
+        return result
+
+    def _exit(self, task, exc):
+        """Leave the scope, which is the current one of *task*.
+
+        Or *task* is false, where a scope that may be left anywhere is left
+        outside the tasks of its tree.
+        """
         outer = _hand_up_requests(self) or self._outer_cause()
-        task = self._host()
         delivered = self._delivered
-        _py_forget_delivery(task, self)
+        if task:
+            _py_forget_delivery(task, self)
         self._leave()
         if outer is not None:
             # The error, if there is one, is the outer scope's from here on.
-            if delivered and (cause := task._scope._cause) is not None:
+            if (delivered and task
+                    and (cause := task._scope._cause) is not None):
                 _note_delivery(task, cause)
             return False
         if not self._requested:
@@ -1093,27 +1395,110 @@ class _ScopeNode(_Node):
 
     def _filter(self, group):
         """Take the cancellations out of *group* and raise the rest."""
-        pair = group.split(exceptions.CancelledError)
-        # A subclass can return anything.
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise TypeError(f'{type(group).__name__}.split() must return a '
-                            f'pair, not {type(pair).__name__}')
-        matched, rest = pair
-        if rest is not None and not isinstance(rest, BaseException):
-            raise TypeError(f'{type(group).__name__}.split() must return '
-                            f'exceptions or None, not {type(rest).__name__}')
-        if matched is None:
+        rest = _without_cancellations(group)
+        if rest is group:
             return False
         self._caught = True
         if rest is None:
             return True
-        context = rest.__context__
+        context = _get_context(rest)
         try:
             raise rest
         finally:
             # Raised while *group* is being handled, but not caused by it.
-            rest.__context__ = context
-            del group, pair, matched, rest, context
+            _set_context(rest, context)
+            del group, rest, context
+
+    def _prepare_exit(self, exc):
+        """Return the task whose current scope this is, once it has been moved.
+
+        False if it may be left all the same, None if not.
+        """
+        if self._state is not _ACTIVE:
+            return None
+        task = _current_task()
+        host = self._host()
+        if task is not None and host is task and task._scope is self:
+            return task
+        if not self._movable and (task is None or host is not task):
+            return None
+        if isinstance(exc, GeneratorExit) and self._is_being_closed():
+            return None
+        if self._move_here(task):
+            return task
+        return False if self._movable and task is not None and (
+            host is not task) else None
+
+    def _is_being_closed(self):
+        """Tell if the coroutine of the host, which is not done, is closed."""
+        host = self._host()
+        if host is None:
+            # If it has ended, the scope has no reference to it any more.
+            return self._host is not _no_host
+        return host is not _current_task() and _is_closing(host)
+
+    def _can_move_to(self, task):
+        """Tell if the scope may be left in *task*, whose current one it is not.
+
+        If it is another task's, the scopes of timeouts and groups may, except
+        in what is below them; else, if only such are inside.
+        """
+        if (not isinstance(task, tasks._PyTask) or task._own_scope is None
+                or task.done() or self._state is not _ACTIVE or id(self) in _roots
+                or self._loop is not task._loop):
+            return False
+        other = task._scope
+        if self._host() is task:
+            while other is not self:
+                if not other._movable:
+                    return False
+                other = other._parent
+            return True
+        while other is not None and other is not self:
+            other = other._parent
+        return self._movable and other is None
+
+    def move_here(self):
+        """Make the current task the host, which is about to leave the scope.
+
+        Return whether it has been moved.
+        """
+        return not self._is_being_closed() and self._move_here(_current_task())
+
+    def _move_here(self, task):
+        host = self._host()
+        if ((host is task and task is not None and task._scope is self)
+                or not self._can_move_to(task)):
+            return False
+        moved = [self]
+        _hand_up_requests(self)
+        if host is not task:
+            self._remove_mark()
+            self._delivered = self._lifted = False
+            self._moved = task._source_traceback is not None
+        if host is not None:
+            if host._scope is self:
+                host._scope = self._parent
+            else:
+                # What is inside the scope in that task moves up.
+                inner = host._scope
+                while inner._parent is not self:
+                    inner = inner._parent
+                del self._children[inner]
+                _change_parent(inner, self._parent)
+                moved.append(inner)
+        if self._parent is not None:
+            del self._parent._children[self]
+        _change_parent(self, task._scope)
+        self._host = weakref.ref(task)
+        task._scope = self
+        steps = [lambda: _update(*moved)]
+        if host is not None and host is not task:
+            _py_forget_delivery(host, self)
+            # It may be blocked in the scope around this one now.
+            steps.append(lambda: _interrupt(host))
+        _do_all(*steps)
+        return True
 
     def _wrong_exit(self, exc):
         """Return what is wrong with leaving the scope now, or None.
@@ -1129,10 +1514,8 @@ class _ScopeNode(_Node):
         task = _current_task()
         host = self._host()
         if task is None or host is not task:
-            # An active scope whose host is no more: it is being collected.
-            if isinstance(exc, GeneratorExit) and (
-                    _is_closing(host) if host is not None
-                    else self._state is _ACTIVE):
+            if (isinstance(exc, GeneratorExit) and self._state is _ACTIVE
+                    and self._is_being_closed()):
                 return ''
             return ('This CancelScope was entered in another task; leave a '
                     'scope in the task that entered it (an asynchronous '
@@ -1151,6 +1534,12 @@ class _ScopeNode(_Node):
             task._scope = parent
         self._state = _LEFT
         group = self._group if self._members else None
+        if self._requested:
+            for child in self._children:
+                if isinstance(child, _TaskScope):
+                    child._requested = True
+                    if child._msg is None:
+                        child._msg = self._msg
         moved = self._detach(parent)
         self._remove_mark()
         steps = []
@@ -1259,6 +1648,29 @@ class _ScopeNode(_Node):
             node._requested = node._expired = True
         _tell_requested(nodes)
 
+    def effectively_cancelled(self):
+        # Changes nothing, for it may be asked from any thread.
+        if self._cause is not None or self._requested:
+            return True
+        if self._state is _NEW:
+            loop = events._get_running_loop()
+        elif self._state is _ACTIVE:
+            loop = self._loop
+        else:
+            loop = None
+        now = None
+        node = self
+        while loop is not None and node is not None:
+            # Its timer may be late.
+            deadline = getattr(node, '_deadline', None)
+            if deadline is not None:
+                if now is None:
+                    now = loop.time()
+                if deadline <= now:
+                    return True
+            node = None if node._shield else node._parent
+        return False
+
     def _request(self, msg):
         self._requested = True
         self._msg = msg
@@ -1316,7 +1728,7 @@ class _ScopeNode(_Node):
 
     def spawn(self, errors, create_task, args, kwargs):
         if self._state is not _ACTIVE:
-            raise RuntimeError('This CancelScope is not active')
+            raise RuntimeError(_NOT_ACTIVE)
         task, taker = _spawn(self, errors, create_task, args, kwargs)
         ours = isinstance(task, tasks._PyTask)
         if ours and task is taker:
@@ -1329,22 +1741,52 @@ class _ScopeNode(_Node):
         if not ours:
             if self._group is not None:
                 self._group._add_foreign(task, errors)
-        elif task in self._members and (host := self._host()) is not None:
-            futures.future_add_to_awaited_by(task, host)
+        else:
+            self._note_awaiter(task)
         return task
+
+    def _note_awaiter(self, task):
+        """A task that has become a member of a group is awaited by its host."""
+        host = self._host()
+        if (self._group is not None and host is not None
+                and task in self._members):
+            futures.future_add_to_awaited_by(task, host)
 
     def _can_adopt(self, task):
         """Tell if a task that its factory has not just made may hang here.
 
         Not if it hangs elsewhere, nor if this scope hangs below it.
         """
-        if (self._state is not _ACTIVE or task._loop is not self._loop
-                or task._own_scope._parent is not _find_root(task._loop)):
-            return False
+        return (self._state is _ACTIVE and task._loop is self._loop
+                and task._own_scope._parent is _find_root(task._loop)
+                and not self._is_below(task))
+
+    def _is_below(self, task):
         node = self
         while node is not None and node is not task._own_scope:
             node = node._parent
-        return node is None
+        return node is not None
+
+    def adopt(self, task):
+        if self._state is not _ACTIVE:
+            raise RuntimeError(_NOT_ACTIVE)
+        if not isinstance(task, tasks._PyTask) or task._own_scope is None:
+            raise TypeError('adopt() takes an asyncio.Task, '
+                            f'not {type(task).__name__}')
+        self._check_thread()
+        if task.done():
+            problem = 'The task is done'
+        elif task._loop is not self._loop:
+            problem = ('The task belongs to another event loop than this '
+                       'CancelScope')
+        elif self._is_below(task):
+            problem = ('This CancelScope is inside the task, which cannot be '
+                       'below it')
+        else:
+            _move(task, self)
+            self._note_awaiter(task)
+            return
+        raise RuntimeError(problem)
 
     def __repr__(self):
         return _scope_repr(self._state, self._requested, self._caught,
@@ -1352,7 +1794,45 @@ class _ScopeNode(_Node):
                            self._loop)
 
 
-class _PyCancelScope:
+class _Guard:
+    """Goes away with a CancelScope and takes its node out of the tree.
+
+    (A subclass can have a __del__() of its own.)
+    """
+
+    __slots__ = ('_node',)
+
+    def __del__(self):
+        # Such as when the frame of a coroutine that refused to be closed goes
+        # away.  The node must not be in the way of its host.
+        if id(self._node) in _roots:
+            self._node.uproot()
+        elif self._node._state is _ACTIVE:
+            self._node._leave()
+
+
+class _ScopeBase:
+    """Gives every CancelScope its node.
+
+    (With __init__() in a derived class, inspect.signature() looks there.)
+    """
+
+    # The tree knows the node alone, so that a scope which nobody can leave any
+    # more goes away and takes its node out.
+
+    __slots__ = ('_node', '_guard', '__weakref__')
+
+    # The arguments are for __init__(), which a subclass can override.
+    def __new__(cls, /, *args, **kwargs):
+        self = super().__new__(cls)
+        self._node = _ScopeNode()
+        self._node._scope = weakref.ref(self)
+        self._guard = _Guard()
+        self._guard._node = self._node
+        return self
+
+
+class _PyCancelScope(_ScopeBase):
     """A block of code that can be cancelled as one.
 
     Use it as a plain `with`, inside a task.  Once the scope is cancelled,
@@ -1366,26 +1846,22 @@ class _PyCancelScope:
     Modelled on trio.CancelScope.
     """
 
-    # The tree knows the node alone, so that a scope which nobody can leave any
-    # more goes away and takes its node out.
-
-    __slots__ = ('_node', '__weakref__')
-
-    # Not __init__(), which could be called again on a scope in the tree.
-    def __new__(cls, *, deadline=None, shield=False):
-        node = _ScopeNode(deadline, shield)
-        self = super().__new__(cls)
-        self._node = node
-        return self
+    __slots__ = ()
 
     def __init__(self, *, deadline=None, shield=False):
-        pass
+        _check_shield(shield)
+        deadline = _to_deadline(deadline)
+        node = self._node
+        if node._state is not _NEW:
+            raise RuntimeError(
+                'This CancelScope has already been entered; it cannot be '
+                'initialized again')
+        node._shield = shield
+        node._deadline = deadline
+        node._delay = None
 
-    def __init_subclass__(cls):
-        raise TypeError("type 'CancelScope' is not an acceptable base type")
-
-    def __reduce_ex__(self, protocol):
-        raise TypeError("cannot pickle 'CancelScope' object")
+    def __reduce__(self):
+        raise TypeError(f'cannot pickle {type(self).__name__!r} object')
 
     def __enter__(self):
         self._node.enter()
@@ -1393,14 +1869,6 @@ class _PyCancelScope:
 
     def __exit__(self, exc_type, exc, tb):
         return self._node.exit(exc)
-
-    def __del__(self):
-        # Such as when the frame of a coroutine that refused to be closed goes
-        # away.  The node must not be in the way of its host.
-        if id(self._node) in _roots:
-            self._node.uproot()
-        elif self._node._state is _ACTIVE:
-            self._node._leave()
 
     def __repr__(self):
         return repr(self._node)
@@ -1415,10 +1883,61 @@ class _PyCancelScope:
         """
         self._node.cancel(msg)
 
+    def create_task(self, coro, *, name=None, context=None, eager_start=None,
+                    errors='await'):
+        """Spawn a task below this scope and return it.
+
+        It is cancelled with the scope, and not waited for: when the scope is
+        left, a task that is not done moves up to the scope around it, and stays
+        cancelled if the scope was.
+
+        By default its exception is raised where the task is awaited, and logged
+        if the task is collected before.  With errors="propagate" the group of
+        the nearest enclosing scope that has one gets it, with errors="log" the
+        exception handler of the loop.  The other arguments are those of
+        loop.create_task().
+
+        Raise RuntimeError, and close the coroutine, if the scope is not active.
+        """
+        return _create_task_below(self, coro, name=name, context=context,
+                                  eager_start=eager_start, errors=errors)
+
+    def adopt(self, task, /):
+        """Move *task*, with all that is below it, to below this scope.
+
+        From now on it is cancelled with this scope, and no more with what it
+        was below; if it was a member of a group, that does not wait for it any
+        more.  Raise RuntimeError, and move nothing, if the scope is not active,
+        if the task is done or belongs to another event loop, or if the scope is
+        inside the task.
+        """
+        self._node.adopt(task)
+
     @property
     def cancel_called(self):
         """True if the scope's cancel was requested or its deadline passed."""
         return self._node.cancel_called()
+
+    @property
+    def cancel_message(self):
+        """The message of the request that cancelled the scope, or None."""
+        return self._node._msg
+
+    @property
+    def deadline_expired(self):
+        """True if it was the deadline that cancelled the scope."""
+        return self._node._expired
+
+    @property
+    def effectively_cancelled(self):
+        """True if the scope is cancelled, by itself or from outside.
+
+        That is, if its own cancel was requested or its deadline has passed, or
+        if it is not shielded and what surrounds it is effectively cancelled.
+        Before entry and after exit only the scope itself counts.  Can be read
+        from any thread.
+        """
+        return self._node.effectively_cancelled()
 
     @property
     def cancelled_caught(self):
@@ -1442,11 +1961,6 @@ class _PyCancelScope:
     @shield.setter
     def shield(self, value):
         self._node.set_shield(value)
-
-    @property
-    def _expired(self):
-        """True if it was the deadline that cancelled the scope."""
-        return self._node._expired
 
     @property
     def _overruled(self):
@@ -1473,6 +1987,34 @@ class _PyCancelScope:
     def _member_tasks(self):
         """Return a list of these tasks."""
         return list(self._node._members)
+
+    @property
+    def _group(self):
+        """The group of the scope, or None."""
+        return self._node._group
+
+    @property
+    def _outer_group(self):
+        """The group of the nearest scope around this one that has one, or None.
+        """
+        return _find_group(self._node._parent)
+
+    @property
+    def _loop(self):
+        """The event loop of the scope while it is active, else None."""
+        return self._node._loop
+
+    def _weaken_group(self):
+        """From now on the scope does not keep its group alive."""
+        self._node.weaken_group()
+
+    def _move_here(self):
+        """Make the current task the host of this scope, which it is about to leave.
+
+        That is for the scopes of timeouts and groups, whose block can be
+        entered in another task.  Return whether it has been moved.
+        """
+        return self._node.move_here()
 
     def _watch(self):
         """Have the group cancel its foreign tasks when this is cancelled.
@@ -1514,11 +2056,13 @@ def _is_closing(task):
     return False
 
 
-def _fill_twin(twin, group, deadline, relative, shield, requested, expired,
-               msg):
-    """Let the scope that stands in for a C one be what that has been."""
+def _fill_twin(scope, twin, movable, group, deadline, relative, shield,
+               requested, expired, msg):
+    """Let *twin*, which stands in for the C *scope*, be what that has been."""
     node = twin._node
+    node._scope = weakref.ref(scope)
     node._group = group
+    node._movable = movable
     node.set_shield(shield)
     if relative:
         node.set_delay(deadline)
@@ -1681,7 +2225,39 @@ def _py_current_effective_deadline():
     return earliest
 
 
+def _py_movable_scope(deadline=None, shield=False, /):
+    """Return a CancelScope that any task may leave."""
+    scope = _PyCancelScope(deadline=deadline, shield=shield)
+    scope._node._movable = True
+    return scope
+
+
+def _py_current_scope(task=None):
+    """Return the innermost CancelScope that a task has entered, or None.
+
+    The default is the current task.  Scopes of timeouts and task groups count.
+    """
+    if task is None:
+        task = _current_task()
+        if not _can_have_scopes(task):
+            return None
+    elif not _can_have_scopes(task):
+        raise TypeError(
+            f'task must be an asyncio.Task, not {type(task).__name__}')
+    if not isinstance(task, tasks._PyTask):
+        return current_scope(task)
+    node = task._scope
+    while isinstance(node, _ScopeNode):
+        scope = node._scope()
+        if scope is not None:
+            return scope
+        node = node._parent  # It is just being taken out.
+    return None
+
+
 CancelScope = _PyCancelScope
+current_scope = _py_current_scope
+_movable_scope = _py_movable_scope
 move_on_after = _py_move_on_after
 move_on_at = _py_move_on_at
 current_effective_deadline = _py_current_effective_deadline
@@ -1694,8 +2270,9 @@ _forget_delivery = _py_forget_delivery
 
 try:
     from _asyncio import (CancelScope, move_on_after, move_on_at,
-                          current_effective_deadline, _cancel_requests,
-                          _forget_delivery, _is_cancelled, _spawn_background,
+                          current_effective_deadline, current_scope,
+                          _cancel_requests, _forget_delivery, _is_cancelled,
+                          _movable_scope, _spawn_background,
                           _take_errors as _c_take_errors, _was_interrupted)
 except ImportError:
     pass
@@ -1705,3 +2282,4 @@ else:
     _c_move_on_after = move_on_after
     _c_move_on_at = move_on_at
     _c_current_effective_deadline = current_effective_deadline
+    _c_current_scope = current_scope

@@ -9,14 +9,20 @@ Only tasks of a foreign kind, which have no place in the tree, are the group's
 own concern; _cancel_foreign() is called when its scope has become cancelled.
 """
 
+import contextlib
+import functools
 import operator
+import os
 import sys
+import weakref
 
+from . import asyncgens
 from . import cancelscopes
 from . import constants
 from . import exceptions
 from . import futures
 from . import tasks
+from .log import logger
 from _asyncio_legacy import legacy
 
 
@@ -55,6 +61,18 @@ class Group:
         exc = task.exception()
         self._errors[id(exc)] = exc
         self._abort()
+
+    def _host_ended(self):
+        """The task that has entered the scope has ended without leaving it.
+
+        The group lives until another one leaves it, or until it is dropped: its
+        members are then those of what is around it.
+        """
+        before, self._parent_task = self._parent_task, None
+        if before is not None:
+            for member in self._tasks:
+                futures.future_discard_from_awaited_by(member, before)
+        self._scope._weaken_group()
 
     def _members_done(self):
         if self._joining is not None and not self._count_members():
@@ -105,6 +123,8 @@ class Group:
         By level it shows at the next yield point.  By edge it must be requested
         again.
         """
+        if not cancelscopes._can_have_scopes(self._parent_task):
+            return
         if cancelled is not None:
             cancelscopes._forget_delivery(self._parent_task)
         if ('edge-cancel' in legacy()
@@ -118,6 +138,24 @@ class Group:
                 cancelscopes._call_cancel(task, msg)
 
         cancelscopes._call_for_all(cancel, list(self._foreign))
+
+
+class ExternalTasks(Group):
+    """The tasks of a foreign kind that a scope without a group has spawned."""
+
+    def __init__(self, scope, loop):
+        super().__init__(scope)
+        self._loop = loop
+        scope._set_group(self)
+
+    def _member_failed(self, task):
+        group = self._scope._outer_group
+        if group is None:
+            # The scope has been left.
+            root = cancelscopes._find_root(self._loop)
+            group = None if root is None else root._group
+        if group is not None:
+            group._member_failed(task)
 
 
 class _Join(futures.Future):
@@ -176,12 +214,21 @@ class RootGroup(Group):
     _joining_threads = False  # And so have the generators.
     _shutdown_interrupted = False  # A signal has come since.
     _loop_disturbed = False  # It still has to stop for an earlier wait.
+    _replaced = None  # See _replace_run_until_complete().
+    # What closes asynchronous generators; see asyncgens.  Its root is found
+    # only when that of this group is gone.
+    _closers = None
 
     def __init__(self, loop):
         self._loop = loop
+        # Tasks that close generators, refuse to end, and are not waited for.
+        self._given_up = weakref.WeakSet()
         self._plant()
 
     def _plant(self):
+        if self._closers is not None:
+            self._closers.uproot()
+            self._closers = None
         # The pure-Python tasks have a tree of their own.
         scope = cancelscopes.CancelScope()
         self._scopes = [scope]
@@ -193,13 +240,46 @@ class RootGroup(Group):
         self.pierced = False
         self._ending = self._ended = False
         self._unreported = []
+        # The task whose exception run_until_complete() raises to its caller.
+        self._retrieved = None
+        # Descriptions of the tasks that raised each of the _errors, by its id.
+        self._failed = {}
+        self._logged = False  # The first failure has been logged.
         for scope in self._scopes:
             scope._set_group(self)
             scope._plant(self._loop)
+        self._replace_run_until_complete()
 
     def uproot(self):
         for scope in self._scopes:
             scope._uproot()
+        if self._replaced is not None:
+            if vars(self._loop).get('run_until_complete') is self._replaced:
+                del self._loop.run_until_complete
+            self._replaced = None
+        if self._closers is not None:
+            self._closers.uproot()
+            self._closers = None
+
+    def _replace_run_until_complete(self):
+        """Have a loop that is not asyncio's own do what asyncio's does.
+
+        That is, tell the group that an exception is raised to the caller of
+        run_until_complete(), and close generators apart from the group.  There
+        is no other place where such a loop could be told.
+        """
+        from . import base_events
+        loop = self._loop
+        own = base_events.BaseEventLoop.run_until_complete
+        if (getattr(type(loop), 'run_until_complete', None) in (own, None)
+                or 'run_until_complete' in getattr(loop, '__dict__', ())):
+            return
+        replacement = functools.partial(_run_until_complete, loop)
+        try:
+            loop.run_until_complete = replacement
+        except AttributeError:
+            return  # Such as of a class with slots.
+        self._replaced = replacement
 
     def _count_members(self):
         return (sum(scope._members for scope in self._scopes)
@@ -212,8 +292,10 @@ class RootGroup(Group):
                 'edge-cancel' in legacy()
                 or not cancelscopes._can_have_scopes(main)):
             self.main_interrupted = True  # The tree knows nothing of it.
+        if self._closers is not None:
+            self._closers.hurry()
         if 'edge-cancel' in legacy():
-            for task in self._all_tasks() - self._asked:
+            for task in self._all_tasks() - self._asked - self._closing_tasks():
                 self._asked.add(task)
                 task.cancel()
         else:
@@ -234,8 +316,8 @@ class RootGroup(Group):
             self.forget_tasks()
             _given_up.extend(self._all_tasks())
             self._loop.stop()
-        else:
-            self._cancel_all()
+        elif self._closers is not None:
+            self._closers.hurry()
 
     def _cancel_all(self):
         cancelscopes._call_for_all(operator.methodcaller('cancel'),
@@ -246,18 +328,34 @@ class RootGroup(Group):
         self.pierced = True
         for scope in self._scopes:
             scope._pierce()
+        if self._closers is not None:
+            self._closers.hurry()
 
     def _member_failed(self, task):
+        if (task is self._retrieved
+                # The end of an iteration is no failure.  (exception() would
+                # say that it has been retrieved.)
+                or isinstance(getattr(task, '_exception', None),
+                              StopAsyncIteration)):
+            return
         switches = legacy()
         if 'background-errors' in switches:
             if self._ending:
                 self._unreported.append(task)
-        elif not ('unretrieved-only' in switches and _is_awaited(task)):
-            # The others are raised by the loop itself, bare.
-            exc = task.exception()
-            if not isinstance(exc, (SystemExit, KeyboardInterrupt)):
-                self._errors[id(exc)] = exc
-                self._abort()
+            return
+        if 'unretrieved-only' in switches and _is_awaited(task):
+            return
+        exc = task.exception()
+        # The loop itself raises the interrupts, bare.
+        if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+            return
+        self._errors[id(exc)] = exc
+        self._failed.setdefault(id(exc), []).append(_describe_task(task))
+        self._abort()
+        if not self._logged and not _is_cancellation(exc):
+            # The end of the program, where it is raised, may be far away.
+            self._logged = True
+            _log_first_failure(task, exc)
 
     def run(self, coro, context, *, last):
         """Run *coro* as the main task and return its result.
@@ -277,10 +375,11 @@ class RootGroup(Group):
                 self._plant()
         self._settle_loop()
         self.main_interrupted = False
+        asyncgens.hook_into(self._loop)
         # Its exception is handed on here.
         self.main = cancelscopes._spawn_background(
             None, self._loop.create_task, coro, context=context)
-        result = error = tb = None
+        result = error = None
         try:
             try:
                 result = self._loop.run_until_complete(self.main)
@@ -290,14 +389,7 @@ class RootGroup(Group):
             except BaseException as exc:
                 if not self.main.done():
                     raise  # Such as when the loop has been stopped.
-                # Without this frame, which is added when it is raised again,
-                # and without those of the loop.
-                tb = exc.__traceback__.tb_next
-                while (tb is not None and tb.tb_next is not None
-                        and tb.tb_frame.f_code.co_name.endswith(
-                            'run_until_complete')):
-                    tb = tb.tb_next
-                error = exc.with_traceback(tb)
+                error = exc
             if cancelscopes._was_interrupted(self.main):
                 self.main_interrupted = True
             if last or self._aborted:
@@ -305,13 +397,14 @@ class RootGroup(Group):
                 errors = self._take_errors()
                 if not last:
                     self._plant()
-                _raise_all(errors)
+                if errors:
+                    raise _to_group(errors)
             self.main = None
             if error is not None:
-                raise error
+                raise _without_own_frames(error)
             return result
         finally:
-            error = errors = tb = None
+            error = errors = None
 
     def close(self):
         """Cancel the members, wait for them, and raise their errors."""
@@ -323,13 +416,18 @@ class RootGroup(Group):
         if isinstance(under_way, (KeyboardInterrupt, SystemExit)):
             # It comes out bare, also where a group has it among its errors.
             errors = _without(errors, under_way)
-        _raise_all(errors)
+        if errors:
+            raise _to_group(errors)
 
     def _take_errors(self, *, main_too=False):
         """Return the errors of the members and, if there are any or it is
         asked for, that of the main task."""
         errors = self._without_cancellations(self._errors)
+        for key, exc in errors.items():
+            for description in self._failed[key]:
+                _add_note(exc, f'in background task {description}')
         self._errors = {}
+        self._failed = {}
         if main_too or errors:
             main, self.main = self.main, None
             if main is not None and main.done() and not main.cancelled():
@@ -339,8 +437,14 @@ class RootGroup(Group):
                     if exc is not None and not is_bare:
                         self._report(main)
                 # These two come out bare if they are alone.
-                elif exc is not None and (errors or not is_bare):
-                    errors |= self._without_cancellations({id(exc): exc})
+                elif (exc is not None and (errors or not is_bare)
+                      and id(exc) not in errors):
+                    for exc in self._without_cancellations(
+                            {id(exc): exc}).values():
+                        if errors:
+                            _add_note(
+                                exc, f'in main task {_describe_task(main)}')
+                        errors[id(exc)] = exc
         return list(errors.values())
 
     def _without_cancellations(self, errors):
@@ -348,10 +452,10 @@ class RootGroup(Group):
         if self._aborted:
             for key, exc in list(errors.items()):
                 if isinstance(exc, BaseExceptionGroup):
-                    cancelled, rest = exc.split(exceptions.CancelledError)
+                    rest = cancelscopes._without_cancellations(exc)
                     if rest is None:
                         del errors[key]
-                    elif cancelled is not None:
+                    else:
                         errors[key] = rest
         return errors
 
@@ -372,6 +476,10 @@ class RootGroup(Group):
                 if not ('edge-cancel' in legacy()
                         and cancelscopes._can_have_scopes(task)):
                     self._member_failed(task)
+        for scope in self._scopes:
+            scope._uproot()
+        if self._closers is not None:
+            self._closers.end()
         self.uproot()
         self._ended = True
         unreported, self._unreported = self._unreported, []
@@ -381,34 +489,29 @@ class RootGroup(Group):
     def shut_down(self):
         """Shut down what the loop has besides tasks.
 
-        A signal interrupts what is being waited for: generators are cancelled,
-        and run out of awaits sooner or later; threads cannot be, so they are
-        not waited for.
+        A signal interrupts what is being waited for: the tasks that close
+        generators are cancelled; threads cannot be, so they are not waited for.
         """
         self._shutting_down = True
-        self._run_interruptibly(self._loop.shutdown_asyncgens())
-        self.end_latecomers()
+        self._shut_down_asyncgens()
         if not self._shutdown_interrupted:
             self._joining_threads = True
-            self._run_interruptibly(self._loop.shutdown_default_executor(
-                constants.THREAD_JOIN_TIMEOUT))
+            self._join_threads()
 
-    def _run_interruptibly(self, coro):
+    def _join_threads(self):
         self._settle_loop()
         try:
-            self._loop.run_until_complete(coro)
+            self._loop.run_until_complete(self._loop.shutdown_default_executor(
+                constants.THREAD_JOIN_TIMEOUT))
         except (KeyboardInterrupt, SystemExit):
             self._loop_disturbed = True
-            if not self._joining_threads:
-                self._cancel_all()
-                self._wait_briefly()
             raise
         except exceptions.CancelledError:
             if not self._shutdown_interrupted:
                 raise
         except RuntimeError:
             # The loop was stopped before the coroutine ended.
-            if not (self._shutdown_interrupted and self._joining_threads):
+            if not self._shutdown_interrupted:
                 raise
 
     def _settle_loop(self):
@@ -418,27 +521,39 @@ class RootGroup(Group):
             self._loop.call_soon(self._loop.stop)
             self._loop.run_forever()
 
-    def end_latecomers(self):
-        """Cancel and await the tasks that were made after the group's end.
+    def _closing_tasks(self):
+        return set() if self._closers is None else self._closers.get_tasks()
 
-        Such as by generators that shutdown_asyncgens() has closed.  Those that
-        close one themselves, which was given up as the loop stopped, are not
-        cancelled.  Errors are logged, as are those of shutdown_asyncgens().
+    def _close_asyncgen(self, aclose):
+        if self._closers is None:
+            self._closers = asyncgens.Closers(self)
+        self._closers._close_asyncgen(aclose)
+
+    def _shut_down_asyncgens(self):
+        """Close the generators that are left when the group has ended.
+
+        The tasks that are made meanwhile are awaited and their errors logged,
+        as are those of shutdown_asyncgens().
         """
-        if self.pierced:
+        self._settle_loop()
+        self._closers = asyncgens.Closers(self)
+        try:
+            self._closers.shut_down()
+        except (KeyboardInterrupt, SystemExit):
+            self._cancel_all()
             self._wait_briefly()
-        else:
-            closers = ()
-            if not self._shutdown_interrupted:
-                closers = getattr(self._loop, '_asyncgen_closers', ())
-            for task in self._end_others(spare=closers):
-                self._report(task)
+            raise
+        self.uproot()
 
-    def _end_others(self, spare=()):
-        """Cancel and await what tasks there are, and yield those that fail."""
-        while others := [t for t in self._all_tasks() if not t.done()]:
+    def _end_others(self):
+        """Cancel and await what tasks there are, and yield those that fail.
+
+        But for those that close generators.
+        """
+        while others := [t for t in self._all_tasks() - self._closing_tasks()
+                         if not t.done() and t not in self._given_up]:
             for task in others:
-                if task not in self._asked and task not in spare:
+                if task not in self._asked:
                     self._asked.add(task)
                     task.cancel()
             self._wait_for(tasks.gather(*others, return_exceptions=True))
@@ -466,6 +581,7 @@ class RootGroup(Group):
             # More than once: the loop may still have to stop for an earlier
             # wait, which a KeyboardInterrupt has ended.
             while not future.done():
+                asyncgens.hook_into(self._loop)
                 try:
                     self._loop.run_forever()
                 except (KeyboardInterrupt, SystemExit) as exc:
@@ -511,13 +627,36 @@ _given_up = []
 _TURNS = 200
 
 
-def _raise_all(errors):
-    if errors:
-        try:
-            raise BaseExceptionGroup('unhandled errors in background tasks',
-                                     errors)
-        finally:
-            errors = None
+def _run_until_complete(loop, future):
+    new_task = not futures.isfuture(future)
+    future = tasks.ensure_future(future, loop=loop, _errors=None)
+    if new_task:
+        future._log_destroy_pending = False
+    cancelscopes._set_retrieved(loop, future)
+    asyncgens.hook_into(loop)
+    try:
+        return type(loop).run_until_complete(loop, future)
+    except BaseException:
+        if new_task and future.done() and not future.cancelled():
+            future.exception()  # The caller does not have the task.
+        raise
+    finally:
+        cancelscopes._set_retrieved(loop, None)
+        future = None
+
+
+def _to_group(errors):
+    return BaseExceptionGroup('unhandled errors in background tasks', errors)
+
+
+def _without_own_frames(exc):
+    """Let the traceback of *exc* begin in the program that the loop runs."""
+    tb = exc.__traceback__
+    here = os.path.dirname(__file__)
+    while (tb is not None and tb.tb_next is not None and here
+           == os.path.dirname(tb.tb_frame.f_code.co_filename)):
+        tb = tb.tb_next
+    return exc.with_traceback(tb)
 
 
 def _without(errors, exc):
@@ -525,10 +664,63 @@ def _without(errors, exc):
     remaining = []
     for error in errors:
         if isinstance(error, BaseExceptionGroup):
-            error = error.split(lambda member: member is exc)[1]
+            error = cancelscopes._take_out(error, lambda member: member is exc)
         if error is not None:
             remaining.append(error)
     return remaining
+
+
+def _is_cancellation(exc):
+    """Tell if *exc* is a group of nothing but CancelledErrors."""
+    found = [exc]
+    for member in found:
+        if isinstance(member, BaseExceptionGroup):
+            found += cancelscopes._get_members(member)
+        elif not isinstance(member, exceptions.CancelledError):
+            return False
+    return isinstance(exc, BaseExceptionGroup)
+
+
+def _describe_task(task):
+    """Return the name and the coroutine of *task*, in one line."""
+    try:
+        name = task.get_name()
+        coro = task.get_coro()
+    except AttributeError:
+        return ' '.join(repr(task).split())  # An external task.
+    qualname = getattr(coro, '__qualname__', None) or type(coro).__name__
+    return f'{name!r}, {qualname}()'
+
+
+def _describe_exception(exc):
+    """Return the type and the message of *exc*, in one line."""
+    try:
+        lines = str(exc).splitlines()
+    except Exception:
+        lines = ['<str() failed>']
+    message = lines[0] if lines else ''
+    if len(lines) > 1:
+        message += ' [...]'
+    name = type(exc).__qualname__
+    return f'{name}: {message}' if message else name
+
+
+def _log_first_failure(task, exc):
+    created = ''
+    for frame in reversed(getattr(task, '_source_traceback', None) or ()):
+        if os.path.dirname(frame.filename) != os.path.dirname(__file__):
+            created = f' (created at {frame.filename}:{frame.lineno})'
+            break
+    logger.error('Background task %s failed: %s%s', _describe_task(task),
+                 _describe_exception(exc), created)
+
+
+def _add_note(exc, note):
+    # An exception that is raised again and again gets the note once, and one
+    # that refuses notes goes without.
+    with contextlib.suppress(Exception):
+        if note not in getattr(exc, '__notes__', ()):
+            exc.add_note(note)
 
 
 def _is_awaited(task):

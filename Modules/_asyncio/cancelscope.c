@@ -12,7 +12,7 @@ class _asyncio.CancelScope "CancelScopeObj *" "clinic_state()->CancelScopeType"
 
 /* What repr() shows; the values of cancelscopes._NEW and so on. */
 static const char * const scope_state_names[] = {
-    "unentered", "active", "left", "abandoned", "destroyed",
+    "unentered", "active", "left", "destroyed",
 };
 
 /* What is not worth a line of C: asyncio.cancelscopes has it. */
@@ -95,9 +95,8 @@ parse_shield(PyObject *obj)
 }
 
 static CancelScopeObj *
-cancel_scope_new(asyncio_state *state, double deadline, bool shield)
+cancel_scope_new(PyTypeObject *tp, double deadline, bool shield)
 {
-    PyTypeObject *tp = state->CancelScopeType;
     CancelScopeObj *self = (CancelScopeObj *)tp->tp_alloc(tp, 0);
     if (self != NULL) {
         llist_init(&self->cs_node.children);
@@ -107,9 +106,17 @@ cancel_scope_new(asyncio_state *state, double deadline, bool shield)
     return self;
 }
 
+/* The arguments are for __init__(), which a subclass can override. */
+static PyObject *
+CancelScope_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
+                PyObject *Py_UNUSED(kwds))
+{
+    return (PyObject *)cancel_scope_new(type, Py_INFINITY, false);
+}
+
 /*[clinic input]
-@classmethod
-_asyncio.CancelScope.__new__
+@critical_section
+_asyncio.CancelScope.__init__
 
     *
     deadline: object = None
@@ -128,32 +135,55 @@ shield -- keep cancellation that comes from outside away from the block.
 Modelled on trio.CancelScope.
 [clinic start generated code]*/
 
-static PyObject *
-_asyncio_CancelScope_impl(PyTypeObject *type, PyObject *deadline,
-                          PyObject *shield)
-/*[clinic end generated code: output=55b93b78191dd916 input=12907ab46e38c77d]*/
+static int
+_asyncio_CancelScope___init___impl(CancelScopeObj *self, PyObject *deadline,
+                                   PyObject *shield)
+/*[clinic end generated code: output=b839fc9626950d90 input=e0af1a311568e04c]*/
 {
     double when;
     int shielded = parse_shield(shield);
     if (shielded < 0 || parse_deadline(deadline, "deadline", &when) < 0) {
-        return NULL;
+        return -1;
     }
-    return (PyObject *)cancel_scope_new(get_asyncio_state_by_cls(type),
-                                        when, shielded);
+    tree_lock(&self->cs_node);
+    bool is_new = self->cs_state == SCOPE_NEW;
+    if (is_new) {
+        self->cs_deadline = when;
+        self->cs_relative = 0;
+        self->cs_node.shield = shielded;
+    }
+    tree_unlock(&self->cs_node);
+    if (!is_new) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "This CancelScope has already been entered; it cannot "
+                        "be initialized again");
+        return -1;
+    }
+    return 0;
+}
+
+PyDoc_STRVAR(CancelScope_reduce__doc__,
+"__reduce__($self, /)\n"
+"--\n"
+"\n");
+
+static PyObject *
+CancelScope_reduce(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *name = PyType_GetName(Py_TYPE(op));
+    if (name != NULL) {
+        PyErr_Format(PyExc_TypeError, "cannot pickle %R object", name);
+        Py_DECREF(name);
+    }
+    return NULL;
 }
 
 /* The loop of an active scope, a new reference, or NULL. */
 static PyObject *
 scope_loop(CancelScopeObj *self)
 {
-    PyObject *loop = NULL;
     tree_lock(&self->cs_node);
-    if (self->cs_root_loop != NULL) {
-        loop = Py_NewRef(self->cs_root_loop);
-    }
-    else if (self->cs_node.host != NULL) {
-        loop = Py_XNewRef(self->cs_node.host->task_loop);
-    }
+    PyObject *loop = Py_XNewRef(scope_loop_lock_held(self));
     tree_unlock(&self->cs_node);
     return loop;
 }
@@ -307,12 +337,35 @@ scope_arm(CancelScopeObj *self)
             res = scope_request(self, NULL, &now);
         }
         else if (deadline != Py_INFINITY) {
-            res = deadlines_add(get_asyncio_state_by_cls(Py_TYPE(self)),
+            res = deadlines_add(scope_module_state(self),
                                 self, loop);
         }
     }
     Py_DECREF(loop);
     return res;
+}
+
+/* Is it in the tree, but not as a root? */
+static inline bool
+scope_is_entered(CancelScopeObj *self)
+{
+    return self->cs_node.host != NULL || self->cs_loop != NULL;
+}
+
+/* The tasks below a cancelled scope, which is about to be left, stay cancelled. */
+static void
+scope_keep_cancelled(scope_node *node)
+{
+    struct llist_node *entry;
+    llist_for_each(entry, &node->children) {
+        scope_node *child = llist_data(entry, scope_node, siblings);
+        if (child->is_task) {
+            child->requested = 1;
+            if (child->msg == NULL) {
+                child->msg = Py_XNewRef(node->msg);
+            }
+        }
+    }
 }
 
 /* Take an active scope out of the tree; not to wait any more, if `closing`. */
@@ -323,7 +376,7 @@ scope_leave(CancelScopeObj *self, bool closing)
     PyObject *hosts = NULL;
 
     tree_lock(node);
-    if (node->host == NULL) {
+    if (!scope_is_entered(self)) {
         tree_unlock(node);      /* Somebody else was faster. */
         return 0;
     }
@@ -334,16 +387,22 @@ scope_leave(CancelScopeObj *self, bool closing)
     ShieldMarkObj *mark = scope_take_mark(self, &token);
     PyObject *group = self->cs_group;
     bool has_members = self->cs_members > 0;
+    PyObject *loop = self->cs_loop;
+    self->cs_loop = NULL;
     self->cs_group = NULL;
     self->cs_state = SCOPE_LEFT;
-    if (node->host->task_scope == node) {
+    if (node->host != NULL && node->host->task_scope == node) {
         FT_ATOMIC_STORE_PTR_RELAXED(node->host->task_scope, parent);
+    }
+    if (node->requested && has_members) {
+        scope_keep_cancelled(node);
     }
     int res = scope_detach(node, parent, &hosts);
     tree_unlock(node);
     Py_XDECREF(deadlines);
+    Py_XDECREF(loop);
     if (mark != NULL) {
-        shield_mark_remove(get_asyncio_state_by_cls(Py_TYPE(self)), mark,
+        shield_mark_remove(scope_module_state(self), mark,
                            token);
         if (task != NULL && task->task_shield_requests != NULL) {
             task_release_requests(task, false);
@@ -366,6 +425,140 @@ scope_leave(CancelScopeObj *self, bool closing)
     Py_XDECREF(task);
     Py_XDECREF(group);
     return raise_kept(error);
+}
+
+/* Have the host of a scope not have entered it; what is inside it in that task
+   moves up.  The tree is locked. */
+static int
+scope_take_from_host(scope_node *node, PyObject **hosts)
+{
+    TaskObj *host = node->host;
+    node->host = NULL;
+    if (host->task_scope == node) {
+        FT_ATOMIC_STORE_PTR_RELAXED(host->task_scope, node->parent);
+        return 0;
+    }
+    scope_node *inner = host->task_scope;
+    while (inner->parent != node) {
+        inner = inner->parent;
+    }
+    scope_set_parent(inner, node->parent);
+    return scope_mark(inner, hosts);
+}
+
+/* May a scope that is in the tree, which is locked, be left in the task, where
+   it is not the current one?  If it is another task's, the scopes of timeouts
+   and groups, except in what is below them; else, if only such are inside. */
+static bool
+scope_can_move_to(CancelScopeObj *self, TaskObj *task)
+{
+    scope_node *node = &self->cs_node;
+    if (!scope_is_entered(self) || task->task_state != STATE_PENDING
+        || !scope_belongs_to(self, task->task_loop))
+    {
+        return false;
+    }
+    scope_node *other = task->task_scope;
+    if (node->host == task) {
+        for (; other != node; other = other->parent) {
+            if (!scope_of_node(other)->cs_movable) {
+                return false;
+            }
+        }
+        return true;
+    }
+    if (!self->cs_movable) {
+        return false;
+    }
+    for (; other != NULL; other = other->parent) {
+        if (other == node) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Is the coroutine of the task that has entered the scope, and is not `task`,
+   being closed? */
+static int
+scope_is_closing(CancelScopeObj *self, TaskObj *task)
+{
+    tree_lock(&self->cs_node);
+    if (task != NULL && self->cs_node.host == task) {
+        tree_unlock(&self->cs_node);
+        return 0;
+    }
+    PyObject *host = (PyObject *)scope_host(&self->cs_node);
+    /* One that is not to be had: everything goes away. */
+    int closing = host == NULL && self->cs_node.host != NULL;
+    tree_unlock(&self->cs_node);
+    if (host != NULL) {
+        PyObject *is_closing = cancelscopes_attr("_is_closing");
+        PyObject *res = is_closing == NULL ? NULL
+            : PyObject_CallOneArg(is_closing, host);
+        Py_XDECREF(is_closing);
+        Py_DECREF(host);
+        closing = res == NULL ? -1 : PyObject_IsTrue(res);
+        Py_XDECREF(res);
+    }
+    return closing;
+}
+
+/* Let an active scope be the innermost one of the current task, which is about
+   to leave it.  Return 1; 0 if that is not allowed, or not necessary. */
+static int
+scope_move_here(CancelScopeObj *self, TaskObj *task)
+{
+    scope_node *node = &self->cs_node;
+    PyObject *hosts = NULL;
+
+    tree_lock(node);
+    if ((node->host == task && task->task_scope == node)
+        || !scope_can_move_to(self, task))
+    {
+        tree_unlock(node);
+        return 0;
+    }
+    int res = 0;
+    TaskObj *host = scope_host(node);
+    PyObject *token = NULL;
+    ShieldMarkObj *mark = NULL;
+    scope_hand_up_requests(node);
+    if (node->host != task) {
+        mark = scope_take_mark(self, &token);
+        node->delivered = node->lifted = 0;
+        self->cs_moved = task->task_source_tb != NULL;
+    }
+    if (node->host != NULL) {
+        res = scope_take_from_host(node, &hosts);
+    }
+    PyObject *loop = self->cs_loop;
+    self->cs_loop = NULL;
+    scope_set_parent(node, task->task_scope);
+    node->host = task;
+    FT_ATOMIC_STORE_PTR_RELAXED(task->task_scope, node);
+    if (scope_mark(node, &hosts) < 0) {
+        res = -1;
+    }
+    tree_unlock(node);
+    Py_XDECREF(loop);
+    Py_XDECREF(mark);
+    Py_XDECREF(token);
+    PyObject *error = NULL;
+    if ((res < 0 || hosts != NULL) && scope_finish_update(res, hosts) < 0) {
+        keep_error(&error);
+    }
+    if (host != NULL && host != task) {
+        Py_BEGIN_CRITICAL_SECTION(host);
+        task_forget_delivery(host, node);
+        Py_END_CRITICAL_SECTION();
+        /* It may be blocked in the scope around this one now. */
+        if (task_interrupt(host) < 0) {
+            keep_error(&error);
+        }
+    }
+    Py_XDECREF(host);
+    return raise_kept(error) < 0 ? -1 : 1;
 }
 
 /* Take a root out of the registry, and let go of what is below it. */
@@ -422,6 +615,7 @@ scope_give_way(CancelScopeObj *self, PyObject *twin)
     bool shield = node->shield;
     bool requested = node->requested;
     bool expired = self->cs_expired;
+    bool movable = self->cs_movable;
     PyObject *msg = Py_XNewRef(node->msg);
     PyObject *group = Py_XNewRef(self->cs_group);
     tree_unlock(node);
@@ -430,7 +624,8 @@ scope_give_way(CancelScopeObj *self, PyObject *twin)
     PyObject *res = NULL;
     if (fill != NULL && deadline != NULL) {
         res = PyObject_CallFunctionObjArgs(
-            fill, twin, group == NULL ? Py_None : group, deadline,
+            fill, self, twin,
+            movable ? Py_True : Py_False, group == NULL ? Py_None : group, deadline,
             relative ? Py_True : Py_False, shield ? Py_True : Py_False,
             requested ? Py_True : Py_False, expired ? Py_True : Py_False,
             msg == NULL ? Py_None : msg, NULL);
@@ -565,7 +760,7 @@ static PyObject *
 _asyncio_CancelScope___enter___impl(CancelScopeObj *self)
 /*[clinic end generated code: output=265b5836de5f3a5c input=20e195f7d01dc7d9]*/
 {
-    asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
+    asyncio_state *state = scope_module_state(self);
     TaskObj *task = current_c_task(state);
     scope_node *node = &self->cs_node;
 
@@ -642,19 +837,7 @@ scope_wrong_exit(CancelScopeObj *self, TaskObj *current, PyObject *exc)
             break;
         }
         if (PyErr_GivenExceptionMatches(exc, PyExc_GeneratorExit)) {
-            tree_lock(&self->cs_node);
-            PyObject *host = (PyObject *)scope_host(&self->cs_node);
-            tree_unlock(&self->cs_node);
-            int closing = 1;    /* Without a host, everything goes away. */
-            if (host != NULL) {
-                PyObject *is_closing = cancelscopes_attr("_is_closing");
-                PyObject *res = is_closing == NULL ? NULL
-                    : PyObject_CallOneArg(is_closing, host);
-                Py_XDECREF(is_closing);
-                Py_DECREF(host);
-                closing = res == NULL ? -1 : PyObject_IsTrue(res);
-                Py_XDECREF(res);
-            }
+            int closing = scope_is_closing(self, current);
             if (closing != 0) {
                 if (closing > 0 && scope_leave(self, true) < 0) {
                     return -1;
@@ -687,43 +870,42 @@ scope_set_caught(CancelScopeObj *self)
 /* Take the cancellations out of a group and raise the rest.  Return 1 if there
    is no rest, 0 if there is nothing to take out. */
 static int
-scope_filter_group(CancelScopeObj *self, PyObject *group, PyObject *cancelled)
+scope_filter_group(CancelScopeObj *self, PyObject *group)
 {
-    PyObject *pair = PyObject_CallMethodOneArg(group, &_Py_ID(split),
-                                               cancelled);
-    if (pair == NULL) {
+    PyObject *func = cancelscopes_attr("_without_cancellations");
+    PyObject *rest = func == NULL ? NULL : PyObject_CallOneArg(func, group);
+    Py_XDECREF(func);
+    if (rest == NULL) {
         return -1;
     }
-    /* A subclass can return anything. */
-    if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
-        PyErr_Format(PyExc_TypeError, "%T.split() must return a pair, not %T",
-                     group, pair);
-        Py_DECREF(pair);
-        return -1;
+    if (rest == group) {
+        Py_DECREF(rest);
+        return 0;
     }
-    PyObject *matched = PyTuple_GET_ITEM(pair, 0);
-    PyObject *rest = PyTuple_GET_ITEM(pair, 1);
-    if (!Py_IsNone(rest) && !PyExceptionInstance_Check(rest)) {
-        PyErr_Format(PyExc_TypeError, "%T.split() must return exceptions or "
-                     "None, not %T", group, rest);
-        Py_DECREF(pair);
-        return -1;
+    scope_set_caught(self);
+    if (Py_IsNone(rest)) {
+        return 1;
     }
-    int res = 0;
-    if (!Py_IsNone(matched)) {
-        scope_set_caught(self);
-        res = 1;
-        if (!Py_IsNone(rest)) {
-            /* As it is: its context stays what it was. */
-            PyErr_SetRaisedException(Py_NewRef(rest));
-            res = -1;
-        }
-    }
-    Py_DECREF(pair);
-    return res;
+    /* As it is: its context stays what it was. */
+    PyErr_SetRaisedException(rest);
+    return -1;
 }
 
-/* Leave the scope, which is the current one of the task. */
+/* Warn that a scope, which has just been left, had to be moved for that. */
+static int
+scope_warn_moved(CancelScopeObj *self, bool is_group)
+{
+    PyObject *warn = cancelscopes_attr("_warn_moved");
+    PyObject *res = warn == NULL ? NULL : PyObject_CallFunctionObjArgs(
+        warn, is_group ? Py_True : Py_False,
+        self->cs_origin == NULL ? Py_None : self->cs_origin, NULL);
+    Py_XDECREF(warn);
+    Py_XDECREF(res);
+    return res == NULL ? -1 : 0;
+}
+
+/* Leave the scope, which is the current one of the task, or NULL where a scope
+   that may be left anywhere is left outside the tasks of its tree. */
 static PyObject *
 scope_exit(CancelScopeObj *self, asyncio_state *state, TaskObj *task,
            PyObject *exc)
@@ -737,7 +919,7 @@ scope_exit(CancelScopeObj *self, asyncio_state *state, TaskObj *task,
     bool delivered = node->delivered;
     bool requested = node->requested;
     tree_unlock(node);
-    if (task->task_source_tb != NULL) {
+    if (task != NULL && task->task_source_tb != NULL) {
         Py_BEGIN_CRITICAL_SECTION(task);
         task_forget_delivery(task, node);
         Py_END_CRITICAL_SECTION();
@@ -747,7 +929,7 @@ scope_exit(CancelScopeObj *self, asyncio_state *state, TaskObj *task,
     }
     if (is_overruled) {
         /* The error, if there is one, is the outer scope's from here on. */
-        if (delivered) {
+        if (delivered && task != NULL) {
             task_note_delivery(task);
         }
         Py_RETURN_FALSE;
@@ -762,10 +944,60 @@ scope_exit(CancelScopeObj *self, asyncio_state *state, TaskObj *task,
     if (PyObject_TypeCheck(exc,
                            (PyTypeObject *)PyExc_BaseExceptionGroup))
     {
-        int res = scope_filter_group(self, exc, state->asyncio_CancelledError);
+        int res = scope_filter_group(self, exc);
         return res < 0 ? NULL : PyBool_FromLong(res);
     }
     Py_RETURN_FALSE;
+}
+
+/* Is there a current task, of whatever kind?  1, 0 or -1. */
+static int
+is_in_task(void)
+{
+    PyObject *current = cancelscopes_attr("_current_task");
+    PyObject *task = current == NULL ? NULL : PyObject_CallNoArgs(current);
+    Py_XDECREF(current);
+    if (task == NULL) {
+        return -1;
+    }
+    Py_DECREF(task);
+    return !Py_IsNone(task);
+}
+
+/* The scope is left where it is not the current one.  Return 1 if it has been
+   moved, so that it is; 2 if it may be left as it is; else 0. */
+static int
+scope_prepare_exit(CancelScopeObj *self, TaskObj *task, PyObject *exc)
+{
+    tree_lock(&self->cs_node);
+    bool may_move = scope_is_entered(self)
+        && (self->cs_movable
+            || (task != NULL && self->cs_node.host == task));
+    tree_unlock(&self->cs_node);
+    if (!may_move) {
+        return 0;
+    }
+    if (PyErr_GivenExceptionMatches(exc, PyExc_GeneratorExit)) {
+        int closing = scope_is_closing(self, task);
+        if (closing != 0) {
+            return closing < 0 ? -1 : 0;
+        }
+    }
+    int moved = task == NULL ? 0 : scope_move_here(self, task);
+    if (moved == 0) {
+        int inside = task != NULL ? 1 : is_in_task();
+        if (inside < 0) {
+            return -1;
+        }
+        tree_lock(&self->cs_node);
+        if (inside && scope_is_entered(self) && self->cs_movable
+            && (task == NULL || self->cs_node.host != task))
+        {
+            moved = 2;
+        }
+        tree_unlock(&self->cs_node);
+    }
+    return moved;
 }
 
 /*[clinic input]
@@ -794,21 +1026,39 @@ _asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
         return PyObject_CallMethodObjArgs(self->cs_twin, &_Py_ID(__exit__),
                                           exc_type, exc, tb, NULL);
     }
-    asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
+    asyncio_state *state = scope_module_state(self);
     TaskObj *task = current_c_task(state);
 
     tree_lock(node);
     bool is_right = self->cs_state == SCOPE_ACTIVE
         && task != NULL && node->host == task && task->task_scope == node;
+    bool is_group = self->cs_group != NULL;
     tree_unlock(node);
     if (!is_right) {
-        int res = scope_wrong_exit(self, task, exc);
-        return res < 0 ? NULL : Py_NewRef(Py_False);
+        int moved = scope_prepare_exit(self, task, exc);
+        if (moved == 0) {
+            moved = scope_wrong_exit(self, task, exc);
+            return moved < 0 ? NULL : Py_NewRef(Py_False);
+        }
+        if (moved < 0) {
+            return NULL;
+        }
+        if (moved == 2) {
+            task = NULL;
+        }
     }
     /* What runs meanwhile can make another task the current one. */
-    Py_INCREF(task);
+    Py_XINCREF(task);
     PyObject *res = scope_exit(self, state, task, exc);
-    Py_DECREF(task);
+    Py_XDECREF(task);
+    if (self->cs_moved) {
+        PyObject *error = PyErr_GetRaisedException();
+        if (scope_warn_moved(self, is_group) < 0) {
+            Py_CLEAR(res);
+            keep_error(&error);
+        }
+        PyErr_SetRaisedException(error);
+    }
     return res;
 }
 
@@ -919,17 +1169,106 @@ _asyncio_CancelScope_cancelled_caught_get_impl(CancelScopeObj *self)
 /*[clinic input]
 @critical_section
 @getter
-_asyncio.CancelScope._expired
+_asyncio.CancelScope.cancel_message
+
+The message of the request that cancelled the scope, or None.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope_cancel_message_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=3aea8b7ab254eeca input=b8631f6dd034185e]*/
+{
+    if (self->cs_twin != NULL) {
+        return PyObject_GetAttr(self->cs_twin, &_Py_ID(cancel_message));
+    }
+    tree_lock(&self->cs_node);
+    PyObject *msg = scope_msg(&self->cs_node);
+    tree_unlock(&self->cs_node);
+    return msg;
+}
+
+/* Is the scope effectively cancelled but for deadlines, or with those that have
+   passed by `now`? */
+static bool
+scope_is_cancelled(CancelScopeObj *self, const double *now)
+{
+    tree_lock(&self->cs_node);
+    bool cancelled = self->cs_node.cause != NULL || self->cs_node.requested;
+    scope_node *node = now == NULL ? NULL : &self->cs_node;
+    while (node != NULL && !cancelled) {
+        if (!node->is_task) {
+            CancelScopeObj *scope = scope_of_node(node);
+            cancelled = !scope->cs_relative && scope->cs_deadline <= *now;
+        }
+        node = node->shield ? NULL : node->parent;
+    }
+    tree_unlock(&self->cs_node);
+    return cancelled;
+}
+
+/*[clinic input]
+@critical_section
+@getter
+_asyncio.CancelScope.effectively_cancelled
+
+True if the scope is cancelled, by itself or from outside.
+
+That is, if its own cancel was requested or its deadline has passed, or
+if it is not shielded and what surrounds it is effectively cancelled.
+Before entry and after exit only the scope itself counts.  Can be read
+from any thread.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope_effectively_cancelled_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=00d57363de8500d4 input=0192ba24501df475]*/
+{
+    if (self->cs_twin != NULL) {
+        return PyObject_GetAttr(self->cs_twin,
+                                &_Py_ID(effectively_cancelled));
+    }
+    /* Changes nothing, for it may be asked from any thread. */
+    if (scope_is_cancelled(self, NULL)) {
+        Py_RETURN_TRUE;
+    }
+    tree_lock(&self->cs_node);
+    scope_state life = self->cs_state;
+    tree_unlock(&self->cs_node);
+    PyObject *loop = NULL;
+    if (life == SCOPE_ACTIVE) {
+        loop = scope_loop(self);
+    }
+    else if (life == SCOPE_NEW) {
+        loop = Py_XNewRef(((_PyThreadStateImpl *)_PyThreadState_GET())
+                          ->asyncio_running_loop);
+    }
+    if (loop == NULL) {
+        Py_RETURN_FALSE;
+    }
+    /* The timer of a scope may be late. */
+    double now;
+    int res = loop_time(loop, &now);
+    Py_DECREF(loop);
+    if (res < 0) {
+        return NULL;
+    }
+    return PyBool_FromLong(scope_is_cancelled(self, &now));
+}
+
+/*[clinic input]
+@critical_section
+@getter
+_asyncio.CancelScope.deadline_expired
 
 True if it was the deadline that cancelled the scope.
 [clinic start generated code]*/
 
 static PyObject *
-_asyncio_CancelScope__expired_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=2ebaf417d18581c7 input=40edeb2310587641]*/
+_asyncio_CancelScope_deadline_expired_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=8f2243d6b5a90c6b input=a5746fba61760ab9]*/
 {
     if (self->cs_twin != NULL) {
-        return PyObject_GetAttr(self->cs_twin, &_Py_ID(_expired));
+        return PyObject_GetAttr(self->cs_twin, &_Py_ID(deadline_expired));
     }
     tree_lock(&self->cs_node);
     bool expired = self->cs_expired;
@@ -1080,7 +1419,7 @@ _asyncio_CancelScope_shield_set_impl(CancelScopeObj *self, PyObject *value)
     if (shield < 0 || scope_check_thread(self) < 0) {
         return -1;
     }
-    asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
+    asyncio_state *state = scope_module_state(self);
     scope_node *node = &self->cs_node;
     PyObject *hosts = NULL;
     TaskObj *host = NULL;
@@ -1097,8 +1436,7 @@ _asyncio_CancelScope_shield_set_impl(CancelScopeObj *self, PyObject *value)
     }
     else {
         host = scope_host(node);
-        PyObject *loop = node->host == NULL ? self->cs_root_loop
-                                            : node->host->task_loop;
+        PyObject *loop = scope_loop_lock_held(self);
         if (!(shield && root_is_pierced(state, loop))) {
             node->shield = shield;
             res = scope_mark(node, &hosts);
@@ -1142,8 +1480,8 @@ parse_errors(PyObject *obj, task_errors_mode *errors)
         *errors = ERRORS_LOG;
     }
     else {
-        PyErr_Format(PyExc_ValueError, "errors must be \"propagate\" or "
-                     "\"log\", not %R", obj);
+        PyErr_Format(PyExc_ValueError, "errors must be \"propagate\", \"log\" "
+                     "or None, not %R", obj);
         return -1;
     }
     return 0;
@@ -1202,7 +1540,7 @@ spawn(asyncio_state *state, CancelScopeObj *scope, PyObject *const *args,
         task_set_errors(taker, task == NULL || *ours ? ERRORS_PROPAGATE
                                                      : ERRORS_HAND_ON);
         if (scope != NULL) {
-            res = task_move(state, taker, NULL);
+            res = task_move(state, taker, NULL, false);
         }
     }
     if (*ours && ((TaskObj *)task)->task_state == STATE_PENDING) {
@@ -1210,7 +1548,7 @@ spawn(asyncio_state *state, CancelScopeObj *scope, PyObject *const *args,
             task_set_errors((TaskObj *)task, mine.errors);
         }
         else if (res == 0) {
-            res = task_move(state, (TaskObj *)task, scope);
+            res = task_move(state, (TaskObj *)task, scope, false);
             *ours = res == 0;
             if (*ours) {
                 task_set_errors((TaskObj *)task, mine.errors);
@@ -1226,6 +1564,144 @@ spawn(asyncio_state *state, CancelScopeObj *scope, PyObject *const *args,
         PyErr_SetRaisedException(error);
     }
     return task;
+}
+
+static const char scope_not_active[] =
+    "This CancelScope is not active; it takes tasks inside its \"with\" block "
+    "only";
+
+/* A task that has become a member of a group is awaited by its host. */
+static int
+scope_note_awaiter(CancelScopeObj *self, asyncio_state *state, TaskObj *task)
+{
+    /* A task's __hash__() may do anything, also to the tree. */
+    scope_node *own = &task->task_own_scope;
+    PyObject *host = NULL;
+    int res = 0;
+    tree_lock(own);
+    if (own->is_member && own->parent == &self->cs_node
+        && self->cs_group != NULL)
+    {
+        host = (PyObject *)scope_host(&self->cs_node);
+    }
+    tree_unlock(own);
+    if (host != NULL) {
+        Py_BEGIN_CRITICAL_SECTION(task);
+        res = future_awaited_by_add(state, (FutureObj *)task, host);
+        Py_END_CRITICAL_SECTION();
+        Py_DECREF(host);
+    }
+    return res;
+}
+
+/*[clinic input]
+@critical_section
+_asyncio.CancelScope.adopt
+
+    task: object
+    /
+
+Move *task*, with all that is below it, to below this scope.
+
+From now on it is cancelled with this scope, and no more with what it
+was below; if it was a member of a group, that does not wait for it any
+more.  Raise RuntimeError, and move nothing, if the scope is not active,
+if the task is done or belongs to another event loop, or if the scope is
+inside the task.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope_adopt_impl(CancelScopeObj *self, PyObject *task)
+/*[clinic end generated code: output=78361556968b9939 input=3247afa82a04d76e]*/
+{
+    if (self->cs_twin != NULL) {
+        return PyObject_CallMethod(self->cs_twin, "adopt", "(O)", task);
+    }
+    asyncio_state *state = scope_module_state(self);
+    tree_lock(&self->cs_node);
+    bool is_active = self->cs_state == SCOPE_ACTIVE;
+    tree_unlock(&self->cs_node);
+    if (!is_active) {
+        PyErr_SetString(PyExc_RuntimeError, scope_not_active);
+        return NULL;
+    }
+    if (!Task_Check(state, task)
+        || ((TaskObj *)task)->task_own_scope.host == NULL)
+    {
+        return PyErr_Format(PyExc_TypeError,
+                            "adopt() takes an asyncio.Task, not %T", task);
+    }
+    if (scope_check_thread(self) < 0) {
+        return NULL;
+    }
+#ifdef Py_GIL_DISABLED
+    /* For task_group_scope(). */
+    _PyObject_SetMaybeWeakref((PyObject *)self);
+#endif
+    TaskObj *moved = (TaskObj *)task;
+    tree_lock(&self->cs_node);
+    const char *problem = self->cs_state != SCOPE_ACTIVE ? scope_not_active
+        : moved->task_state != STATE_PENDING ? "The task is done"
+        : !scope_belongs_to(self, moved->task_loop)
+        ? "The task belongs to another event loop than this CancelScope"
+        : "This CancelScope is inside the task, which cannot be below it";
+    tree_unlock(&self->cs_node);
+    int res = moved->task_state != STATE_PENDING ? 1
+        : task_move(state, moved, self, true);
+    if (res > 0) {
+        PyErr_SetString(PyExc_RuntimeError, problem);
+        return NULL;
+    }
+    if (res < 0 || scope_note_awaiter(self, state, moved) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(CancelScope_create_task__doc__,
+"create_task($self, coro, *, name=None, context=None, eager_start=None, "
+"errors=\'await\')\n"
+"--\n"
+"\n"
+"Spawn a task below this scope and return it.\n"
+"\n"
+"It is cancelled with the scope, and not waited for: when the scope is\n"
+"left, a task that is not done moves up to the scope around it, and stays\n"
+"cancelled if the scope was.\n"
+"\n"
+"By default its exception is raised where the task is awaited, and logged\n"
+"if the task is collected before.  With errors=\"propagate\" the group of\n"
+"the nearest enclosing scope that has one gets it, with errors=\"log\" the\n"
+"exception handler of the loop.  The other arguments are those of\n"
+"loop.create_task().\n"
+"\n"
+"Raise RuntimeError, and close the coroutine, if the scope is not active.");
+
+static PyObject *
+CancelScope_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                        PyObject *kwnames)
+{
+    PyObject *create = cancelscopes_attr("_create_task_below");
+    if (create == NULL) {
+        return NULL;
+    }
+    Py_ssize_t total = nargs
+        + (kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames));
+    PyObject **stack = PyMem_New(PyObject *, total + 1);
+    PyObject *res = NULL;
+    if (stack == NULL) {
+        PyErr_NoMemory();
+    }
+    else {
+        stack[0] = op;
+        for (Py_ssize_t i = 0; i < total; i++) {
+            stack[i + 1] = args[i];
+        }
+        res = PyObject_Vectorcall(create, stack, nargs + 1, kwnames);
+        PyMem_Free(stack);
+    }
+    Py_DECREF(create);
+    return res;
 }
 
 static PyObject *
@@ -1251,10 +1727,10 @@ CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     bool is_active = self->cs_state == SCOPE_ACTIVE;
     tree_unlock(&self->cs_node);
     if (!is_active) {
-        PyErr_SetString(PyExc_RuntimeError, "This CancelScope is not active");
+        PyErr_SetString(PyExc_RuntimeError, scope_not_active);
         return NULL;
     }
-    asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
+    asyncio_state *state = scope_module_state(self);
     bool ours;
     PyObject *task = spawn(state, self, args, nargs, kwnames, &ours);
     if (task == NULL) {
@@ -1265,20 +1741,7 @@ CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         res = group_call(self, "_add_foreign", task, args[0]);
     }
     else {
-        /* A task's __hash__() may do anything, also to the tree. */
-        scope_node *own = &((TaskObj *)task)->task_own_scope;
-        PyObject *host = NULL;
-        tree_lock(own);
-        if (own->is_member && own->parent == &self->cs_node) {
-            host = (PyObject *)scope_host(&self->cs_node);
-        }
-        tree_unlock(own);
-        if (host != NULL) {
-            Py_BEGIN_CRITICAL_SECTION(task);
-            res = future_awaited_by_add(state, (FutureObj *)task, host);
-            Py_END_CRITICAL_SECTION();
-            Py_DECREF(host);
-        }
+        res = scope_note_awaiter(self, state, (TaskObj *)task);
     }
     if (res < 0) {
         Py_CLEAR(task);
@@ -1315,6 +1778,134 @@ _asyncio_CancelScope__set_group_impl(CancelScopeObj *self, PyObject *group)
     tree_unlock(&self->cs_node);
     Py_XDECREF(old);
     Py_RETURN_NONE;
+}
+
+/*[clinic input]
+@critical_section
+_asyncio.CancelScope._weaken_group
+
+From now on the scope does not keep its group alive.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__weaken_group_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=41ef85dba3638cca input=7690f706cd105daf]*/
+{
+    PyObject *weak = NULL;
+    if (self->cs_twin != NULL) {
+        PyObject *res = PyObject_CallMethod(self->cs_twin, "_weaken_group",
+                                            NULL);
+        if (res == NULL) {
+            return NULL;
+        }
+        Py_DECREF(res);
+    }
+    else if (self->cs_group != NULL && !PyWeakref_Check(self->cs_group)) {
+        weak = PyWeakref_NewRef(self->cs_group, NULL);
+        if (weak == NULL) {
+            return NULL;
+        }
+    }
+    tree_lock(&self->cs_node);
+    PyObject *old = self->cs_group;
+    self->cs_group = weak;
+    tree_unlock(&self->cs_node);
+    Py_XDECREF(old);
+    Py_RETURN_NONE;
+}
+
+/*[clinic input]
+@critical_section
+@getter
+_asyncio.CancelScope._group
+
+The group of the scope, or None.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__group_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=a992aa1a363d9725 input=42bd73827b871a25]*/
+{
+    if (self->cs_twin != NULL) {
+        return PyObject_GetAttrString(self->cs_twin, "_group");
+    }
+    tree_lock(&self->cs_node);
+    PyObject *ref = Py_XNewRef(self->cs_group);
+    tree_unlock(&self->cs_node);
+    PyObject *group = resolve_group(ref);
+    Py_XDECREF(ref);
+    return group == NULL ? Py_NewRef(Py_None) : group;
+}
+
+/*[clinic input]
+@critical_section
+@getter
+_asyncio.CancelScope._outer_group
+
+The group of the nearest scope around this one that has one, or None.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__outer_group_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=fc52baa59c3021eb input=540ee72a719f480b]*/
+{
+    if (self->cs_twin != NULL) {
+        return PyObject_GetAttrString(self->cs_twin, "_outer_group");
+    }
+    tree_lock(&self->cs_node);
+    CancelScopeObj *scope = scope_find_group(self->cs_node.parent);
+    PyObject *ref = scope == NULL ? NULL : Py_XNewRef(scope->cs_group);
+    tree_unlock(&self->cs_node);
+    PyObject *group = resolve_group(ref);
+    Py_XDECREF(ref);
+    Py_XDECREF(scope);
+    return group == NULL ? Py_NewRef(Py_None) : group;
+}
+
+/*[clinic input]
+@critical_section
+@getter
+_asyncio.CancelScope._loop
+
+The event loop of the scope while it is active, else None.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__loop_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=e85103d1d1034099 input=f193e1e591c3852a]*/
+{
+    if (self->cs_twin != NULL) {
+        return PyObject_GetAttrString(self->cs_twin, "_loop");
+    }
+    PyObject *loop = scope_loop(self);
+    return loop == NULL ? Py_NewRef(Py_None) : loop;
+}
+
+/*[clinic input]
+@critical_section
+_asyncio.CancelScope._move_here
+
+Make the current task the host of this scope, which it is about to leave.
+
+That is for the scopes of timeouts and groups, whose block can be
+entered in another task.  Return whether it has been moved.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__move_here_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=f544ed48862be359 input=7cb5e53a37534c99]*/
+{
+    if (self->cs_twin != NULL) {
+        return PyObject_CallMethod(self->cs_twin, "_move_here", NULL);
+    }
+    TaskObj *task = current_c_task(scope_module_state(self));
+    int moved = 0;
+    if (task != NULL) {
+        int closing = scope_is_closing(self, task);
+        moved = closing != 0 ? Py_MIN(closing, 0)
+                             : scope_move_here(self, task);
+    }
+    return moved < 0 ? NULL : PyBool_FromLong(moved);
 }
 
 /*[clinic input]
@@ -1418,7 +2009,7 @@ static PyObject *
 _asyncio_CancelScope__plant_impl(CancelScopeObj *self, PyObject *loop)
 /*[clinic end generated code: output=97334ae0848ee753 input=567e439e7d9ac129]*/
 {
-    asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
+    asyncio_state *state = scope_module_state(self);
     scope_node *node = &self->cs_node;
     PyObject *origin = PyUnicode_FromString(
         "its scope is that of asyncio.run()");
@@ -1505,8 +2096,8 @@ scope_repr_lock_held(CancelScopeObj *self)
         return NULL;
     }
     tree_lock(&self->cs_node);
-    PyObject *loop = self->cs_root_loop != NULL || self->cs_node.host == NULL
-        ? NULL : Py_XNewRef(self->cs_node.host->task_loop);
+    PyObject *loop = self->cs_root_loop != NULL
+        ? NULL : Py_XNewRef(scope_loop_lock_held(self));
     const char *life = scope_state_names[self->cs_state];
     bool requested = self->cs_node.requested;
     bool caught = self->cs_caught;
@@ -1542,6 +2133,16 @@ CancelScope_repr(PyObject *op)
     return res;
 }
 
+/* Is it in the tree of a loop that has a root? */
+static bool
+scope_is_rooted(scope_node *node)
+{
+    while (node->parent != NULL) {
+        node = node->parent;
+    }
+    return !node->is_task && scope_of_node(node)->cs_root_loop != NULL;
+}
+
 static int
 CancelScope_traverse(PyObject *op, visitproc visit, void *arg)
 {
@@ -1553,7 +2154,12 @@ CancelScope_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->cs_group);
     Py_VISIT(self->cs_root_loop);
     Py_VISIT(self->cs_mark_token);
-    if (self->cs_members > 0) {
+    Py_VISIT(self->cs_loop);
+    /* Below a root, the tasks of a scope that goes away move up: they are no
+       garbage with it. */
+    if (self->cs_members > 0
+        && !(self->cs_loop != NULL && scope_is_rooted(&self->cs_node)))
+    {
         struct llist_node *node;
         llist_for_each(node, &self->cs_node.children) {
             scope_node *child = llist_data(node, scope_node, siblings);
@@ -1572,6 +2178,16 @@ CancelScope_clear(PyObject *op)
     scope_node *node = &self->cs_node;
     PyObject *twin = self->cs_twin;
     self->cs_twin = NULL;
+    tree_lock(node);
+    bool has_no_host = self->cs_loop != NULL;
+    tree_unlock(node);
+    if (has_no_host) {
+        PyObject *exc = PyErr_GetRaisedException();
+        if (scope_leave(self, false) < 0) {
+            PyErr_FormatUnraisable("Exception ignored while %R went away", op);
+        }
+        PyErr_SetRaisedException(exc);
+    }
     tree_lock(node);
     PyObject *msg = node->msg, *group = self->cs_group;
     PyObject *origin = self->cs_origin;
@@ -1611,7 +2227,7 @@ CancelScope_dealloc(PyObject *op)
     _PyObject_ResurrectStart(op);       /* As in task_scopes_dealloc(). */
     tree_lock(&self->cs_node);
     bool is_root = self->cs_root_loop != NULL;
-    bool is_in_tree = is_root || self->cs_node.host != NULL;
+    bool is_in_tree = is_root || scope_is_entered(self);
     tree_unlock(&self->cs_node);
     if (is_in_tree) {
         /* Nobody can leave it any more, such as when the frame of a coroutine
@@ -1639,6 +2255,11 @@ static PyMethodDef CancelScope_methods[] = {
     _ASYNCIO_CANCELSCOPE___ENTER___METHODDEF
     _ASYNCIO_CANCELSCOPE___EXIT___METHODDEF
     _ASYNCIO_CANCELSCOPE_CANCEL_METHODDEF
+    {"create_task", _PyCFunction_CAST(CancelScope_create_task),
+     METH_FASTCALL | METH_KEYWORDS, CancelScope_create_task__doc__},
+    _ASYNCIO_CANCELSCOPE_ADOPT_METHODDEF
+    _ASYNCIO_CANCELSCOPE__MOVE_HERE_METHODDEF
+    _ASYNCIO_CANCELSCOPE__WEAKEN_GROUP_METHODDEF
     _ASYNCIO_CANCELSCOPE__SET_GROUP_METHODDEF
     _ASYNCIO_CANCELSCOPE__MEMBER_TASKS_METHODDEF
     _ASYNCIO_CANCELSCOPE__WATCH_METHODDEF
@@ -1647,37 +2268,47 @@ static PyMethodDef CancelScope_methods[] = {
     _ASYNCIO_CANCELSCOPE__PIERCE_METHODDEF
     {"_spawn", _PyCFunction_CAST(CancelScope__spawn),
      METH_FASTCALL | METH_KEYWORDS, CancelScope__spawn__doc__},
+    {"__reduce__", CancelScope_reduce, METH_NOARGS, CancelScope_reduce__doc__},
     {NULL, NULL}        /* Sentinel */
 };
 
 static PyGetSetDef CancelScope_getsetlist[] = {
     _ASYNCIO_CANCELSCOPE_CANCEL_CALLED_GETSETDEF
     _ASYNCIO_CANCELSCOPE_CANCELLED_CAUGHT_GETSETDEF
-    _ASYNCIO_CANCELSCOPE__EXPIRED_GETSETDEF
+    _ASYNCIO_CANCELSCOPE_CANCEL_MESSAGE_GETSETDEF
+    _ASYNCIO_CANCELSCOPE_DEADLINE_EXPIRED_GETSETDEF
+    _ASYNCIO_CANCELSCOPE_EFFECTIVELY_CANCELLED_GETSETDEF
     _ASYNCIO_CANCELSCOPE__OVERRULED_GETSETDEF
     _ASYNCIO_CANCELSCOPE__CANCELS_TASKS_GETSETDEF
+    _ASYNCIO_CANCELSCOPE__GROUP_GETSETDEF
+    _ASYNCIO_CANCELSCOPE__OUTER_GROUP_GETSETDEF
+    _ASYNCIO_CANCELSCOPE__LOOP_GETSETDEF
     _ASYNCIO_CANCELSCOPE__MEMBERS_GETSETDEF
     _ASYNCIO_CANCELSCOPE_DEADLINE_GETSETDEF
     _ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF
     {NULL} /* Sentinel */
 };
 
+static PyType_Spec CancelScope_spec;
+
 static PyType_Slot CancelScope_slots[] = {
     {Py_tp_dealloc, CancelScope_dealloc},
     {Py_tp_repr, CancelScope_repr},
-    {Py_tp_doc, (void *)_asyncio_CancelScope__doc__},
+    {Py_tp_doc, (void *)_asyncio_CancelScope___init____doc__},
     {Py_tp_traverse, CancelScope_traverse},
     {Py_tp_clear, CancelScope_clear},
     {Py_tp_methods, CancelScope_methods},
     {Py_tp_getset, CancelScope_getsetlist},
-    {Py_tp_new, _asyncio_CancelScope},
+    {Py_tp_new, CancelScope_new},
+    {Py_tp_init, _asyncio_CancelScope___init__},
+    {Py_tp_token, &CancelScope_spec},
     {0, NULL},
 };
 
 static PyType_Spec CancelScope_spec = {
     .name = "_asyncio.CancelScope",
     .basicsize = sizeof(CancelScopeObj),
-    .flags = (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
+    .flags = (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC |
               Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_MANAGED_WEAKREF),
     .slots = CancelScope_slots,
 };
@@ -1882,8 +2513,8 @@ _asyncio_move_on_after_impl(PyObject *module, PyObject *delay,
     if (shielded < 0 || parse_deadline(delay, "delay", &seconds) < 0) {
         return NULL;
     }
-    CancelScopeObj *self = cancel_scope_new(get_asyncio_state(module),
-                                            seconds, shielded);
+    CancelScopeObj *self = cancel_scope_new(
+        get_asyncio_state(module)->CancelScopeType, seconds, shielded);
     if (self != NULL) {
         self->cs_relative = seconds != Py_INFINITY;
     }
@@ -1912,8 +2543,81 @@ _asyncio_move_on_at_impl(PyObject *module, PyObject *when, PyObject *shield)
     if (shielded < 0 || parse_deadline(when, "deadline", &seconds) < 0) {
         return NULL;
     }
-    return (PyObject *)cancel_scope_new(get_asyncio_state(module),
-                                        seconds, shielded);
+    return (PyObject *)cancel_scope_new(
+        get_asyncio_state(module)->CancelScopeType, seconds, shielded);
+}
+
+/*[clinic input]
+_asyncio._movable_scope
+
+    deadline: object = None
+    shield: object = False
+    /
+
+Return a CancelScope that any task may leave.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio__movable_scope_impl(PyObject *module, PyObject *deadline,
+                             PyObject *shield)
+/*[clinic end generated code: output=0c782e1c5ad2fd37 input=97e56a84d617d4d4]*/
+{
+    double when;
+    int shielded = parse_shield(shield);
+    if (shielded < 0 || parse_deadline(deadline, "deadline", &when) < 0) {
+        return NULL;
+    }
+    CancelScopeObj *self = cancel_scope_new(
+        get_asyncio_state(module)->CancelScopeType, when, shielded);
+    if (self != NULL) {
+        self->cs_movable = 1;
+    }
+    return (PyObject *)self;
+}
+
+/*[clinic input]
+_asyncio.current_scope
+
+    task: object = None
+
+Return the innermost CancelScope that a task has entered, or None.
+
+The default is the current task.  Scopes of timeouts and task groups count.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_current_scope_impl(PyObject *module, PyObject *task)
+/*[clinic end generated code: output=56f7294f863abb25 input=a0b73bdb58994478]*/
+{
+    asyncio_state *state = get_asyncio_state(module);
+    TaskObj *found = NULL;
+    if (Py_IsNone(task)) {
+        found = current_c_task(state);
+    }
+    else if (Task_Check(state, task)) {
+        found = (TaskObj *)task;
+        if (found->task_own_scope.host == NULL) {
+            Py_RETURN_NONE;     /* It has not been initialized. */
+        }
+    }
+    if (found == NULL) {
+        return ask_python("_py_current_scope", task);
+    }
+    PyObject *scope = NULL;
+    tree_lock(&found->task_own_scope);
+    scope_node *node = found->task_scope;
+    while (scope == NULL && !node->is_task) {
+        PyObject *op = (PyObject *)scope_of_node(node);
+        if (try_incref(op)) {
+            scope = op;
+        }
+        node = node->parent;    /* It is just being taken out. */
+    }
+    tree_unlock(&found->task_own_scope);
+    if (scope == NULL) {
+        Py_RETURN_NONE;
+    }
+    return scope;
 }
 
 /*[clinic input]

@@ -211,6 +211,16 @@ scope_of_node(scope_node *node)
     return _Py_CONTAINER_OF(node, CancelScopeObj, cs_node);
 }
 
+/* The module state, found at once unless the type is a subclass. */
+static inline asyncio_state *
+scope_module_state(CancelScopeObj *scope)
+{
+    PyTypeObject *tp = Py_TYPE(scope);
+    return tp->tp_dealloc == CancelScope_dealloc
+        ? get_asyncio_state_by_cls(tp)
+        : get_asyncio_state_by_def((PyObject *)scope);
+}
+
 /* The outside cancellation that is visible through the scope. */
 static inline scope_node *
 scope_outer_cause(scope_node *node)
@@ -302,25 +312,41 @@ scope_with_group(scope_node *node)
         return NULL;
     }
     CancelScopeObj *scope = scope_of_node(node);
-    return scope->cs_group != NULL ? scope : NULL;
+    return scope->cs_group == NULL
+        || (PyWeakref_Check(scope->cs_group)
+            && PyWeakref_IsDead(scope->cs_group)) ? NULL : scope;
 }
 
-/* Let a task whose own scope is below that of a group be a member of it, if
-   the task has been initialized. */
+/* The innermost scope that has a group, from `node` outwards: a new reference,
+   or NULL. */
+static CancelScopeObj *
+scope_find_group(scope_node *node)
+{
+    for (; node != NULL; node = node->parent) {
+        CancelScopeObj *scope = scope_with_group(node);
+        if (scope != NULL && try_incref((PyObject *)scope)) {
+            return scope;
+        }
+    }
+    return NULL;
+}
+
+/* Let a task whose own scope is below a CancelScope be a member of that, if the
+   task has been initialized. */
 static void
 task_enroll(TaskObj *task)
 {
-    CancelScopeObj *scope = scope_with_group(task->task_own_scope.parent);
-    if (scope != NULL && task->task_own_scope.is_ready
-        && !task->task_own_scope.is_member && try_incref((PyObject *)task))
+    scope_node *own = &task->task_own_scope;
+    if (own->parent != NULL && !own->parent->is_task && own->is_ready
+        && !own->is_member && try_incref((PyObject *)task))
     {
-        task->task_own_scope.is_member = 1;
-        scope->cs_members++;
+        own->is_member = 1;
+        scope_of_node(own->parent)->cs_members++;
     }
 }
 
 /* Change the parent of a node that is in the tree, but not what follows from
-   it.  Return the task if it has belonged to a group and does no more, to be
+   it.  Return the task if it has been a member and is none any more, to be
    released, else NULL. */
 static PyObject *
 scope_set_parent(scope_node *node, scope_node *parent)
@@ -546,6 +572,7 @@ scope_hand_up_requests(scope_node *node)
     outer->host_requested |= node->host_requested;
     outer->host_pending |= node->host_pending;
     node->host_requested = node->host_pending = 0;
+    task_update_path(task, node);
     task_update_path(task, outer);
     return outer->host_requested ? outer : NULL;
 }
@@ -795,7 +822,7 @@ task_find_target(TaskObj *task, ShieldMarkObj *mark)
 }
 
 /* Take a node out of the tree; what is below it moves up to `heir`, one of its
-   ancestors, or NULL. */
+   ancestors, or NULL; tasks move up to the next CancelScope. */
 static int
 scope_detach(scope_node *node, scope_node *heir, PyObject **hosts)
 {
@@ -803,10 +830,15 @@ scope_detach(scope_node *node, scope_node *heir, PyObject **hosts)
 
     scope_hand_up_requests(node);
 
+    scope_node *owner = heir;
+    while (owner != NULL && owner->is_task) {
+        owner = owner->parent;
+    }
     while (!llist_empty(&node->children)) {
         scope_node *child = llist_data(node->children.next,
                                        scope_node, siblings);
-        PyObject *released = scope_set_parent(child, heir);
+        PyObject *released = scope_set_parent(child,
+                                              child->is_task ? owner : heir);
         if (scope_mark(child, hosts) < 0) {
             res = -1;
         }
@@ -1020,7 +1052,7 @@ task_note_interruption(TaskObj *task)
 {
     scope_node *own = &task->task_own_scope;
     tree_lock(own);
-    if (scope_outer_cause(own) != NULL
+    if ((own->requested || scope_outer_cause(own) != NULL)
         && scope_is_visible(own, task->task_scope))
     {
         own->interrupted = 1;
@@ -1148,10 +1180,29 @@ task_ignore(TaskObj *task, const char *what)
     PyErr_FormatUnraisable("Exception ignored while %R %s", task, what);
 }
 
-/* Each of these methods can be called again after an interrupt. */
+/* What cs_group refers to, a new reference, or NULL. */
+static PyObject *
+resolve_group(PyObject *group)
+{
+    if (group == NULL || !PyWeakref_Check(group)) {
+        return Py_XNewRef(group);
+    }
+    PyObject *found = NULL;
+    if (PyWeakref_GetRef(group, &found) < 0) {
+        PyErr_Clear();
+    }
+    return found;
+}
+
+/* Call a method of what cs_group refers to, if that exists.  Each of them can be
+   called again after an interrupt. */
 static int
 call_group(PyObject *group, const char *name, PyObject *arg1, PyObject *arg2)
 {
+    group = resolve_group(group);
+    if (group == NULL) {
+        return 0;
+    }
     /* Interned, or each call would take another entry of the method cache. */
     PyObject *name_obj = PyUnicode_InternFromString(name);
     PyObject *method = name_obj == NULL ? NULL
@@ -1169,6 +1220,7 @@ call_group(PyObject *group, const char *name, PyObject *arg1, PyObject *arg2)
     }
     Py_XDECREF(method);
     Py_XDECREF(res);
+    Py_DECREF(group);
     return res == NULL ? -1 : 0;
 }
 
@@ -1440,7 +1492,7 @@ group_dismiss(CancelScopeObj *scope, TaskObj *task, bool is_last)
         int res;
         Py_BEGIN_CRITICAL_SECTION(task);
         res = future_awaited_by_discard(
-            get_asyncio_state_by_cls(Py_TYPE(scope)),
+            scope_module_state(scope),
             (FutureObj *)task, host);
         Py_END_CRITICAL_SECTION();
         Py_DECREF(host);
@@ -1459,8 +1511,9 @@ group_dismiss(CancelScopeObj *scope, TaskObj *task, bool is_last)
     Py_DECREF(scope);
 }
 
-/* The task is done or is going away: take it and the scopes that it has left
-   open out of the tree.  Keeps the current exception. */
+/* The task is done or is going away: take it out of the tree.  What becomes of
+   the scopes that it has left open: SCOPE_ACTIVE, they stay without a host, or
+   SCOPE_DESTROYED.  Keeps the current exception. */
 static void
 task_leave_tree(TaskObj *task, scope_state state)
 {
@@ -1480,10 +1533,31 @@ task_leave_tree(TaskObj *task, scope_state state)
 
     while (task->task_scope != own) {
         CancelScopeObj *scope = scope_of_node(task->task_scope);
+        scope_hand_up_requests(&scope->cs_node);
         FT_ATOMIC_STORE_PTR_RELAXED(task->task_scope, scope->cs_node.parent);
-        DeadlinesObj *deadlines = deadlines_remove(scope);
         PyObject *token;
         ShieldMarkObj *mark = scope_take_mark(scope, &token);
+        if (state == SCOPE_ACTIVE) {
+            /* It lives on, below what the task was below. */
+            scope->cs_loop = Py_NewRef(task->task_loop);
+            scope->cs_node.host = NULL;
+            scope->cs_node.delivered = scope->cs_node.lifted = 0;
+            PyObject *open = Py_XNewRef(scope->cs_group);
+            if (open != NULL || mark != NULL) {
+                tree_unlock(own);
+                Py_XDECREF(mark);
+                Py_XDECREF(token);
+                if (open != NULL
+                    && call_group(open, "_host_ended", NULL, NULL) < 0)
+                {
+                    task_ignore(task, "left its scopes");
+                }
+                Py_XDECREF(open);
+                tree_lock(own);
+            }
+            continue;
+        }
+        DeadlinesObj *deadlines = deadlines_remove(scope);
         /* Another task may wait in the group for members that are moving. */
         PyObject *left = scope->cs_members == 0 ? NULL
                                                 : Py_XNewRef(scope->cs_group);
@@ -1548,7 +1622,7 @@ task_report_failure(TaskObj *task)
     }
     scope_node *own = &task->task_own_scope;
     tree_lock(own);
-    CancelScopeObj *scope = task_group_scope(task);
+    CancelScopeObj *scope = scope_find_group(own->parent);
     tree_unlock(own);
     if (scope == NULL) {
         return 0;
@@ -1569,7 +1643,7 @@ task_end(TaskObj *task)
     {
         task_ignore(task, "reported its failure");
     }
-    task_leave_tree(task, SCOPE_ABANDONED);
+    task_leave_tree(task, SCOPE_ACTIVE);
 }
 
 /* The scope of the root group of a loop, or NULL.  Its tree is locked. */
@@ -1587,16 +1661,21 @@ find_root(asyncio_state *state, PyObject *loop)
     return NULL;
 }
 
+/* The loop of an active scope, whose tree is locked: borrowed, or NULL. */
+static inline PyObject *
+scope_loop_lock_held(CancelScopeObj *scope)
+{
+    return scope->cs_root_loop != NULL ? scope->cs_root_loop
+        : scope->cs_node.host != NULL ? scope->cs_node.host->task_loop
+        : scope->cs_loop;
+}
+
 /* Is a scope in the tree of the loop, which is locked? */
 static inline bool
 scope_belongs_to(CancelScopeObj *scope, PyObject *loop)
 {
-    if (tree_of_node(&scope->cs_node) != tree_of_loop(loop)) {
-        return false;
-    }
-    return loop == (scope->cs_root_loop != NULL ? scope->cs_root_loop
-                    : scope->cs_node.host != NULL
-                    ? scope->cs_node.host->task_loop : NULL);
+    return tree_of_node(&scope->cs_node) == tree_of_loop(loop)
+        && scope_loop_lock_held(scope) == loop;
 }
 
 static bool
@@ -1638,13 +1717,13 @@ task_adopt(asyncio_state *state, TaskObj *task)
         own->msg = NULL;
         tree_unlock(own);
         Py_XDECREF(msg);
-        task_leave_tree(task, SCOPE_ABANDONED);
+        task_leave_tree(task, SCOPE_ACTIVE);
         tree_lock(own);
     }
     own->is_task = 1;
     own->host_requested = own->host_pending = own->delivered = own->lifted = 0;
     own->is_ready = own->has_shields = own->cancel_due = own->handed_up = 0;
-    own->interrupted = 0;
+    own->interrupted = own->requested = 0;
     own->overrides_cancel = overrides_cancel;
     if (group != NULL && !scope_belongs_to(group, task->task_loop)) {
         group = NULL;
@@ -1674,9 +1753,11 @@ task_ready(TaskObj *task)
 }
 
 /* May a task that its factory has not just made hang below the scope?  Not if
-   it hangs elsewhere but below the root, nor if the scope hangs below it. */
+   the scope hangs below it; nor, unless it may come from `anywhere`, if it hangs
+   elsewhere but below the root. */
 static bool
-scope_can_adopt(asyncio_state *state, CancelScopeObj *scope, TaskObj *task)
+scope_can_adopt(asyncio_state *state, CancelScopeObj *scope, TaskObj *task,
+                bool anywhere)
 {
     scope_node *own = &task->task_own_scope;
     if (!scope_belongs_to(scope, task->task_loop)
@@ -1684,7 +1765,7 @@ scope_can_adopt(asyncio_state *state, CancelScopeObj *scope, TaskObj *task)
     {
         return false;
     }
-    if (own->parent != NULL) {
+    if (own->parent != NULL && !anywhere) {
         CancelScopeObj *root = find_root(state, task->task_loop);
         if (root == NULL || own->parent != &root->cs_node) {
             return false;
@@ -1698,10 +1779,12 @@ scope_can_adopt(asyncio_state *state, CancelScopeObj *scope, TaskObj *task)
     return true;
 }
 
-/* Hang a task's own scope below another one, if that can be; or if `scope` is
-   NULL below the root, if there is one.  Return 1 if that could not be. */
+/* Hang a task's own scope below another one, if scope_can_adopt() it; or if
+   `scope` is NULL below the root, if there is one.  Return 1 if that could not
+   be. */
 static int
-task_move(asyncio_state *state, TaskObj *task, CancelScopeObj *scope)
+task_move(asyncio_state *state, TaskObj *task, CancelScopeObj *scope,
+          bool anywhere)
 {
     scope_node *own = &task->task_own_scope;
     PyObject *hosts = NULL;
@@ -1714,15 +1797,25 @@ task_move(asyncio_state *state, TaskObj *task, CancelScopeObj *scope)
         }
         scope = find_root(state, task->task_loop);
     }
-    else if (!scope_can_adopt(state, scope, task)) {
+    else if (!scope_can_adopt(state, scope, task, anywhere)) {
         tree_unlock(own);
         return 1;
     }
+    CancelScopeObj *before = task_group_scope(task);
     PyObject *released = scope_set_parent(
         own, scope == NULL ? NULL : &scope->cs_node);
+    /* What came from above does not concern the task any more. */
+    own->requested = own->delivered = own->lifted = 0;
+    bool is_last = before != NULL && before->cs_members == 0;
     int res = scope_mark(own, &hosts);
     tree_unlock(own);
     res = scope_finish_update(res, hosts);
+    if (before != NULL && before != scope) {
+        group_dismiss(before, task, is_last);
+    }
+    else {
+        Py_XDECREF(before);
+    }
     Py_XDECREF(released);
     return res;
 }
@@ -1782,7 +1875,9 @@ task_contribution(TaskObj *task, scope_node *node)
         }
     }
     /* An own scope counts for all that is outside. */
-    if (own->delivered && !own->lifted && scope_outer_cause(own) != NULL) {
+    if (own->delivered && !own->lifted
+        && (own->requested || scope_outer_cause(own) != NULL))
+    {
         return own;
     }
     return NULL;

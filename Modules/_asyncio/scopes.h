@@ -38,7 +38,7 @@ typedef struct scope_node {
     struct llist_node children;
     struct llist_node siblings;
     /* The task that entered the scope; for an own scope, the task that it is
-       embedded in.  NULL outside the tree. */
+       embedded in.  NULL outside the tree, and when that task has ended. */
     struct TaskObj *host;
     /* What the CancelledErrors are to say; NULL means None.  Owned. */
     PyObject *msg;
@@ -46,7 +46,9 @@ typedef struct scope_node {
     uint8_t tree;               /* which of tree_locks guards it */
 #endif
     unsigned is_task: 1;        /* embedded in a TaskObj */
-    unsigned requested: 1;      /* its own cancel was requested */
+    unsigned requested: 1;      /* its own cancel was requested; for an own
+                                   scope: a cancelled scope that it was below
+                                   has been left */
     unsigned host_requested: 1; /* a Task.cancel() of the host is in force here:
                                    in an own scope, or a shielded one */
     unsigned host_pending: 1;   /* no CancelledError stands for it yet */
@@ -58,7 +60,7 @@ typedef struct scope_node {
     unsigned interrupted: 1;    /* an own scope whose task was interrupted while
                                    it was cancelled from outside */
     unsigned is_ready: 1;       /* an own scope whose task will run */
-    unsigned is_member: 1;      /* of the group of its parent, which counts and
+    unsigned is_member: 1;      /* its parent is a CancelScope, which counts and
                                    owns the task */
     unsigned has_shields: 1;    /* an own scope whose task has been in a shielded
                                    scope */
@@ -103,7 +105,6 @@ typedef enum {
     SCOPE_NEW,
     SCOPE_ACTIVE,
     SCOPE_LEFT,
-    SCOPE_ABANDONED,            /* its task ended without leaving it */
     SCOPE_DESTROYED,            /* its task was destroyed while pending */
 } scope_state;
 
@@ -121,9 +122,12 @@ typedef struct {
     /* The heap that holds this scope while its deadline is armed.  Owned. */
     struct DeadlinesObj *cs_deadlines;
     Py_ssize_t cs_heap_index;
-    /* Told what becomes of the members; NULL if there is no group.  Owned. */
+    /* Told what becomes of the members; NULL if there is no group.  Owned; once
+       the host has ended, a weak reference. */
     PyObject *cs_group;
-    Py_ssize_t cs_members;
+    Py_ssize_t cs_members;      /* the tasks right below that are not done */
+    /* The loop while the scope is active without a host, else NULL.  Owned. */
+    PyObject *cs_loop;
     /* The loop whose root this is, else NULL.  Owned.  (The siblings of a root
        are the other roots; it has none after the module is gone.) */
     PyObject *cs_root_loop;
@@ -139,6 +143,10 @@ typedef struct {
     unsigned cs_caught: 1;
     unsigned cs_watched: 1;     /* the group wants to know of a cancellation */
     unsigned cs_pierced: 1;     /* this root lets nobody have a shield */
+    unsigned cs_movable: 1;     /* of a timeout or a group: any task may leave
+                                   it */
+    unsigned cs_moved: 1;       /* it has been moved to the task that leaves it,
+                                   which is to be reported */
 } CancelScopeObj;
 
 /* All armed deadlines of one event loop, behind a single timer.
@@ -168,13 +176,16 @@ typedef struct {
     struct llist_node deadlines;
 } scope_registry;
 
-/* Type check for the object of a scope: it cannot be subclassed. */
-#define CancelScope_Check(op) (Py_TYPE(op)->tp_dealloc == CancelScope_dealloc)
+/* Type check for the object of a scope. */
+#define CancelScope_Check(op)                                           \
+    (PyType_GetBaseByToken(Py_TYPE(op), &CancelScope_spec, NULL) > 0)
 
 #define CancelScope_CAST(op) ((CancelScopeObj *)(op))
 #define Deadlines_CAST(op) ((DeadlinesObj *)(op))
 
+static PyType_Spec CancelScope_spec;
 static void CancelScope_dealloc(PyObject *op);
+
 static DeadlinesObj *deadlines_remove(CancelScopeObj *scope);
 static PyObject *cancelscopes_attr(const char *name);
 

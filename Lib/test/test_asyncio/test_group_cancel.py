@@ -1647,7 +1647,7 @@ class ForeignMemberTests(GroupHelpers):
             self.assertEqual(repr(group), '<TaskGroup tasks=2 entered>')
             self.assertEqual(group._tasks, tasks)
             group.cancel()
-        self.assertEqual(repr(group), '<TaskGroup cancelling>')
+        self.assertEqual(repr(group), '<TaskGroup finished>')
 
     async def test_5_7_task_of_another_loop(self):
         # Its place is in the tree of its own loop.
@@ -1719,7 +1719,7 @@ class ScaleTests(GroupHelpers):
                                  f'<TaskGroup tasks={count} cancelling>')
         self.assertEqual(ended, count)
         self.assert_group(group, called=True, caught=True)
-        self.assertEqual(repr(group), '<TaskGroup cancelling>')
+        self.assertEqual(repr(group), '<TaskGroup finished>')
 
     async def test_6_7_many_members_of_a_cancelled_group(self):
         # Each of them is cancelled at its first yield point.
@@ -1747,7 +1747,7 @@ class ScaleTests(GroupHelpers):
             async with asyncio.TaskGroup() as group:
                 for _ in range(self.scale):
                     group.create_task(member())
-        self.assertEqual(repr(group), '<TaskGroup entered>')
+        self.assertEqual(repr(group), '<TaskGroup finished>')
         self.assert_group(group, called=False, caught=False)
 
     async def test_6_7_many_members_fail(self):
@@ -1803,6 +1803,11 @@ class ScaleTests(GroupHelpers):
                 await self.assert_cancelled(self.forever())
                 self.assertRegex(
                     repr(group), r'^<TaskGroup (tasks=1 )?errors=1 cancelling>')
+        # As create_task() calls it.
+        self.assertEqual(repr(group), '<TaskGroup finished>')
+        with self.assertRaisesRegex(
+                RuntimeError, '^TaskGroup <TaskGroup finished> is finished$'):
+            group.create_task(self.forever())
 
 
 @matrix

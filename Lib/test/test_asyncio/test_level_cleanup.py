@@ -5,7 +5,9 @@ Names of tests carry the number of the rule that they check, for all of them
 """
 
 import asyncio
+import contextlib
 import os
+import socket
 import sys
 import threading
 import types
@@ -139,6 +141,171 @@ class CleanupTests:
         self.assertTrue(scope.cancelled_caught)
         self.assertEqual(trace, ['reads', 'lost', 'stopped'])
         await visiting
+
+    @contextlib.asynccontextmanager
+    async def serving(self, handler):
+        """A server of one client, which reads nothing."""
+        full = asyncio.Event()
+
+        class Protocol(asyncio.StreamReaderProtocol):
+            def pause_writing(self):
+                full.set()
+                super().pause_writing()
+
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: Protocol(asyncio.StreamReader(), handler),
+            '127.0.0.1', 0)
+        with socket.socket() as client:
+            client.connect(server.sockets[0].getsockname())
+            await full.wait()
+            try:
+                yield server
+            finally:
+                server.close()
+
+    async def flood(self, reader, writer):
+        # Until the client's buffers are full, and for ever then.
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b'x' * 65536)
+                await writer.drain()
+
+    def patience(self, seconds):
+        return support.swap_attr(asyncio.farewells, '_PATIENCE', seconds)
+
+    async def test_B_serve_forever_ends_by_a_second_cancel(self):
+        async with self.serving(self.flood) as server:
+            with self.patience(3600):
+                task = asyncio.create_task(server.serve_forever())
+                await asyncio.sleep(0)
+                task.cancel()
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                # The client could still read.
+                self.assertFalse(task.done())
+                self.assertTrue(server._clients)
+                task.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await task
+                await server.wait_closed()
+
+    async def test_B_serve_forever_ends_by_a_cancel_after_a_deadline(self):
+        async with self.serving(self.flood) as server:
+            async def serve():
+                with asyncio.move_on_after(0):
+                    await server.serve_forever()
+
+            with self.patience(3600):
+                task = asyncio.create_task(serve())
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                self.assertFalse(task.done())
+                task.cancel()
+                await asyncio.wait([task])
+                await server.wait_closed()
+
+    async def test_B_serve_forever_does_not_wait_for_a_client_that_does_not_read(self):
+        async def by_cancel(server):
+            task = asyncio.create_task(server.serve_forever())
+            await asyncio.sleep(0)
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+
+        async def by_scope(server):
+            with asyncio.move_on_after(0):
+                await server.serve_forever()
+
+        async def by_two_timeouts(server):
+            with self.assertRaises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    async with asyncio.timeout(0):
+                        await server.serve_forever()
+
+        for way in by_cancel, by_scope, by_two_timeouts:
+            with self.subTest(way.__name__):
+                async with self.serving(self.flood) as server:
+                    with self.patience(0.02):
+                        await way(server)
+                    await server.wait_closed()
+
+    async def test_B_serve_forever_waits_for_a_client_that_reads(self):
+        data = b'x' * (1 << 22)
+
+        async def answer(reader, writer):
+            writer.write(data)
+            answered.set()
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+
+        def read():
+            received = 0
+            while block := client.recv(1 << 16):
+                received += len(block)
+            return received
+
+        answered = asyncio.Event()
+        server = await asyncio.start_server(answer, '127.0.0.1', 0)
+        with socket.socket() as client:
+            client.connect(server.sockets[0].getsockname())
+            await answered.wait()
+            task = asyncio.create_task(server.serve_forever())
+            await asyncio.sleep(0)
+            task.cancel()
+            received = asyncio.create_task(asyncio.to_thread(read))
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+            self.assertEqual(await received, len(data))
+
+    async def test_B_serve_forever_with_an_idle_client_ends_at_once(self):
+        async def idle(reader, writer):
+            connected.set()
+            self.assertEqual(await reader.read(), b'')
+
+        connected = asyncio.Event()
+        server = await asyncio.start_server(idle, '127.0.0.1', 0)
+        with socket.socket() as client:
+            client.connect(server.sockets[0].getsockname())
+            await connected.wait()
+            with self.patience(3600):
+                task = asyncio.create_task(server.serve_forever())
+                await asyncio.sleep(0)
+                task.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await task
+
+    async def test_B_serve_forever_and_a_handler_that_waits_below_a_shield(self):
+        async def handler(reader, writer):
+            handlers.append(asyncio.current_task())
+            try:
+                await reader.read()
+            finally:
+                with asyncio.CancelScope(shield=True):
+                    shielded.set()
+                    await release.wait()
+                    writer.close()
+
+        handlers = []
+        shielded, release = asyncio.Event(), asyncio.Event()
+        server = await asyncio.start_server(handler, '127.0.0.1', 0)
+        with socket.socket() as client:
+            client.connect(server.sockets[0].getsockname())
+            while not handlers:
+                await asyncio.sleep(0)
+            task = asyncio.create_task(server.serve_forever())
+            await asyncio.sleep(0)
+            handlers[0].cancel()
+            await shielded.wait()
+            task.cancel()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            self.assertFalse(task.done())  # There may be an answer.
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+            release.set()
+            await asyncio.wait(handlers)
 
     async def test_2_1_shutdown_default_executor_joins_the_thread(self):
         loop = asyncio.get_running_loop()

@@ -10,14 +10,17 @@ import contextlib
 import contextvars
 import functools
 import gc
+import logging
 import math
 import sys
 import threading
+import traceback
 import types
 import unittest
 import weakref
 from asyncio import staggered
 from asyncio import tasks
+from asyncio.log import logger
 from test import support
 from test.support import socket_helper
 from test.support import threading_helper
@@ -128,6 +131,14 @@ class RootGroupTestCase(unittest.TestCase):
     def setUp(self):
         super().setUp()
         self.problems = []
+        # The first failure of each program is logged (10.3).
+        self.lines = []
+        handler = logging.Handler()
+        handler.emit = lambda record: self.lines.append(record.getMessage())
+        logger.addHandler(handler)
+        self.addCleanup(logger.removeHandler, handler)
+        self.addCleanup(setattr, logger, 'propagate', logger.propagate)
+        logger.propagate = False
         saved = sys.unraisablehook
         self.addCleanup(setattr, sys, 'unraisablehook', saved)
         sys.unraisablehook = self.on_unraisable
@@ -2007,15 +2018,136 @@ class HandedOnTests:
             self.assertEqual(trace, [])
         self.assertEqual(trace, ['background'])
 
-    def test_7_3_run_until_complete_of_a_task_from_create_task(self):
+    def tasks_for_run_until_complete(self):
+        async def awaiting(awaitable):
+            await awaitable
+
+        async def gathering(coro):
+            await asyncio.gather(coro, self.forever())
+
+        async def grouping(coro):
+            # The member's failure is the group's, the group's is the task's.
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(coro)
+            except* MyError as group:
+                raise group.exceptions[0] from None
+
+        def ensure_future(loop, coro):
+            return asyncio.ensure_future(coro, loop=loop)
+
+        def create_task(loop, coro):
+            return loop.create_task(coro)
+
+        for make in create_task, ensure_future:
+            for wrap in (lambda coro: coro), awaiting, gathering, grouping:
+                yield make, wrap
+
+    @for_each('tasks_for_run_until_complete')
+    def test_7_3_run_until_complete_of_a_task(self, make, wrap):
+        error = MyError()
+        trace = []
+        with self.runner() as runner:
+            loop = runner.get_loop()
+            loop.create_task(self.background(trace))
+            for delay in None, 1:
+                task = make(loop, wrap(self.failing(error, delay)))
+                with self.raises_bare(error):
+                    loop.run_until_complete(task)
+            runner.run(self.assert_not_cancelled())
+            self.assertEqual(trace, [])
+        self.assertEqual(trace, ['background'])
+
+    def test_7_3_run_until_complete_of_another_loop(self):
+        class OtherLoop(VirtualLoop):
+            def run_until_complete(self, future):
+                future = asyncio.ensure_future(future, loop=self)
+                future.add_done_callback(lambda _: self.stop())
+                self.run_forever()
+                return future.result()
+
+        error = MyError()
+        loop = self.make_loop(OtherLoop)
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.get_loop()
+            for make in (lambda coro: coro, loop.create_task,
+                         functools.partial(asyncio.ensure_future, loop=loop)):
+                with self.raises_bare(error):
+                    loop.run_until_complete(make(self.failing(error, 1)))
+            self.assertEqual(
+                loop.run_until_complete(asyncio.sleep(1, 'fine')), 'fine')
+            self.assertIs(runner.run(self.assert_not_cancelled()), None)
+            with self.raises_group(error):
+                loop.create_task(self.failing(error))
+                runner.run(self.forever())
+        # It is left as it was.
+        self.assertNotIn('run_until_complete', vars(loop))
+
+    def test_7_3_run_until_complete_of_a_task_that_has_failed_before(self):
+        # It was a background task then.
         error = MyError()
         runner = self.runner()
         loop = runner.get_loop()
+        task = loop.create_task(self.failing(error))
+        with self.assertRaises(asyncio.CancelledError):
+            loop.run_until_complete(asyncio.sleep(1))
         with self.raises_bare(error):
-            loop.run_until_complete(loop.create_task(self.failing(error, 1)))
+            loop.run_until_complete(task)
         with self.raises_group(error):
             runner.close()
         self.assertIs(loop.is_closed(), True)
+
+    def test_7_3_run_until_complete_that_is_stopped(self):
+        # It has handed nothing on, so the task is a background task again.
+        error = MyError()
+        runner = self.runner()
+        loop = runner.get_loop()
+        task = loop.create_task(self.failing(error, 2))
+        loop.call_later(1, loop.stop)
+        with self.assertRaisesRegex(RuntimeError, 'Event loop stopped'):
+            loop.run_until_complete(task)
+        with self.raises_group(error):
+            runner.run(self.forever())
+        runner.close()
+
+    def test_7_3_run_until_complete_while_a_background_task_fails(self):
+        error, other = MyError(), MyError()
+        runner = self.runner()
+        loop = runner.get_loop()
+        loop.create_task(self.failing(other))
+        with self.assertRaises(asyncio.CancelledError):
+            loop.run_until_complete(
+                loop.create_task(self.failing(error, self.pause)))
+        with self.raises_group(other):
+            runner.close()
+
+    def test_7_3_stop_async_iteration_is_no_failure(self):
+        async def stop():
+            raise StopAsyncIteration
+
+        async def numbers():
+            yield 1
+            yield 2
+
+        async def main():
+            asyncio.create_task(stop())
+            numbers_ = numbers()
+            got = []
+            while True:
+                task = asyncio.ensure_future(anext(numbers_))
+                await asyncio.wait([task])
+                if isinstance(task.exception(), StopAsyncIteration):
+                    break
+                got.append(task.result())
+            await self.assert_not_cancelled()
+            support.gc_collect()
+            return got
+
+        self.assertEqual(self.run_main(main()), [1, 2])
+        # The one that is never retrieved is logged as it is in stock.
+        (message, exc), = self.take_problems()
+        self.assertEqual(message, 'Task exception was never retrieved')
+        self.assertIs(type(exc), StopAsyncIteration)
 
     def test_7_3_client_handler(self):
         error = MyError()
@@ -2227,22 +2359,48 @@ class HandedOnTests:
         self.assertEqual(trace, ['main', 'first', 'second'])
 
     def test_7_3_failure_in_an_abandoned_task_group(self):
-        for keep in False, True:
-            with self.subTest(keep=keep):
-                error = MyError()
-                trace = []
+        error = MyError()
+        trace = []
 
-                async def main():
-                    group = await asyncio.create_task(self.abandon(
-                        self.failing(error, 1), self.background(trace)))
-                    if not keep:
-                        del group
-                    await self.assert_cancelled(self.forever())
-                    await self.assert_level()
+        async def main():
+            await asyncio.create_task(self.abandon(
+                self.failing(error, 1), self.background(trace)))
+            await self.assert_cancelled(self.forever())
+            await self.assert_level()
 
-                with self.raises_group(error):
-                    self.run_main(main())
-                self.assertEqual(trace, ['background'])
+        with self.raises_group(error):
+            self.run_main(main())
+        self.assertEqual(trace, ['background'])
+
+    def test_6_8_failure_in_a_task_group_that_can_still_be_left(self):
+        # The error is the group's.
+        error = MyError()
+        trace = []
+
+        async def main():
+            group = await asyncio.create_task(self.abandon(
+                self.failing(error, 1), self.background(trace)))
+            await asyncio.sleep(100)
+            self.assertEqual(trace, ['background'])
+            with self.assertRaises(ExceptionGroup) as cm:
+                await group.__aexit__(None, None, None)
+            self.assertEqual(cm.exception.exceptions, (error,))
+
+        self.run_main(main())
+
+    def test_6_8_failure_in_a_task_group_that_is_never_left(self):
+        error = MyError()
+        trace = []
+
+        async def main():
+            group = await asyncio.create_task(self.abandon(
+                self.failing(error, 1), self.background(trace)))
+            await asyncio.sleep(100)
+            self.assertEqual(trace, ['background'])
+
+        self.run_main(main())
+        support.gc_collect()
+        self.assertEqual([exc for _, exc in self.take_problems()], [error])
 
     def test_7_3_task_of_an_abandoned_task_group_is_kept(self):
         # Trap 29.
@@ -3479,6 +3637,233 @@ class NoRunnerTests:
 
 
 @matrix
+class FirstFailureTests:
+    """Rule 10.3."""
+
+    def run_failing(self, main):
+        with self.assertRaises(BaseExceptionGroup) as cm:
+            self.run_main(main)
+        return cm.exception.exceptions
+
+    def notes(self, exc):
+        return getattr(exc, '__notes__', [])
+
+    def test_10_3_first_failure_is_logged_at_once(self):
+        async def main():
+            asyncio.create_task(self.failing(MyError('reason'), 1), name='one')
+            asyncio.create_task(
+                self.background([], error=MyError('later')), name='two')
+            with asyncio.CancelScope(shield=True):
+                await asyncio.sleep(2)
+            self.assertEqual(len(self.lines), 1)
+
+        self.run_failing(main())
+        self.assertEqual(self.lines, [
+            "Background task 'one', RootGroupTestCase.failing() failed: "
+            "MyError: reason"])
+
+    def test_10_3_debug_mode_tells_where_the_task_was_created(self):
+        async def main():
+            asyncio.get_running_loop().set_debug(True)
+            asyncio.create_task(self.failing(MyError()))
+            await self.forever()
+
+        self.run_failing(main())
+        line, = self.lines
+        self.assertRegex(line, r'failed: MyError \(created at .*'
+                               r'test_root_group\.py:\d+\)\Z')
+
+    def descriptions(self):
+        class Silent(Exception):
+            def __str__(self):
+                raise ValueError
+
+        yield MyError(), 'MyError'
+        yield MyError('one\ntwo'), 'MyError: one [...]'
+        yield Silent(), f'{Silent.__qualname__}: <str() failed>'
+        yield ExceptionGroup('many', [MyError()]), \
+            'ExceptionGroup: many (1 sub-exception)'
+
+    def test_10_3_one_line_whatever_the_exception_is(self):
+        for exc, description in self.descriptions():
+            with self.subTest(description):
+                self.lines.clear()
+
+                async def main():
+                    asyncio.create_task(self.failing(exc), name='a\nb')
+                    await self.forever()
+
+                self.run_failing(main())
+                line, = self.lines
+                self.assertEqual(
+                    line, "Background task 'a\\nb', RootGroupTestCase."
+                          f"failing() failed: {description}")
+
+    def test_10_3_failure_while_the_program_ends(self):
+        async def main():
+            asyncio.create_task(self.background([], error=MyError('late')))
+            await self.settle()
+
+        self.run_failing(main())
+        self.assertEqual(len(self.lines), 1)
+
+    def test_10_3_each_call_of_a_runner_logs_its_first_failure(self):
+        async def main():
+            asyncio.create_task(self.failing(MyError()))
+            await self.forever()
+
+        with self.runner() as runner:
+            for count in 1, 2:
+                with self.assertRaises(ExceptionGroup):
+                    runner.run(main())
+                self.assertEqual(len(self.lines), count)
+
+    def test_10_3_what_is_no_background_failure_is_not_logged(self):
+        error = MyError()
+
+        async def main():
+            await asyncio.gather(self.failing(error), return_exceptions=True)
+            with self.raises_bare(error):
+                await asyncio.wait_for(self.failing(error), 1)
+            asyncio.create_task(self.failing(error), errors='log')
+            with self.assertRaises(ExceptionGroup):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self.failing(error))
+            await self.assert_not_cancelled()
+
+        self.run_main(main())
+        self.take_problems()
+        with self.raises_bare(error):
+            self.run_main(self.failing(error))
+        for exc in KeyboardInterrupt, SystemExit:
+            async def interrupted():
+                asyncio.create_task(self.failing(exc()))
+                await self.forever()
+
+            with self.assertRaises(exc):
+                self.run_main(interrupted())
+        self.assertEqual(self.lines, [])
+
+    def test_10_3_group_of_cancellations_is_not_logged(self):
+        async def end():
+            try:
+                await self.forever()
+            except asyncio.CancelledError as exc:
+                raise BaseExceptionGroup('all', [exc]) from None
+
+        async def main():
+            asyncio.create_task(end())
+            await self.settle()
+
+        self.run_main(main())
+        self.assertEqual(self.lines, [])
+
+    def test_10_3_notes_name_the_tasks(self):
+        errors = MyError('one'), MyError('two'), MyError('main')
+
+        async def main():
+            asyncio.create_task(self.failing(errors[0]), name='one')
+            asyncio.create_task(
+                self.background([], error=errors[1]), name='two')
+            try:
+                await self.forever()
+            finally:
+                raise errors[2]
+
+        self.assertCountEqual(self.run_failing(main()), errors)
+        for exc, name in zip(errors[:2], ('one', 'two')):
+            note, = self.notes(exc)
+            self.assertIn(repr(name), note)
+        note, = self.notes(errors[2])
+        self.assertIn('main task', note)
+
+    def test_10_3_notes_of_an_exception_that_several_tasks_raise(self):
+        error = MyError()
+
+        async def main():
+            for name in 'one', 'two':
+                asyncio.create_task(
+                    self.background([], error=error), name=name)
+            await self.settle()
+            raise error
+
+        for _ in range(3):
+            self.assertEqual(self.run_failing(main()), (error,))
+            notes = self.notes(error)
+            self.assertEqual(len(notes), 2)
+            self.assertIn("'one'", notes[0])
+            self.assertIn("'two'", notes[1])
+
+    def test_10_3_exceptions_that_refuse_notes(self):
+        class Refusing(Exception):
+            def add_note(self, note):
+                raise TypeError
+
+        class Odd(Exception):
+            __notes__ = 5
+
+        for exc in Refusing(), Odd():
+            async def main():
+                asyncio.create_task(self.failing(exc))
+                await self.forever()
+
+            self.assertEqual(self.run_failing(main()), (exc,))
+
+    def test_10_3_notes_where_cancellations_are_taken_out(self):
+        async def end():
+            try:
+                await self.forever()
+            except asyncio.CancelledError as exc:
+                raise BaseExceptionGroup('all', [exc, MyError()]) from None
+
+        async def main():
+            asyncio.create_task(end(), name='one')
+            await self.settle()
+
+        group, = self.run_failing(main())
+        note, = self.notes(group)
+        self.assertIn("'one'", note)
+
+    def test_7_2_tracebacks_show_few_frames_of_asyncio(self):
+        async def fail_in_background():
+            asyncio.create_task(self.failing(MyError()))
+            await self.forever()
+
+        for make in functools.partial(self.failing, MyError()), \
+                fail_in_background:
+            # (assertRaises() takes the traceback away.)
+            try:
+                self.run_main(make())
+            except (MyError, ExceptionGroup) as exc:
+                frames = traceback.extract_tb(exc.__traceback__)
+            names = [frame.name for frame in frames
+                     if 'test_asyncio' not in frame.filename]
+            # asyncio.run(), Runner.run(), RootGroup.run().
+            self.assertEqual(names, ['run'] * 3)
+
+    def test_10_3_handler_that_fails(self):
+        # It is in the way of nothing.
+        class Failing(logging.Handler):
+            def emit(self, record):
+                raise MyError('handler')
+
+        handler = Failing()
+        logger.addHandler(handler)
+        self.addCleanup(logger.removeHandler, handler)
+        error = MyError()
+        trace = []
+
+        async def main():
+            asyncio.create_task(self.failing(error))
+            asyncio.create_task(self.background(trace))
+            await self.forever()
+
+        self.assertEqual(self.run_failing(main()), (error,))
+        self.assertEqual(trace, ['background'])
+        self.take_problems()
+
+
+@matrix
 class ShutdownTests:
     """Rule 7.8."""
 
@@ -3513,7 +3898,7 @@ class ShutdownTests:
             await self.assert_not_cancelled()
             self.assertEqual(
                 asyncio.current_effective_deadline(), math.inf)
-            await asyncio.sleep(5)
+            await asyncio.sleep(4)
             trace.append('generator')
 
     @for_each('programs')
@@ -3703,9 +4088,10 @@ class ShutdownTests:
             await anext(kept[0])
 
         self.run_main(main())
-        self.assertEqual(trace, ['first is cancelled', 'first ends',
-                                 'second is cancelled', 'second ends'])
-        self.assertEqual([exc for _, exc in self.take_problems()], errors)
+        self.assertEqual(trace[:2], ['first is cancelled',
+                                     'second is cancelled'])
+        self.assertCountEqual(trace[2:], ['first ends', 'second ends'])
+        self.assertCountEqual([exc for _, exc in self.take_problems()], errors)
 
     def test_7_8_generator_that_fails_while_it_is_dropped(self):
         # Its error is logged, as in stock.

@@ -10,6 +10,7 @@ Names of tests carry the number of the rule that they check.
 
 import asyncio
 import collections.abc
+import contextlib
 import copy
 import functools
 import gc
@@ -1166,7 +1167,7 @@ class CoroutineTests(HostileTestCase):
                 error = await self.outcome(SteppedCoroutine(first))
                 self.assertIsInstance(error, RuntimeError)
                 self.assertRegex(str(error), 'bad yield|yield was used')
-                self.assertIn('abandoned', repr(scopes[0]))
+                self.assertIn(' active', repr(scopes[0]))
 
     async def test_2_1_future_of_another_loop(self):
         other = asyncio.new_event_loop()
@@ -1544,7 +1545,7 @@ class LifetimeTests(HostileTestCase):
                     'left to the task'):
             with self.subTest(how):
                 await self.spawn(host(how))
-        self.assertIn('abandoned', repr(keep[0][-1]))
+        self.assertIn(' active', repr(keep[0][-1]))
         keep.clear()
         await self.assert_sound()
 
@@ -1626,7 +1627,9 @@ class LifetimeTests(HostileTestCase):
             await asyncio.sleep(1)
         self.assertTrue(task.done())
         task.exception()
-        self.assertNotIn(' active', repr(scopes[0]))
+        # It is in the coroutine that the task has given up.
+        self.assertIn(' active', repr(scopes[0]))
+        scopes.clear()
         support.gc_collect()
         self.take_problems()
         await self.assert_sound()
@@ -2030,10 +2033,10 @@ class GroupTests(HostileTestCase):
         # It leaves a group open, which is told, and makes the member's own
         # group go away: whoever has the member then must not keep it.
         class Hostile(asyncio.TaskGroup):
-            def _members_done(self):
-                calls.append(self)
+            def _host_ended(self):
+                calls.append(None)
                 test.force_exit(inner.cancel_scope)
-                super()._members_done()
+                super()._host_ended()
 
         async def end():
             left_open = Hostile()
@@ -2054,6 +2057,7 @@ class GroupTests(HostileTestCase):
         error, = cm.exception.exceptions
         self.assertRegex(str(error.exceptions[0]), 'already been left')
         self.assertEqual(len(calls), 1)
+        await asyncio.wait(others)
         self.assertIs(others[0].cancelled(), True)
         await self.assert_sound()
 
@@ -2132,7 +2136,7 @@ class GroupTests(HostileTestCase):
             await group.__aexit__(MyError, error, None)
         await self.assert_sound()
 
-    async def test_3_8_group_left_in_another_task(self):
+    async def test_6_8_group_left_in_another_task(self):
         async def host():
             await group.__aenter__()
             member = group.create_task(asyncio.sleep(5, 'member'))
@@ -2143,8 +2147,7 @@ class GroupTests(HostileTestCase):
         group = asyncio.TaskGroup()
         task = self.spawn(host())
         await self.settle()
-        with self.assertRaises((RuntimeError, ExceptionGroup)):
-            await group.__aexit__(None, None, None)
+        await group.__aexit__(None, None, None)
         self.assertEqual(members[0].result(), 'member')
         self.assertFalse(task.done())
         task.cancel()
@@ -2152,15 +2155,14 @@ class GroupTests(HostileTestCase):
         self.assertTrue(task.cancelled())
         await self.assert_sound()
 
-    async def test_3_8_groups_left_out_of_order(self):
+    async def test_6_8_groups_left_out_of_order(self):
         async def host():
             outer, inner = asyncio.TaskGroup(), asyncio.TaskGroup()
             await outer.__aenter__()
             await inner.__aenter__()
             outer.create_task(asyncio.sleep(2, 'outer'))
             task = inner.create_task(asyncio.sleep(5, 'inner'))
-            with self.assertRaises((RuntimeError, ExceptionGroup)):
-                await outer.__aexit__(None, None, None)
+            await outer.__aexit__(None, None, None)
             self.assertFalse(task.done())
             # The inner one works as before.
             outer.cancel()
@@ -2172,7 +2174,7 @@ class GroupTests(HostileTestCase):
         await self.spawn(host())
         await self.assert_sound()
 
-    async def test_3_8_timeout_left_in_another_task(self):
+    async def test_4_4_timeout_left_in_another_task(self):
         async def host():
             await timeout.__aenter__()
             await self.forever()
@@ -2180,8 +2182,7 @@ class GroupTests(HostileTestCase):
         timeout = asyncio.timeout(50)
         task = self.spawn(host())
         await self.settle()
-        with self.assertRaisesRegex(RuntimeError, 'another task'):
-            await timeout.__aexit__(None, None, None)
+        await timeout.__aexit__(None, None, None)
         await asyncio.sleep(100)
         self.assertFalse(task.done())
         task.cancel()
@@ -2328,22 +2329,45 @@ class GeneratorTests(HostileTestCase):
         self.take_problems()
         await self.assert_sound()
 
+    @contextlib.contextmanager
+    def expected(self, kind, error):
+        """What leaving the block with *error* in another task must end with.
+
+        The scope of a timeout or a group may be left there (4.4, 6.8).
+        """
+        try:
+            yield
+        except BaseException as exc:
+            outcome = exc
+        else:
+            outcome = None
+        if kind in ('scope', 'shielded'):
+            self.assertIsInstance(outcome, RuntimeError)
+        elif kind == 'group' and not isinstance(
+                error, (StopAsyncIteration, asyncio.CancelledError)):
+            self.assertIsInstance(outcome, BaseExceptionGroup)
+            self.assertIs(type(outcome.exceptions[0]), type(error))
+        elif isinstance(error, GeneratorExit):
+            self.assertIsInstance(outcome, (type(None), GeneratorExit))
+        else:
+            self.assertIs(type(outcome), type(error))
+
     async def hold(self, function, gens):
         gens.append(await self.begin(function))
         await self.forever()
 
-    async def test_3_8_closed_in_another_task(self):
+    async def test_4_4_closed_in_another_task(self):
         for kind in self.KINDS:
             with self.subTest(kind):
                 function, opened = self.make(kind)
                 gens = []
                 task = self.spawn(self.hold(function, gens))
                 await self.settle()
-                with self.assertRaises((RuntimeError, BaseExceptionGroup)):
+                with self.expected(kind, GeneratorExit()):
                     await gens[0].aclose()
                 await self.end(opened, task)
 
-    async def test_3_8_thrown_into_in_another_task(self):
+    async def test_4_4_thrown_into_in_another_task(self):
         for kind in self.KINDS:
             for error in MyError(), asyncio.CancelledError(), GeneratorExit():
                 with self.subTest(kind=kind, error=error):
@@ -2351,13 +2375,11 @@ class GeneratorTests(HostileTestCase):
                     gens = []
                     task = self.spawn(self.hold(function, gens))
                     await self.settle()
-                    with self.assertRaises(BaseException) as cm:
+                    with self.expected(kind, error):
                         await gens[0].athrow(error)
-                    self.assertIsInstance(
-                        cm.exception, (RuntimeError, BaseExceptionGroup))
                     await self.end(opened, task)
 
-    async def test_3_8_finished_in_another_task(self):
+    async def test_4_4_finished_in_another_task(self):
         for kind in self.KINDS:
             with self.subTest(kind):
                 function, opened = self.make(kind)
@@ -2365,7 +2387,7 @@ class GeneratorTests(HostileTestCase):
                 task = self.spawn(self.hold(function, gens))
                 await self.settle()
                 self.assertEqual(await anext(gens[0]), 2)
-                with self.assertRaises((RuntimeError, BaseExceptionGroup)):
+                with self.expected(kind, StopAsyncIteration()):
                     await anext(gens[0])
                 await self.end(opened, task)
 
@@ -2530,11 +2552,7 @@ class MisuseTests(HostileTestCase):
                 copy.deepcopy(thing)
         await self.assert_sound()
 
-    async def test_3_8_no_subclasses_and_no_other_class(self):
-        with self.assertRaisesRegex(TypeError, 'not an acceptable base type'):
-            type('Scope', (self.CancelScope,), {})
-        with self.assertRaisesRegex(TypeError, 'not an acceptable base type'):
-            types.new_class('Scope', (self.CancelScope, object))
+    async def test_3_8_no_other_class(self):
         scope = self.CancelScope()
         with self.assertRaises(TypeError):
             scope.__class__ = object
@@ -2574,7 +2592,7 @@ class MisuseTests(HostileTestCase):
                 with self.assertRaises((TypeError, AttributeError)):
                     getattr(cls, name)(wrong)
         for name in ('deadline', 'shield', 'cancel_called',
-                     'cancelled_caught', '_members', '_expired'):
+                     'cancelled_caught', '_members', 'deadline_expired'):
             descriptor = cls.__dict__[name]
             for wrong in None, object(), cls, 42:
                 if wrong is None:

@@ -434,12 +434,18 @@ class ReviewTests:
         self.assertEqual([type(exc) for exc in cm.exception.exceptions], [ValueError])
         self.assertEqual([task.calls for task in foreign], [1])
 
-    async def test_6_2_group_whose_host_has_ended(self):
+    async def test_6_8_group_whose_host_has_ended(self):
         async def host():
             await group.__aenter__()
 
         group = asyncio.TaskGroup()
         await self.spawn(host())
+        self.assertEqual(repr(group), '<TaskGroup entered>')
+        task = group.create_task(asyncio.sleep(1, 'result'))
+        self.assertEqual(repr(group), '<TaskGroup tasks=1 entered>')
+        await group.__aexit__(None, None, None)
+        self.assertEqual(task.result(), 'result')
+        self.assertEqual(repr(group), '<TaskGroup finished>')
         coro = asyncio.sleep(0)
         with self.assertRaisesRegex(RuntimeError, 'is finished'):
             group.create_task(coro)

@@ -9,7 +9,7 @@ preserve
 #include "pycore_critical_section.h"// Py_BEGIN_CRITICAL_SECTION()
 #include "pycore_modsupport.h"    // _PyArg_UnpackKeywords()
 
-PyDoc_STRVAR(_asyncio_CancelScope__doc__,
+PyDoc_STRVAR(_asyncio_CancelScope___init____doc__,
 "CancelScope(*, deadline=None, shield=False)\n"
 "--\n"
 "\n"
@@ -25,14 +25,14 @@ PyDoc_STRVAR(_asyncio_CancelScope__doc__,
 "\n"
 "Modelled on trio.CancelScope.");
 
-static PyObject *
-_asyncio_CancelScope_impl(PyTypeObject *type, PyObject *deadline,
-                          PyObject *shield);
+static int
+_asyncio_CancelScope___init___impl(CancelScopeObj *self, PyObject *deadline,
+                                   PyObject *shield);
 
-static PyObject *
-_asyncio_CancelScope(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+static int
+_asyncio_CancelScope___init__(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    PyObject *return_value = NULL;
+    int return_value = -1;
     #if defined(Py_BUILD_CORE) && !defined(Py_BUILD_CORE_MODULE)
 
     #define NUM_KEYWORDS 2
@@ -83,7 +83,9 @@ _asyncio_CancelScope(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     shield = fastargs[1];
 skip_optional_kwonly:
-    return_value = _asyncio_CancelScope_impl(type, deadline, shield);
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope___init___impl((CancelScopeObj *)self, deadline, shield);
+    Py_END_CRITICAL_SECTION();
 
 exit:
     return return_value;
@@ -280,33 +282,102 @@ _asyncio_CancelScope_cancelled_caught_get(PyObject *self, void *Py_UNUSED(contex
     return return_value;
 }
 
-PyDoc_STRVAR(_asyncio_CancelScope__expired__doc__,
-"True if it was the deadline that cancelled the scope.");
-#if defined(_asyncio_CancelScope__expired_DOCSTR)
-#   undef _asyncio_CancelScope__expired_DOCSTR
+PyDoc_STRVAR(_asyncio_CancelScope_cancel_message__doc__,
+"The message of the request that cancelled the scope, or None.");
+#if defined(_asyncio_CancelScope_cancel_message_DOCSTR)
+#   undef _asyncio_CancelScope_cancel_message_DOCSTR
 #endif
-#define _asyncio_CancelScope__expired_DOCSTR _asyncio_CancelScope__expired__doc__
+#define _asyncio_CancelScope_cancel_message_DOCSTR _asyncio_CancelScope_cancel_message__doc__
 
-#if !defined(_asyncio_CancelScope__expired_DOCSTR)
-#  define _asyncio_CancelScope__expired_DOCSTR NULL
+#if !defined(_asyncio_CancelScope_cancel_message_DOCSTR)
+#  define _asyncio_CancelScope_cancel_message_DOCSTR NULL
 #endif
-#if defined(_ASYNCIO_CANCELSCOPE__EXPIRED_GETSETDEF)
-#  undef _ASYNCIO_CANCELSCOPE__EXPIRED_GETSETDEF
-#  define _ASYNCIO_CANCELSCOPE__EXPIRED_GETSETDEF {"_expired", (getter)_asyncio_CancelScope__expired_get, (setter)_asyncio_CancelScope__expired_set, _asyncio_CancelScope__expired_DOCSTR},
+#if defined(_ASYNCIO_CANCELSCOPE_CANCEL_MESSAGE_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE_CANCEL_MESSAGE_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE_CANCEL_MESSAGE_GETSETDEF {"cancel_message", (getter)_asyncio_CancelScope_cancel_message_get, (setter)_asyncio_CancelScope_cancel_message_set, _asyncio_CancelScope_cancel_message_DOCSTR},
 #else
-#  define _ASYNCIO_CANCELSCOPE__EXPIRED_GETSETDEF {"_expired", (getter)_asyncio_CancelScope__expired_get, NULL, _asyncio_CancelScope__expired_DOCSTR},
+#  define _ASYNCIO_CANCELSCOPE_CANCEL_MESSAGE_GETSETDEF {"cancel_message", (getter)_asyncio_CancelScope_cancel_message_get, NULL, _asyncio_CancelScope_cancel_message_DOCSTR},
 #endif
 
 static PyObject *
-_asyncio_CancelScope__expired_get_impl(CancelScopeObj *self);
+_asyncio_CancelScope_cancel_message_get_impl(CancelScopeObj *self);
 
 static PyObject *
-_asyncio_CancelScope__expired_get(PyObject *self, void *Py_UNUSED(context))
+_asyncio_CancelScope_cancel_message_get(PyObject *self, void *Py_UNUSED(context))
 {
     PyObject *return_value = NULL;
 
     Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope__expired_get_impl((CancelScopeObj *)self);
+    return_value = _asyncio_CancelScope_cancel_message_get_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope_effectively_cancelled__doc__,
+"True if the scope is cancelled, by itself or from outside.\n"
+"\n"
+"That is, if its own cancel was requested or its deadline has passed, or\n"
+"if it is not shielded and what surrounds it is effectively cancelled.\n"
+"Before entry and after exit only the scope itself counts.  Can be read\n"
+"from any thread.");
+#if defined(_asyncio_CancelScope_effectively_cancelled_DOCSTR)
+#   undef _asyncio_CancelScope_effectively_cancelled_DOCSTR
+#endif
+#define _asyncio_CancelScope_effectively_cancelled_DOCSTR _asyncio_CancelScope_effectively_cancelled__doc__
+
+#if !defined(_asyncio_CancelScope_effectively_cancelled_DOCSTR)
+#  define _asyncio_CancelScope_effectively_cancelled_DOCSTR NULL
+#endif
+#if defined(_ASYNCIO_CANCELSCOPE_EFFECTIVELY_CANCELLED_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE_EFFECTIVELY_CANCELLED_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE_EFFECTIVELY_CANCELLED_GETSETDEF {"effectively_cancelled", (getter)_asyncio_CancelScope_effectively_cancelled_get, (setter)_asyncio_CancelScope_effectively_cancelled_set, _asyncio_CancelScope_effectively_cancelled_DOCSTR},
+#else
+#  define _ASYNCIO_CANCELSCOPE_EFFECTIVELY_CANCELLED_GETSETDEF {"effectively_cancelled", (getter)_asyncio_CancelScope_effectively_cancelled_get, NULL, _asyncio_CancelScope_effectively_cancelled_DOCSTR},
+#endif
+
+static PyObject *
+_asyncio_CancelScope_effectively_cancelled_get_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope_effectively_cancelled_get(PyObject *self, void *Py_UNUSED(context))
+{
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope_effectively_cancelled_get_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope_deadline_expired__doc__,
+"True if it was the deadline that cancelled the scope.");
+#if defined(_asyncio_CancelScope_deadline_expired_DOCSTR)
+#   undef _asyncio_CancelScope_deadline_expired_DOCSTR
+#endif
+#define _asyncio_CancelScope_deadline_expired_DOCSTR _asyncio_CancelScope_deadline_expired__doc__
+
+#if !defined(_asyncio_CancelScope_deadline_expired_DOCSTR)
+#  define _asyncio_CancelScope_deadline_expired_DOCSTR NULL
+#endif
+#if defined(_ASYNCIO_CANCELSCOPE_DEADLINE_EXPIRED_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE_DEADLINE_EXPIRED_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE_DEADLINE_EXPIRED_GETSETDEF {"deadline_expired", (getter)_asyncio_CancelScope_deadline_expired_get, (setter)_asyncio_CancelScope_deadline_expired_set, _asyncio_CancelScope_deadline_expired_DOCSTR},
+#else
+#  define _ASYNCIO_CANCELSCOPE_DEADLINE_EXPIRED_GETSETDEF {"deadline_expired", (getter)_asyncio_CancelScope_deadline_expired_get, NULL, _asyncio_CancelScope_deadline_expired_DOCSTR},
+#endif
+
+static PyObject *
+_asyncio_CancelScope_deadline_expired_get_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope_deadline_expired_get(PyObject *self, void *Py_UNUSED(context))
+{
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope_deadline_expired_get_impl((CancelScopeObj *)self);
     Py_END_CRITICAL_SECTION();
 
     return return_value;
@@ -490,6 +561,36 @@ _asyncio_CancelScope_shield_set(PyObject *self, PyObject *value, void *Py_UNUSED
     return return_value;
 }
 
+PyDoc_STRVAR(_asyncio_CancelScope_adopt__doc__,
+"adopt($self, task, /)\n"
+"--\n"
+"\n"
+"Move *task*, with all that is below it, to below this scope.\n"
+"\n"
+"From now on it is cancelled with this scope, and no more with what it\n"
+"was below; if it was a member of a group, that does not wait for it any\n"
+"more.  Raise RuntimeError, and move nothing, if the scope is not active,\n"
+"if the task is done or belongs to another event loop, or if the scope is\n"
+"inside the task.");
+
+#define _ASYNCIO_CANCELSCOPE_ADOPT_METHODDEF    \
+    {"adopt", (PyCFunction)_asyncio_CancelScope_adopt, METH_O, _asyncio_CancelScope_adopt__doc__},
+
+static PyObject *
+_asyncio_CancelScope_adopt_impl(CancelScopeObj *self, PyObject *task);
+
+static PyObject *
+_asyncio_CancelScope_adopt(PyObject *self, PyObject *task)
+{
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope_adopt_impl((CancelScopeObj *)self, task);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
+}
+
 PyDoc_STRVAR(_asyncio_CancelScope__set_group__doc__,
 "_set_group($self, group, /)\n"
 "--\n"
@@ -509,6 +610,153 @@ _asyncio_CancelScope__set_group(PyObject *self, PyObject *group)
 
     Py_BEGIN_CRITICAL_SECTION(self);
     return_value = _asyncio_CancelScope__set_group_impl((CancelScopeObj *)self, group);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__weaken_group__doc__,
+"_weaken_group($self, /)\n"
+"--\n"
+"\n"
+"From now on the scope does not keep its group alive.");
+
+#define _ASYNCIO_CANCELSCOPE__WEAKEN_GROUP_METHODDEF    \
+    {"_weaken_group", (PyCFunction)_asyncio_CancelScope__weaken_group, METH_NOARGS, _asyncio_CancelScope__weaken_group__doc__},
+
+static PyObject *
+_asyncio_CancelScope__weaken_group_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__weaken_group(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__weaken_group_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__group__doc__,
+"The group of the scope, or None.");
+#if defined(_asyncio_CancelScope__group_DOCSTR)
+#   undef _asyncio_CancelScope__group_DOCSTR
+#endif
+#define _asyncio_CancelScope__group_DOCSTR _asyncio_CancelScope__group__doc__
+
+#if !defined(_asyncio_CancelScope__group_DOCSTR)
+#  define _asyncio_CancelScope__group_DOCSTR NULL
+#endif
+#if defined(_ASYNCIO_CANCELSCOPE__GROUP_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE__GROUP_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE__GROUP_GETSETDEF {"_group", (getter)_asyncio_CancelScope__group_get, (setter)_asyncio_CancelScope__group_set, _asyncio_CancelScope__group_DOCSTR},
+#else
+#  define _ASYNCIO_CANCELSCOPE__GROUP_GETSETDEF {"_group", (getter)_asyncio_CancelScope__group_get, NULL, _asyncio_CancelScope__group_DOCSTR},
+#endif
+
+static PyObject *
+_asyncio_CancelScope__group_get_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__group_get(PyObject *self, void *Py_UNUSED(context))
+{
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__group_get_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__outer_group__doc__,
+"The group of the nearest scope around this one that has one, or None.");
+#if defined(_asyncio_CancelScope__outer_group_DOCSTR)
+#   undef _asyncio_CancelScope__outer_group_DOCSTR
+#endif
+#define _asyncio_CancelScope__outer_group_DOCSTR _asyncio_CancelScope__outer_group__doc__
+
+#if !defined(_asyncio_CancelScope__outer_group_DOCSTR)
+#  define _asyncio_CancelScope__outer_group_DOCSTR NULL
+#endif
+#if defined(_ASYNCIO_CANCELSCOPE__OUTER_GROUP_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE__OUTER_GROUP_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE__OUTER_GROUP_GETSETDEF {"_outer_group", (getter)_asyncio_CancelScope__outer_group_get, (setter)_asyncio_CancelScope__outer_group_set, _asyncio_CancelScope__outer_group_DOCSTR},
+#else
+#  define _ASYNCIO_CANCELSCOPE__OUTER_GROUP_GETSETDEF {"_outer_group", (getter)_asyncio_CancelScope__outer_group_get, NULL, _asyncio_CancelScope__outer_group_DOCSTR},
+#endif
+
+static PyObject *
+_asyncio_CancelScope__outer_group_get_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__outer_group_get(PyObject *self, void *Py_UNUSED(context))
+{
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__outer_group_get_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__loop__doc__,
+"The event loop of the scope while it is active, else None.");
+#if defined(_asyncio_CancelScope__loop_DOCSTR)
+#   undef _asyncio_CancelScope__loop_DOCSTR
+#endif
+#define _asyncio_CancelScope__loop_DOCSTR _asyncio_CancelScope__loop__doc__
+
+#if !defined(_asyncio_CancelScope__loop_DOCSTR)
+#  define _asyncio_CancelScope__loop_DOCSTR NULL
+#endif
+#if defined(_ASYNCIO_CANCELSCOPE__LOOP_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE__LOOP_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE__LOOP_GETSETDEF {"_loop", (getter)_asyncio_CancelScope__loop_get, (setter)_asyncio_CancelScope__loop_set, _asyncio_CancelScope__loop_DOCSTR},
+#else
+#  define _ASYNCIO_CANCELSCOPE__LOOP_GETSETDEF {"_loop", (getter)_asyncio_CancelScope__loop_get, NULL, _asyncio_CancelScope__loop_DOCSTR},
+#endif
+
+static PyObject *
+_asyncio_CancelScope__loop_get_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__loop_get(PyObject *self, void *Py_UNUSED(context))
+{
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__loop_get_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__move_here__doc__,
+"_move_here($self, /)\n"
+"--\n"
+"\n"
+"Make the current task the host of this scope, which it is about to leave.\n"
+"\n"
+"That is for the scopes of timeouts and groups, whose block can be\n"
+"entered in another task.  Return whether it has been moved.");
+
+#define _ASYNCIO_CANCELSCOPE__MOVE_HERE_METHODDEF    \
+    {"_move_here", (PyCFunction)_asyncio_CancelScope__move_here, METH_NOARGS, _asyncio_CancelScope__move_here__doc__},
+
+static PyObject *
+_asyncio_CancelScope__move_here_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__move_here(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__move_here_impl((CancelScopeObj *)self);
     Py_END_CRITICAL_SECTION();
 
     return return_value;
@@ -855,6 +1103,109 @@ exit:
     return return_value;
 }
 
+PyDoc_STRVAR(_asyncio__movable_scope__doc__,
+"_movable_scope($module, deadline=None, shield=False, /)\n"
+"--\n"
+"\n"
+"Return a CancelScope that any task may leave.");
+
+#define _ASYNCIO__MOVABLE_SCOPE_METHODDEF    \
+    {"_movable_scope", _PyCFunction_CAST(_asyncio__movable_scope), METH_FASTCALL, _asyncio__movable_scope__doc__},
+
+static PyObject *
+_asyncio__movable_scope_impl(PyObject *module, PyObject *deadline,
+                             PyObject *shield);
+
+static PyObject *
+_asyncio__movable_scope(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *return_value = NULL;
+    PyObject *deadline = Py_None;
+    PyObject *shield = Py_False;
+
+    if (!_PyArg_CheckPositional("_movable_scope", nargs, 0, 2)) {
+        goto exit;
+    }
+    if (nargs < 1) {
+        goto skip_optional;
+    }
+    deadline = args[0];
+    if (nargs < 2) {
+        goto skip_optional;
+    }
+    shield = args[1];
+skip_optional:
+    return_value = _asyncio__movable_scope_impl(module, deadline, shield);
+
+exit:
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_current_scope__doc__,
+"current_scope($module, /, task=None)\n"
+"--\n"
+"\n"
+"Return the innermost CancelScope that a task has entered, or None.\n"
+"\n"
+"The default is the current task.  Scopes of timeouts and task groups count.");
+
+#define _ASYNCIO_CURRENT_SCOPE_METHODDEF    \
+    {"current_scope", _PyCFunction_CAST(_asyncio_current_scope), METH_FASTCALL|METH_KEYWORDS, _asyncio_current_scope__doc__},
+
+static PyObject *
+_asyncio_current_scope_impl(PyObject *module, PyObject *task);
+
+static PyObject *
+_asyncio_current_scope(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *return_value = NULL;
+    #if defined(Py_BUILD_CORE) && !defined(Py_BUILD_CORE_MODULE)
+
+    #define NUM_KEYWORDS 1
+    static struct {
+        PyGC_Head _this_is_not_used;
+        PyObject_VAR_HEAD
+        Py_hash_t ob_hash;
+        PyObject *ob_item[NUM_KEYWORDS];
+    } _kwtuple = {
+        .ob_base = PyVarObject_HEAD_INIT(&PyTuple_Type, NUM_KEYWORDS)
+        .ob_hash = -1,
+        .ob_item = { &_Py_ID(task), },
+    };
+    #undef NUM_KEYWORDS
+    #define KWTUPLE (&_kwtuple.ob_base.ob_base)
+
+    #else  // !Py_BUILD_CORE
+    #  define KWTUPLE NULL
+    #endif  // !Py_BUILD_CORE
+
+    static const char * const _keywords[] = {"task", NULL};
+    static _PyArg_Parser _parser = {
+        .keywords = _keywords,
+        .fname = "current_scope",
+        .kwtuple = KWTUPLE,
+    };
+    #undef KWTUPLE
+    PyObject *argsbuf[1];
+    Py_ssize_t noptargs = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0) - 0;
+    PyObject *task = Py_None;
+
+    args = _PyArg_UnpackKeywords(args, nargs, NULL, kwnames, &_parser,
+            /*minpos*/ 0, /*maxpos*/ 1, /*minkw*/ 0, /*varpos*/ 0, argsbuf);
+    if (!args) {
+        goto exit;
+    }
+    if (!noptargs) {
+        goto skip_optional_pos;
+    }
+    task = args[0];
+skip_optional_pos:
+    return_value = _asyncio_current_scope_impl(module, task);
+
+exit:
+    return return_value;
+}
+
 PyDoc_STRVAR(_asyncio_current_effective_deadline__doc__,
 "current_effective_deadline($module, /)\n"
 "--\n"
@@ -876,4 +1227,4 @@ _asyncio_current_effective_deadline(PyObject *module, PyObject *Py_UNUSED(ignore
 {
     return _asyncio_current_effective_deadline_impl(module);
 }
-/*[clinic end generated code: output=fc890f52bc98b521 input=a9049054013a1b77]*/
+/*[clinic end generated code: output=ec31d5d92cad1213 input=a9049054013a1b77]*/
