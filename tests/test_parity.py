@@ -46,7 +46,7 @@ DIFFERENT = {
 }
 
 # What stock has and the series has left alone is not compared.
-OURS = ('move_on_after', 'move_on_at', 'current_effective_deadline', 'current_scope', '_spawn_background', '_cancel_requests',
+OURS = ('move_on_after', 'move_on_at', 'current_effective_deadline', 'current_scope', '_movable_scope', '_spawn_background', '_cancel_requests',
         '_forget_delivery', '_is_cancelled', '_take_errors')
 
 
