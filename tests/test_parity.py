@@ -29,6 +29,9 @@ EXEMPT = {
     'test_legacy.UnknownNameTests': 'how a process refuses to start',
     'test_legacy.SignalProcessTests': 'processes with switches; the cases of LegacySignals run on all variants',
     'test_root_group.PlainTests': 'asyncio.run() as it is, without a loop factory or a task factory',
+    'test_scope_moves.ExternalTaskTests': 'about tasks that are neither in C nor in Python, but of a factory',
+    'test_scope_moves.RunnerTests': 'asyncio.run() as it is, without a loop factory or a task factory',
+    'test_scope_splits.RootGroupTests': 'asyncio.run() as it is, without a loop factory or a task factory',
     'test_swallowed.ToolTests': 'python -m asyncio pstree, which reads C tasks from outside',
     'test_swallowed.ReplTests': 'python -m asyncio, which runs its own loop',
 }
