@@ -915,6 +915,19 @@ def _py_spawn_background(errors, create_task, /, *args, **kwargs):
     return task
 
 
+def _spawn_for_caller(loop, coro):
+    """Make a task on behalf of the code that is running, which gets what comes
+    of it from gather() and its like.
+
+    In a shielded block the task belongs to that block: cleanup has to be able
+    to use them although all that is outside has been cancelled.
+    """
+    scope = _shielding_scope()
+    if scope is None or scope._loop is not loop:
+        return _spawn_background(_HAND_ON, loop.create_task, coro)
+    return scope._spawn(_HAND_ON, loop.create_task, coro)
+
+
 def _adopt_foreign(loop, task):
     """Let a task that a factory has made be a member of the root, if it has
     no place in the tree itself.  Return it."""
@@ -2255,8 +2268,23 @@ def _py_current_scope(task=None):
     return None
 
 
+def _py_shielding_scope():
+    """Return the innermost shielded CancelScope around the running code, or None.
+
+    It can be one of another task, which the current one is below.
+    """
+    task = _current_task()
+    if not isinstance(task, tasks._PyTask) or task._own_scope is None:
+        return None
+    node = task._scope
+    while node is not None and not node._shield:
+        node = node._parent
+    return None if node is None else node._scope()
+
+
 CancelScope = _PyCancelScope
 current_scope = _py_current_scope
+_shielding_scope = _py_shielding_scope
 _movable_scope = _py_movable_scope
 move_on_after = _py_move_on_after
 move_on_at = _py_move_on_at
@@ -2272,7 +2300,7 @@ try:
     from _asyncio import (CancelScope, move_on_after, move_on_at,
                           current_effective_deadline, current_scope,
                           _cancel_requests, _forget_delivery, _is_cancelled,
-                          _movable_scope, _spawn_background,
+                          _movable_scope, _shielding_scope, _spawn_background,
                           _take_errors as _c_take_errors, _was_interrupted)
 except ImportError:
     pass

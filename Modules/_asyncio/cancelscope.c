@@ -2621,6 +2621,43 @@ _asyncio_current_scope_impl(PyObject *module, PyObject *task)
 }
 
 /*[clinic input]
+_asyncio._shielding_scope
+
+Return the innermost shielded CancelScope around the running code, or None.
+
+It can be one of another task, which the current one is below.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio__shielding_scope_impl(PyObject *module)
+/*[clinic end generated code: output=eed89ce9b4fbd6e9 input=2203108d91679b77]*/
+{
+    TaskObj *task = current_c_task(get_asyncio_state(module));
+    if (task == NULL) {
+        PyObject *func = cancelscopes_attr("_py_shielding_scope");
+        PyObject *res = func == NULL ? NULL : PyObject_CallNoArgs(func);
+        Py_XDECREF(func);
+        return res;
+    }
+    scope_node *own = &task->task_own_scope;
+    PyObject *scope = NULL;
+    tree_lock(own);
+    /* Also one of another task, which this one is below. */
+    scope_node *node = task->task_scope;
+    while (node != NULL && !node->shield) {
+        node = node->parent;
+    }
+    if (node != NULL && try_incref((PyObject *)scope_of_node(node))) {
+        scope = (PyObject *)scope_of_node(node);
+    }
+    tree_unlock(own);
+    if (scope == NULL) {
+        Py_RETURN_NONE;
+    }
+    return scope;
+}
+
+/*[clinic input]
 _asyncio.current_effective_deadline
 
 Return when the code that asks will be cancelled by a deadline.

@@ -2438,6 +2438,118 @@ class HandedOnTests:
 
 
 @matrix
+class ShieldedCleanupTests:
+    """Rule 1.1: what asyncio makes of coroutines for a caller in a shielded block
+    belongs to that block; whatever is cancelled outside."""
+
+    async def work(self, result):
+        await asyncio.sleep(0)
+        await asyncio.sleep(1)
+        return result
+
+    def each_use(self):
+        async def gather():
+            return await asyncio.gather(self.work(1), self.work(2))
+
+        async def gather_in_scopes():
+            async with asyncio.timeout(10), asyncio.TaskGroup():
+                return await gather()
+
+        async def gather_in_gather():
+            return sum(await asyncio.gather(gather(), gather()), [])[:2]
+
+        async def as_completed():
+            return [await each for each in asyncio.as_completed(
+                [self.work(1), asyncio.sleep(2, 2)])]
+
+        async def async_as_completed():
+            return [await each async for each in asyncio.as_completed(
+                [self.work(1), asyncio.sleep(2, 2)])]
+
+        return gather, gather_in_scopes, gather_in_gather, as_completed, (
+            async_as_completed)
+
+    def each_shield(self):
+        async def shield(use):
+            return await asyncio.shield(use())
+
+        async def timeout(use):
+            async with asyncio.timeout(100, shield=True):
+                return await use()
+
+        async def scope(use):
+            with asyncio.CancelScope(shield=True):
+                return await use()
+
+        return shield, timeout, scope
+
+    def test_1_1_gather_in_shielded_cleanup(self):
+        async def main():
+            asyncio.create_task(self.failing(error, 1))
+            try:
+                await self.forever()
+            finally:
+                trace.append(await shield(use))
+
+        for shield in self.each_shield():
+            for use in self.each_use():
+                with self.subTest(shield=shield.__name__, use=use.__name__):
+                    error = MyError()
+                    trace = []
+                    with self.assertRaises(ExceptionGroup) as cm:
+                        self.run_main(main())
+                    self.assertEqual(cm.exception.exceptions, (error,))
+                    self.assertEqual(trace, [[1, 2]])
+
+    def test_1_1_cancelled_meanwhile(self):
+        async def main():
+            asyncio.create_task(self.failing(error, 1.5))
+            trace.append(await shield(use))
+            await self.forever()
+
+        for shield in self.each_shield():
+            for use in self.each_use():
+                with self.subTest(shield=shield.__name__, use=use.__name__):
+                    error = MyError()
+                    trace = []
+                    with self.assertRaises(ExceptionGroup):
+                        self.run_main(main())
+                    self.assertEqual(trace, [[1, 2]])
+
+    def test_1_1_block_is_left_meanwhile(self):
+        """The tasks move up, and are cancelled with the rest."""
+        async def main():
+            with asyncio.CancelScope(shield=True):
+                made.append(asyncio.gather(self.forever(), self.work(1)))
+                await asyncio.sleep(0)
+            await asyncio.sleep(5)
+            trace.append(made[0].done())
+
+        trace, made = [], []
+        self.run_main(main())
+        self.assertEqual(trace, [False])
+        with self.assertRaises(asyncio.CancelledError):
+            made[0].result()
+
+    def test_1_1_tasks_that_the_program_makes(self):
+        """They belong to the root group, wherever that is done."""
+        async def main():
+            asyncio.create_task(self.failing(MyError(), 1))
+            try:
+                await self.forever()
+            finally:
+                with asyncio.CancelScope(shield=True):
+                    task = asyncio.create_task(self.work(1))
+                    await asyncio.wait([task])
+                    trace.append(task.cancelled())
+
+        trace = []
+        with self.assertRaises(ExceptionGroup):
+            self.run_main(main())
+        self.assertEqual(trace, [True])
+
+
+@matrix
 class EndTests:
     """Rule 7.4."""
 

@@ -1206,6 +1206,26 @@ exit:
     return return_value;
 }
 
+PyDoc_STRVAR(_asyncio__shielding_scope__doc__,
+"_shielding_scope($module, /)\n"
+"--\n"
+"\n"
+"Return the innermost shielded CancelScope around the running code, or None.\n"
+"\n"
+"It can be one of another task, which the current one is below.");
+
+#define _ASYNCIO__SHIELDING_SCOPE_METHODDEF    \
+    {"_shielding_scope", (PyCFunction)_asyncio__shielding_scope, METH_NOARGS, _asyncio__shielding_scope__doc__},
+
+static PyObject *
+_asyncio__shielding_scope_impl(PyObject *module);
+
+static PyObject *
+_asyncio__shielding_scope(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    return _asyncio__shielding_scope_impl(module);
+}
+
 PyDoc_STRVAR(_asyncio_current_effective_deadline__doc__,
 "current_effective_deadline($module, /)\n"
 "--\n"
@@ -1227,4 +1247,4 @@ _asyncio_current_effective_deadline(PyObject *module, PyObject *Py_UNUSED(ignore
 {
     return _asyncio_current_effective_deadline_impl(module);
 }
-/*[clinic end generated code: output=ec31d5d92cad1213 input=a9049054013a1b77]*/
+/*[clinic end generated code: output=2c25af45ac67e4a5 input=a9049054013a1b77]*/
