@@ -101,7 +101,7 @@ class Group:
             futures.future_add_to_awaited_by(task, self._parent_task)
         cancelled = self._scope._watch()
         if cancelled is not None:
-            task.cancel(*cancelled)
+            cancelscopes._call_cancel(task, *cancelled)
 
     def _foreign_done(self, task, errors):
         try:

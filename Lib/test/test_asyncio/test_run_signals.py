@@ -1297,11 +1297,15 @@ class ShutdownPhaseTests:
         asyncgens._GRACE = 600
         threading.Thread(target=threading.Event().wait, daemon=True).start()
 
+        def say_soon(*words):
+            # When the caller waits.
+            asyncio.get_running_loop().call_soon(say, *words)
+
         async def generate(name):
             try:
                 yield
             finally:
-                say(name, 'is closed')
+                say_soon(name, 'is closed')
                 try:
                     await forever()
                 finally:
@@ -1350,7 +1354,7 @@ class ShutdownPhaseTests:
         self.check("""
             async def work():
                 try:
-                    say('waiting')
+                    say_soon('waiting')
                     await forever()
                 except asyncio.CancelledError:
                     try:
@@ -1502,7 +1506,7 @@ with asyncio.Runner(loop_factory=loop_factory) as runner:
                             yield
                         finally:
                             with asyncio.CancelScope(shield=True):
-                                say('waiting')
+                                say_soon('waiting')
                                 await forever()
 
                     async def main():
