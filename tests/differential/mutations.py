@@ -59,8 +59,14 @@ def mutated(name):
 
 @mutation()
 def shield_is_ignored(patch):
-    patch(cancelscopes._Node, '_find_cause', lambda self: self if self._requested
-          else None if self._parent is None else self._parent._cause)
+    def _find_causes(self):
+        shield, self._shield = self._shield, False
+        try:
+            return original(self)
+        finally:
+            self._shield = shield
+    original = cancelscopes._Node._find_causes
+    patch(cancelscopes._Node, '_find_causes', _find_causes)
 
 
 @mutation()
@@ -86,7 +92,7 @@ def new_scope_in_a_cancelled_one_is_not_cancelled(patch):
     def _attach(self, parent, host):
         attach(self, parent, host)
         if not self._requested and isinstance(self, cancelscopes._ScopeNode):
-            self._cause = None
+            self._cause = self._tree_cause = None
     patch(cancelscopes._Node, '_attach', _attach)
 
 
@@ -96,7 +102,7 @@ def late_spawn_is_not_cancelled(patch):
 
     def _adopt(task):
         adopt(task)
-        task._own_scope._cause = None
+        task._own_scope._cause = task._own_scope._tree_cause = None
     patch(cancelscopes, '_adopt', _adopt)
 
 
@@ -163,13 +169,12 @@ def only_the_first_of_several_tasks_is_interrupted(patch):
 @mutation()
 def inner_scope_swallows_what_is_the_outer_ones(patch):
     def exit(self, exc):
-        cause, parent = self._outer_cause(), self._parent
-        if cause is not None and self._requested:
-            parent._cause = None
+        if self._requested and self._outer_cause() is not None:
+            shield, self._shield = self._shield, True
             try:
                 return original(self, exc)
             finally:
-                parent._cause = cause
+                self._shield = shield
         return original(self, exc)
     original = cancelscopes._ScopeNode.exit
     patch(cancelscopes._ScopeNode, 'exit', exit)
@@ -326,10 +331,34 @@ def task_cancel_pierces_a_shield(patch):
 def task_cancel_is_by_edge(patch):
     def _cancel_task(task, msg):
         original(task, msg)
-        task._own_scope._requested = False
-        cancelscopes._mark(task._own_scope)
+        for scope in [task._own_scope, *(scope for scope, _ in task._shielded_requests)]:
+            scope._host_requested = False
+            cancelscopes._update_path(task, scope)
     original = cancelscopes._cancel_task
     patch(cancelscopes, '_cancel_task', _cancel_task)
+
+
+@mutation()
+def task_cancel_reaches_the_members(patch):
+    def _cancel_task(task, msg):
+        original(task, msg)
+        node = task._scope
+        while node is not task._own_scope:
+            for member in list(node._members):
+                member.cancel()
+            node = node._parent
+    original = cancelscopes._cancel_task
+    patch(cancelscopes, '_cancel_task', _cancel_task)
+
+
+@mutation()
+def shield_holds_back_what_comes_from_inside(patch):
+    patch(cancelscopes, '_find_target', lambda task: task._own_scope)
+
+
+@mutation()
+def request_is_lost_with_its_shielded_block(patch):
+    patch(cancelscopes, '_hand_up_requests', lambda scope: None)
 
 
 # Groups.
