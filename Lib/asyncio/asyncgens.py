@@ -203,15 +203,15 @@ class Closers:
         look = _Look(self._loop, hurry, self._loop.time() + _GRACE)
         watched = set()
 
-        def watch(_=None):
-            if hurry.done():
+        def watch(ended=None):
+            watched.discard(ended)
+            if hurry.done() or watched:
                 return
-            pending = self._pending()
-            for task in pending:
-                if task not in watched:
-                    watched.add(task)
-                    task.add_done_callback(watch)
-            if not pending:
+            # (Not for each that ends: there may be thousands.)
+            watched.update(self._pending())
+            for task in watched:
+                task.add_done_callback(watch)
+            if not watched:
                 hurry.set_result(None)
 
         watch()

@@ -488,6 +488,11 @@ def _finish(task, *, destroyed=False):
     steps = []
     ended = []
     left = []
+    # As long as all that see what was requested are scopes of the task.
+    scope = task._scope
+    while scope is not own and scope is not None:
+        _hand_up_requests(scope)
+        scope = scope._parent
     # When garbage is collected, the coroutine may have been closed before and
     # have left its scopes without finding its task.
     while (scope := task._scope) is not own and scope is not None:
@@ -632,7 +637,9 @@ def _cancel_task(task, msg):
     scope = _find_target(task)
     if scope is not task._own_scope:
         task._shielded_requests.append((scope, msg))
-    else:
+    elif not scope._requested:
+        # (Else the message of the scope that was left counts, which holds
+        # longer; that of this request is in task._cancel_message as well.)
         scope._msg = msg
     if not _EDGE_CANCEL:
         scope._host_requested = True
@@ -669,6 +676,8 @@ def _uncancel_task(task):
             _update_pending(task)
             _py_forget_delivery(task, scope)
             _update_path(task, scope)
+            if scope is task._own_scope and not scope._requested:
+                scope._msg = None
     else:
         for node in _contributions(task):
             node._lifted = True
@@ -725,10 +734,12 @@ def _update_path(task, top):
 def _hand_up_requests(scope):
     """*scope* is about to be left: requests of Task.cancel() that were made to
     it go on as requests to a scope around it.  Return that one, or None."""
-    if not (scope._host_requested or scope._host_pending):
-        return None
     task = scope._host()
     if task is None or scope is task._own_scope:
+        return None
+    in_force = scope._host_requested or scope._host_pending
+    # By edge, one that has been delivered is in the list only.
+    if not in_force and not task._shielded_requests:
         return None
     outer = _find_shield(task, scope._parent)
     own = task._own_scope
@@ -743,6 +754,8 @@ def _hand_up_requests(scope):
             if scope._host_pending:
                 task._cancel_message = msg
     task._shielded_requests = requests
+    if not in_force:
+        return None
     outer._host_requested |= scope._host_requested
     outer._host_pending |= scope._host_pending
     scope._host_requested = scope._host_pending = False
@@ -1036,6 +1049,8 @@ def _move(task, parent):
     _change_group(own, before, parent)
     _change_parent(own, parent)
     # What came from above does not concern the task any more.
+    if own._requested and not own._host_requested:
+        own._msg = None
     own._requested = own._delivered = own._lifted = False
     steps = [lambda: _update(own)]
     if isinstance(before, _ScopeNode) and before is not parent:
@@ -1542,6 +1557,9 @@ class _ScopeNode(_Node):
     def _leave(self):
         parent = self._parent
         task = self._host()
+        # Only while this is among the scopes of the task: a wrong exit, or the
+        # end of a scope that was dropped, has not done so.
+        _hand_up_requests(self)
         # Only a wrong exit finds another scope than this one on top.
         if task is not None and task._scope is self:
             task._scope = parent

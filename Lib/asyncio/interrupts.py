@@ -215,6 +215,16 @@ class Interrupts:
             self._root.pierce()
 
     def _on_signal(self, signum, frame):
+        if not self._installed:
+            # The program has saved this handler, and restored it too late.
+            if _active is not None:
+                _active._on_signal(signum, frame)
+            elif signum == signal.SIGINT:
+                signal.default_int_handler(signum, frame)
+            else:
+                signal.signal(signum, _DEFAULTS[signum])
+                signal.raise_signal(signum)
+            return
         if self._first is None:
             self._first = signum
             if 'signals' not in legacy():

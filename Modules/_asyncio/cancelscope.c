@@ -391,6 +391,9 @@ scope_leave(CancelScopeObj *self, bool closing)
     self->cs_loop = NULL;
     self->cs_group = NULL;
     self->cs_state = SCOPE_LEFT;
+    /* Only while it is among the scopes of its host: a wrong exit, or the end of
+       a scope that was dropped, has not done so. */
+    scope_hand_up_requests(node);
     if (node->host != NULL && node->host->task_scope == node) {
         FT_ATOMIC_STORE_PTR_RELAXED(node->host->task_scope, parent);
     }
@@ -404,9 +407,9 @@ scope_leave(CancelScopeObj *self, bool closing)
     if (mark != NULL) {
         shield_mark_remove(scope_module_state(self), mark,
                            token);
-        if (task != NULL && task->task_shield_requests != NULL) {
-            task_release_requests(task, false);
-        }
+    }
+    if (task != NULL && task->task_shield_requests != NULL) {
+        task_release_requests(task, false);
     }
     PyObject *error = NULL;
     if ((res < 0 || hosts != NULL) && scope_finish_update(res, hosts) < 0) {
@@ -1800,7 +1803,10 @@ _asyncio_CancelScope__weaken_group_impl(CancelScopeObj *self)
         }
         Py_DECREF(res);
     }
-    else if (self->cs_group != NULL && !PyWeakref_Check(self->cs_group)) {
+    else if (self->cs_group == NULL || PyWeakref_Check(self->cs_group)) {
+        Py_RETURN_NONE;     /* It is told again, after an interrupt. */
+    }
+    else {
         weak = PyWeakref_NewRef(self->cs_group, NULL);
         if (weak == NULL) {
             return NULL;

@@ -540,11 +540,13 @@ task_find_shield(TaskObj *task, scope_node *node)
 static scope_node *
 scope_hand_up_requests(scope_node *node)
 {
-    if (!node->host_requested && !node->host_pending) {
-        return NULL;
-    }
     TaskObj *task = node->host;
     if (task == NULL || node->is_task) {
+        return NULL;
+    }
+    bool in_force = node->host_requested || node->host_pending;
+    /* By edge, one that has been delivered is in the list only. */
+    if (!in_force && task->task_shield_requests == NULL) {
         return NULL;
     }
     scope_node *own = &task->task_own_scope;
@@ -568,6 +570,9 @@ scope_hand_up_requests(scope_node *node)
             own->handed_up |= node->host_pending;
             is_latest = false;
         }
+    }
+    if (!in_force) {
+        return NULL;
     }
     outer->host_requested |= node->host_requested;
     outer->host_pending |= node->host_pending;
@@ -1531,6 +1536,10 @@ task_leave_tree(TaskObj *task, scope_state state)
     PyObject *hosts = NULL;
     int res = 0;
 
+    /* As long as all that see what was requested are scopes of the task. */
+    for (scope_node *node = task->task_scope; node != own; node = node->parent) {
+        scope_hand_up_requests(node);
+    }
     while (task->task_scope != own) {
         CancelScopeObj *scope = scope_of_node(task->task_scope);
         scope_hand_up_requests(&scope->cs_node);
@@ -1787,7 +1796,7 @@ task_move(asyncio_state *state, TaskObj *task, CancelScopeObj *scope,
           bool anywhere)
 {
     scope_node *own = &task->task_own_scope;
-    PyObject *hosts = NULL;
+    PyObject *hosts = NULL, *old_msg = NULL;
     tree_lock(own);
     if (scope == NULL) {
         if (own->parent == NULL) {
@@ -1805,10 +1814,15 @@ task_move(asyncio_state *state, TaskObj *task, CancelScopeObj *scope,
     PyObject *released = scope_set_parent(
         own, scope == NULL ? NULL : &scope->cs_node);
     /* What came from above does not concern the task any more. */
+    if (own->requested && !own->host_requested) {
+        old_msg = own->msg;
+        own->msg = NULL;
+    }
     own->requested = own->delivered = own->lifted = 0;
     bool is_last = before != NULL && before->cs_members == 0;
     int res = scope_mark(own, &hosts);
     tree_unlock(own);
+    Py_XDECREF(old_msg);
     res = scope_finish_update(res, hosts);
     if (before != NULL && before != scope) {
         group_dismiss(before, task, is_last);
@@ -1860,6 +1874,10 @@ task_scopes_clear(TaskObj *task)
     own->msg = NULL;
     tree_unlock(own);
     Py_XDECREF(msg);
+    /* It may have been outside the tree at its end. */
+    if (task->task_shield_requests != NULL) {
+        task_release_requests(task, true);
+    }
     task_forget_delivery(task, NULL);
 }
 
@@ -1919,7 +1937,9 @@ task_cancel(TaskObj *task, PyObject *msg)
         made = request;
         request = NULL;
     }
-    else {
+    else if (!own->requested) {
+        /* (Else the message of the scope that was left counts, which holds
+           longer; that of this request is in task_cancel_msg as well.) */
         old_msg = own->msg;
         own->msg = Py_NewRef(msg);
     }
@@ -1973,6 +1993,7 @@ task_uncancel(TaskObj *task)
 {
     scope_node *own = &task->task_own_scope;
     scope_node *lifted = NULL;  /* the scope that has no request any more */
+    PyObject *old_msg = NULL;
 
     if (task->task_shield_requests != NULL) {
         task_release_requests(task, false);
@@ -2001,6 +2022,10 @@ task_uncancel(TaskObj *task)
             if (own->host != NULL) {
                 task_update_path(task, lifted);
             }
+            if (lifted == own && !own->requested) {
+                old_msg = own->msg;
+                own->msg = NULL;
+            }
         }
     }
     else {
@@ -2013,6 +2038,7 @@ task_uncancel(TaskObj *task)
         }
     }
     tree_unlock(own);
+    Py_XDECREF(old_msg);
     if (request != NULL) {
         Py_XDECREF(request->msg);
         PyMem_Free(request);

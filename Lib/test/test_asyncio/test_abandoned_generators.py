@@ -13,9 +13,11 @@ import sys
 import threading
 import types
 import unittest
+from asyncio import groups
 from asyncio import tasks
 from asyncio.log import logger
 from test import support
+from unittest import mock
 
 from test.test_asyncio import scope_utils
 
@@ -150,6 +152,29 @@ def matrix(base):
 
 @matrix
 class ClosingTests:
+
+    def test_7_8_thousands(self):
+        """Their end takes linear time: they are not counted for each of them."""
+        async def main():
+            for _ in range(count):
+                await self.give_up(cleanup)
+            support.gc_collect()
+
+        async def cleanup():
+            started.append(None)
+            await asyncio.sleep(1 + len(started) / count)
+            self.trace.append('ended')
+
+        def count_looks(group, look=groups.RootGroup._all_tasks):
+            nonlocal looks
+            looks += 1
+            return look(group)
+
+        count, looks, started = 100, 0, []
+        with mock.patch.object(groups.RootGroup, '_all_tasks', count_looks):
+            self.run_main(main())
+        self.assertEqual(self.trace, ['ended'] * count)
+        self.assertLess(looks, count // 2)
 
     def test_7_8_time_to_finish(self):
         async def cleanup():

@@ -494,6 +494,23 @@ class EdgeCancelScopes(CaseUtils):
                 self.assert_scope(scope, called=True, caught=True)
                 await self.assert_not_cancelled()
 
+    async def test_9_taken_back_after_the_shielded_block(self):
+        # A request that was made, and honoured, in a block which has gone.
+        task = asyncio.current_task()
+        for outer in False, True:
+            with self.subTest(outer=outer):
+                with self.CancelScope(shield=outer):
+                    with self.CancelScope(shield=True):
+                        self.loop.call_later(1, task.cancel, 'why')
+                        await self.assert_cancelled(self.forever(), 'why')
+                    support.gc_collect()
+                    await asyncio.sleep(1)
+                    if outer:
+                        self.assertEqual(task.uncancel(), 0)
+                if not outer:
+                    self.assertEqual(task.uncancel(), 0)
+                await self.assert_not_cancelled()
+
     async def test_9_timeout_is_level(self):
         with self.assertRaises(TimeoutError):
             async with asyncio.timeout(1):

@@ -1453,6 +1453,46 @@ class ShutdownPhaseTests:
         """, 'generator ends',
             expect=['returned None', 'generator is closed'], generator=True)
 
+    def test_8_3_handler_that_is_restored_after_its_run(self):
+        """It does what the handler did that was there before run()."""
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start(f"""
+                    async def main():
+                        return signal.signal({int(signum)}, signal.SIG_IGN)
+
+                    saved = asyncio.run(main(), loop_factory=loop_factory)
+                    signal.signal({int(signum)}, saved)
+                    say('restored')
+                    signal.raise_signal({int(signum)})
+                    say('not reached')
+                """)
+                program.finish('restored', code=-signum)
+
+    def test_8_3_handler_that_is_restored_in_a_later_run(self):
+        for signum in SIGNALS:
+            with self.subTest(signum.name):
+                program = self.start(f"""
+                    async def main():
+                        return signal.signal({int(signum)}, signal.SIG_IGN)
+
+                    async def later():
+                        signal.signal({int(signum)}, saved)
+                        try:
+                            signal.raise_signal({int(signum)})
+                            await forever()
+                        finally:
+                            say('cancelled')
+
+                    saved = asyncio.run(main(), loop_factory=loop_factory)
+                    signal.signal({int(signum)}, signal.SIG_DFL
+                                  if {int(signum)} == signal.SIGTERM
+                                  else signal.default_int_handler)
+                    run(later())
+                """)
+                program.finish('cancelled', RAISED[signum],
+                               code=EXIT_CODES[signum])
+
     def test_8_2_between_the_runs_of_a_runner(self):
         # The default handlers.
         for signum in SIGNALS:

@@ -151,6 +151,41 @@ class CreateTaskTests(Helpers):
             scope.cancel()
         await task
 
+    async def test_2_9_message_of_what_stays_cancelled(self):
+        # Not that of a request which has been taken back, or of a scope that
+        # the task has been taken out of.
+        async def member():
+            task = asyncio.current_task()
+            for msg in ('before',), ():
+                task.cancel(*msg)
+                await self.assert_cancelled(asyncio.sleep(0), *msg)
+                self.assertEqual(task.uncancel(), 0)
+            await self.assert_cancelled(self.forever(), 'first')
+            await self.assert_level('first')
+            task.cancel('beside')
+            await self.assert_cancelled(asyncio.sleep(0), 'beside')
+            self.assertEqual(task.uncancel(), 1)
+            await self.assert_level('first')
+            with self.CancelScope(shield=True):
+                await gate
+            await self.assert_not_cancelled()
+            await self.assert_cancelled(self.forever(), 'second')
+            await self.assert_level('second')
+
+        gate = self.loop.create_future()
+        with self.CancelScope() as scope:
+            task = scope.create_task(member())
+            await self.settle()
+            scope.cancel('first')
+        await self.settle()
+        with self.CancelScope() as scope:
+            scope.adopt(task)
+            gate.set_result(None)
+            await self.settle()
+            await asyncio.sleep(5)
+            scope.cancel('second')
+        await task
+
     async def test_3_11_cancelled_from_outside_does_not_stay(self):
         with self.CancelScope() as outer:
             with self.CancelScope() as inner:
@@ -590,6 +625,57 @@ class TimeoutTests(Helpers):
             await asyncio.sleep(0)
         await self.assert_not_cancelled()
 
+    async def test_4_4_request_in_a_block_whose_task_has_ended(self):
+        """What Task.cancel() asked of that task, for a shielded block, does not
+        concern the blocks inside it that live on."""
+        async def host():
+            shields.append(self.CancelScope(shield=True).__enter__())
+            for _ in range(2):
+                timeout = asyncio.timeout(None)
+                await timeout.__aenter__()
+                scopes.append(asyncio.current_scope())
+                timeouts.append(timeout)
+            asyncio.current_task().cancel()     # Of the shielded block.
+            self.assertTrue(scopes[0].effectively_cancelled)
+
+        shields, scopes, timeouts = [], [], []
+        task = self.spawn(host())
+        await asyncio.wait([task])
+        for scope in scopes:
+            self.assertFalse(scope.effectively_cancelled)
+        for timeout in reversed(timeouts):
+            self.assertFalse(await timeout.__aexit__(None, None, None))
+        await self.assert_not_cancelled()
+
+    async def test_4_4_requests_go_away_with_the_task(self):
+        class Message:
+            pass
+
+        async def host():
+            await timeout.__aenter__()
+            for _ in range(3):
+                message = Message()
+                messages.append(weakref.ref(message))
+                asyncio.current_task().cancel(message)
+            message = None
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.forever()
+            entered.set_result(None)
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.forever()
+
+        messages = []
+        timeout = asyncio.timeout(None, shield=True)
+        entered = self.loop.create_future()
+        task = self.spawn(host())
+        await entered
+        await timeout.__aexit__(None, None, None)
+        await task
+        del task
+        await asyncio.sleep(0)      # The step that is under way has it as well.
+        support.gc_collect()
+        self.assertEqual([message() for message in messages], [None] * 3)
+
     async def test_4_4_catches_in_the_task_that_leaves_it(self):
         # The cancellation that it is given there is its own.
         timeout = asyncio.timeout(5)
@@ -850,6 +936,17 @@ class GroupTests(Helpers):
         problems, self.problems = self.problems, []
         for problem in problems:
             self.assertIsInstance(problem['exception'], BaseExceptionGroup)
+
+    async def test_6_8_told_again_that_its_task_has_ended(self):
+        # As after a KeyboardInterrupt.
+        group = asyncio.TaskGroup()
+        await self.in_task(group.__aenter__())
+        group._host_ended()
+        member = group.create_task(self.forever())
+        group.create_task(self.fail_with(MyError()))
+        await asyncio.wait([member])
+        with self.assertRaises(ExceptionGroup):
+            await self.in_task(group.__aexit__(None, None, None))
 
     async def test_6_8_fixture_with_a_timeout(self):
         async def fixture():

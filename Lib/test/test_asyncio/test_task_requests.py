@@ -628,13 +628,44 @@ class ShieldTests:
         for task in started:
             await task
 
+    async def test_5_9_block_is_not_left_by_its_task(self):
+        """A request survives that the scope is dropped, or left wrongly."""
+        async def host():
+            scope = self.CancelScope(shield=True)
+            scope.__enter__()
+            task = asyncio.current_task()
+            self.loop.call_soon(task.cancel, 'message')
+            await self.assert_cancelled(self.forever(), 'message')
+            if how == 'dropped':
+                del scope
+            else:
+                entered.set_result(scope)
+                scope = None
+                await self.assert_cancelled(gate, 'message')
+            await self.assert_level('message')
+            self.assertEqual(task.cancelling(), 1)
+            self.assertEqual(task.uncancel(), 0)
+            await self.assert_not_cancelled()
+
+        for how in 'dropped', 'left':
+            with self.subTest(how=how):
+                entered = self.loop.create_future()
+                gate = self.loop.create_future()
+                task = self.spawn(host())
+                if how == 'left':
+                    scope = await entered
+                    with self.assertRaisesRegex(RuntimeError, 'another task'):
+                        scope.__exit__(None, None, None)
+                await task
+
     async def test_5_9_left_in_another_context(self):
         """Each context is as it was before, or knows that the block is over."""
         task = asyncio.current_task()
         context = contextvars.Context()
         scope = self.CancelScope(shield=True)
+        before = list(contextvars.copy_context())
         context.run(scope.__enter__)
-        self.assertEqual(list(contextvars.copy_context()), [])
+        self.assertEqual(list(contextvars.copy_context()), before)
         context.run(task.cancel)
         await self.assert_level()
         self.assertEqual(task.uncancel(), 0)
