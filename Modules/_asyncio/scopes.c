@@ -674,10 +674,14 @@ scope_add_mark(asyncio_state *state, CancelScopeObj *self, TaskObj *task)
         Py_SETREF(outer, shield_mark_skip(outer));
     }
     if (outer != NULL) {
-        ShieldMarkObj *next = shield_mark_skip(outer->sm_outer);
+        /* Under one lock: other threads may shorten the same chain. */
         LOCK_MARKS();
         ShieldMarkObj *before = outer->sm_outer;
-        outer->sm_outer = next;
+        ShieldMarkObj *next = before;
+        while (next != NULL && shield_mark_is_over(next)) {
+            next = next->sm_outer;
+        }
+        outer->sm_outer = (ShieldMarkObj *)Py_XNewRef(next);
         UNLOCK_MARKS();
         Py_XDECREF(before);
     }
@@ -1013,8 +1017,9 @@ task_clear_pending(TaskObj *task)
 static void
 task_set_pending(TaskObj *task, const shield_request *request)
 {
-    scope_node *scope = &task->task_own_scope;
-    tree_lock(scope);
+    scope_node *own = &task->task_own_scope;
+    scope_node *scope = own;
+    tree_lock(own);
     for (shield_request *known = request == NULL ? NULL
                                                  : task->task_shield_requests;
          known != NULL; known = known->before)
@@ -1025,8 +1030,10 @@ task_set_pending(TaskObj *task, const shield_request *request)
         }
     }
     scope->host_pending = 1;
-    scope->handed_up = 0;
-    tree_unlock(scope);
+    if (scope == own) {
+        own->handed_up = request != NULL;
+    }
+    tree_unlock(own);
     task->task_must_cancel = 1;
 }
 
