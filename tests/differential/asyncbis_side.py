@@ -136,13 +136,25 @@ def python_implementation():
         cancelscopes.CancelScope, tasks.current_task, asyncio.current_task = saved
 
 
+class SlowGroup(asyncio.TaskGroup):
+    """A group whose end always takes a tick, in which others can run, as in Trio."""
+
+    async def __aexit__(self, *args):
+        try:
+            return await super().__aexit__(*args)
+        finally:
+            with cancelscopes.CancelScope(shield=True):
+                await asyncio.sleep(0)
+
+
 class AsyncbisMachine(machine.Machine):
 
     Cancelled = asyncio.CancelledError
     TimedOut = TimeoutError
 
-    def __init__(self, program, configuration, apart=False):
+    def __init__(self, program, configuration, apart=False, slow_groups=False):
         super().__init__(program)
+        self.Group = SlowGroup if slow_groups else asyncio.TaskGroup
         # Makes each time that is asked for a little later, so that no two timers are due at the same time.
         self.apart = random.Random(0) if apart else None
         implementation, start = configuration.split()
@@ -254,7 +266,7 @@ class AsyncbisMachine(machine.Machine):
 
     def make(self, s):
         if s['op'] == 'group':
-            return asyncio.TaskGroup()
+            return self.Group()
         if s['op'] == 'timeout':
             return asyncio.timeout(self.shift(s['delay']), shield=s['shield'])
         if s['deadline'] is None:
