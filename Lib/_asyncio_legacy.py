@@ -11,6 +11,7 @@ import sys
 
 _KNOWN = {
     'edge-cancel': 'Task.cancel() interrupts one await',
+    'edge-scopes': 'a timeout() or TaskGroup interrupts each task once',
     'background-errors': 'the errors of background tasks are logged',
     'unretrieved-only': 'errors of tasks that somebody awaits are not raised',
     'shield': 'shield() wraps a coroutine in a task',

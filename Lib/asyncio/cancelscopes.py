@@ -633,7 +633,8 @@ def _contributions(task):
 # one, if it comes from code that was started in that block.  The latter are in
 # task._shielded_requests, pairs of the scope and the message, latest last.
 
-def _cancel_task(task, msg):
+def _cancel_task(task, msg, *, once=_EDGE_CANCEL):
+    """*once*: interrupt one await."""
     scope = _find_target(task)
     if scope is not task._own_scope:
         task._shielded_requests.append((scope, msg))
@@ -641,14 +642,14 @@ def _cancel_task(task, msg):
         # (Else the message of the scope that was left counts, which holds
         # longer; that of this request is in task._cancel_message as well.)
         scope._msg = msg
-    if not _EDGE_CANCEL:
+    if not once:
         scope._host_requested = True
         _update_path(task, scope)
     if task._fut_waiter is not None and _is_visible(scope, task._scope):
         # Unlike a scope, each call asks anew: the waiter may be a Task that
         # caught and ignored the request before.
         if _cancel_waiter(task, msg):
-            task._edge_taken = _EDGE_CANCEL
+            task._edge_taken = once
             return
         if scope._parent is None:
             scope = task._own_scope  # That has had the block left.
@@ -656,6 +657,27 @@ def _cancel_task(task, msg):
     _set_pending(task, scope)
     if scope is task._own_scope:
         task._cancel_message = msg
+
+
+def _cancel_once(task, msg=None):
+    """Request what Task.cancel() does without scopes: one CancelledError.
+
+    For the legacy switch edge-scopes.
+    """
+    kind = next((kind for kind in (tasks._PyTask, tasks.Task)
+                 if isinstance(task, kind)), None)
+    if _EDGE_CANCEL or kind is None or type(task).cancel is not kind.cancel:
+        _call_cancel(task, msg)
+    elif kind is not tasks._PyTask:
+        _c_cancel_once(task, msg)
+    elif not task.done():
+        task._log_traceback = False
+        task._num_cancels_requested += 1
+        _cancel_task(task, msg, once=True)
+
+
+def _c_cancel_once(task, msg):
+    """Replaced by the accelerator's."""
 
 
 def _count_cancels(task):
@@ -2317,7 +2339,8 @@ _forget_delivery = _py_forget_delivery
 try:
     from _asyncio import (CancelScope, move_on_after, move_on_at,
                           current_effective_deadline, current_scope,
-                          _cancel_requests, _forget_delivery, _is_cancelled,
+                          _cancel_once as _c_cancel_once, _cancel_requests,
+                          _forget_delivery, _is_cancelled,
                           _movable_scope, _shielding_scope, _spawn_background,
                           _take_errors as _c_take_errors, _was_interrupted)
 except ImportError:

@@ -2446,6 +2446,39 @@ _asyncio__cancel_requests(PyObject *module, PyObject *task)
 }
 
 /*[clinic input]
+_asyncio._cancel_once
+
+    task: object
+    msg: object
+    /
+
+Interrupt one await of *task*, which counts as a request through cancel().
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio__cancel_once_impl(PyObject *module, PyObject *task, PyObject *msg)
+/*[clinic end generated code: output=3d9cfb95b9f5e6cc input=5fa61f0192d8b4fa]*/
+{
+    if (!Task_Check(get_asyncio_state(module), task)) {
+        PyErr_Format(PyExc_TypeError, "task must be an asyncio.Task, not %T",
+                     task);
+        return NULL;
+    }
+    int res = 0;
+    Py_BEGIN_CRITICAL_SECTION(task);
+    TaskObj *self = (TaskObj *)task;
+    if (self->task_state == STATE_PENDING) {
+        self->task_log_tb = 0;
+        res = task_cancel(self, msg, true);
+    }
+    Py_END_CRITICAL_SECTION();
+    if (res < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/*[clinic input]
 _asyncio._forget_delivery
 
     task: object

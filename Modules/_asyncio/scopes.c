@@ -1908,9 +1908,9 @@ task_contribution(TaskObj *task, scope_node *node)
     return NULL;
 }
 
-/* Task.cancel() on a task that is not done. */
+/* Task.cancel() on a task that is not done; once: interrupt one await. */
 static int
-task_cancel(TaskObj *task, PyObject *msg)
+task_cancel(TaskObj *task, PyObject *msg, bool once)
 {
     scope_node *own = &task->task_own_scope;
     asyncio_state *state = get_asyncio_state_by_def((PyObject *)task);
@@ -1950,7 +1950,7 @@ task_cancel(TaskObj *task, PyObject *msg)
         old_msg = own->msg;
         own->msg = Py_NewRef(msg);
     }
-    if (!state->edge_cancel) {
+    if (!once) {
         target->host_requested = 1;
         if (own->host != NULL) {
             task_update_path(task, target);
@@ -1965,7 +1965,7 @@ task_cancel(TaskObj *task, PyObject *msg)
         /* Unlike a scope, each call asks anew: the waiter may be a Task that
            caught and ignored the request before. */
         taken = cancel_waiter(task, msg);
-        task->task_edge_taken = taken > 0 && state->edge_cancel;
+        task->task_edge_taken = taken > 0 && once;
     }
     if (taken == 0) {
         /* The step is scheduled or under way, or a shield holds this back. */

@@ -39,14 +39,16 @@ def tearDownModule():
     asyncio.events._set_event_loop_policy(None)
 
 
-SWITCHES = ('edge-cancel', 'background-errors', 'unretrieved-only', 'shield',
-            'signals')
+SWITCHES = ('edge-cancel', 'edge-scopes', 'background-errors',
+            'unretrieved-only', 'shield', 'signals')
 
 # The value of the option, and the switches that it stands for, by the name
 # that the tests have.
 SETS = {
     'none': ('', frozenset()),
     **{name.replace('-', '_'): (name, frozenset({name})) for name in SWITCHES},
+    'edge_cancel_and_edge_scopes': ('edge-cancel,edge-scopes',
+                                    frozenset({'edge-cancel', 'edge-scopes'})),
     'edge_cancel_and_shield': ('edge-cancel,shield',
                                frozenset({'edge-cancel', 'shield'})),
     'all': ('all', frozenset(SWITCHES)),
@@ -511,61 +513,6 @@ class EdgeCancelScopes(CaseUtils):
                     self.assertEqual(task.uncancel(), 0)
                 await self.assert_not_cancelled()
 
-    async def test_9_timeout_is_level(self):
-        with self.assertRaises(TimeoutError):
-            async with asyncio.timeout(1):
-                await self.assert_cancelled(self.forever())
-                await self.assert_level()
-                await asyncio.sleep(0)
-        await self.assert_not_cancelled()
-
-    async def test_9_group_is_level(self):
-        trace = []
-
-        async def member():
-            await self.assert_cancelled(self.forever(), 'why')
-            await self.assert_level('why')
-            trace.append('member')
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(member())
-            await self.settle()
-            group.cancel('why')
-            await self.assert_level('why')
-            trace.append('body')
-        self.assertCountEqual(trace, ['member', 'body'])
-        await self.assert_not_cancelled()
-
-    async def test_9_member_of_a_cancelled_group_gets_to_its_first_await(self):
-        trace = []
-
-        async def member():
-            trace.append('started')
-            await self.forever()
-            trace.append('went on')
-
-        async with asyncio.TaskGroup() as group:
-            group.cancel()
-            group.create_task(member())
-        self.assertEqual(trace, ['started'])
-
-    async def test_9_failure_cancels_the_other_members_by_level(self):
-        trace = []
-
-        async def member():
-            await self.assert_cancelled(self.forever())
-            await self.assert_level()
-            trace.append('member')
-
-        with self.assertRaises(ExceptionGroup) as cm:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(member())
-                group.create_task(self.failing())
-        self.assertEqual([type(exc) for exc in cm.exception.exceptions],
-                         [MyError])
-        self.assertEqual(trace, ['member'])
-        await self.assert_not_cancelled()
-
     async def test_9_shield_holds_a_request_back(self):
         async def body():
             with self.CancelScope(shield=True):
@@ -630,6 +577,50 @@ class EdgeCancelScopes(CaseUtils):
         scopes[0].shield = False
         await task
 
+    async def test_9_request_in_a_cancelled_scope_survives_it(self):
+        async def body():
+            with self.CancelScope() as scope:
+                scope.cancel()
+                await self.assert_cancelled(asyncio.sleep(0))
+                asyncio.current_task().cancel()
+                await asyncio.sleep(0)
+            # Unless it went on to here.
+            await asyncio.sleep(1)
+
+        task = self.spawn(body())
+        await asyncio.wait([task])
+        self.assertIs(task.cancelled(), True)
+
+    async def test_9_scope_leaves_no_request_behind(self):
+        with self.CancelScope() as scope:
+            scope.cancel()
+            await asyncio.sleep(0)
+        await self.assert_not_cancelled()
+        task = asyncio.current_task()
+        task.cancel()
+        await self.assert_cancelled(asyncio.sleep(0))
+        self.assertEqual(task.uncancel(), 0)
+
+    async def test_9_error_of_a_group_in_a_timeout_leaves_no_request_behind(self):
+        with self.assertRaises(ExceptionGroup):
+            async with asyncio.timeout(1):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self.fail_when_cancelled())
+        await self.assert_not_cancelled()
+
+    async def test_9_error_of_a_group_in_a_group_leaves_no_request_behind(self):
+        with self.assertRaises(ExceptionGroup):
+            async with asyncio.TaskGroup() as outer:
+                outer.create_task(self.failing())
+                async with asyncio.TaskGroup() as inner:
+                    inner.create_task(self.fail_when_cancelled())
+        await self.assert_not_cancelled()
+
+
+@cases(on={'edge-cancel'}, off={'edge-scopes'})
+class EdgeCancelBlocks(CaseUtils):
+    """With edge-cancel alone, timeouts and groups stay level-triggered."""
+
     def start_in_scope(self, kind):
         """Return a task that is blocked in a scope, and what cancels that."""
         async def in_scope():
@@ -664,6 +655,61 @@ class EdgeCancelScopes(CaseUtils):
         cancels = []
         return self.spawn(body()), lambda: cancels[0]()
 
+    async def test_9_timeout_is_level(self):
+        with self.assertRaises(TimeoutError):
+            async with asyncio.timeout(1):
+                await self.assert_cancelled(self.forever())
+                await self.assert_level()
+                await asyncio.sleep(0)
+        await self.assert_not_cancelled()
+
+    async def test_9_group_is_level(self):
+        trace = []
+
+        async def member():
+            await self.assert_cancelled(self.forever(), 'why')
+            await self.assert_level('why')
+            trace.append('member')
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(member())
+            await self.settle()
+            group.cancel('why')
+            await self.assert_level('why')
+            trace.append('body')
+        self.assertCountEqual(trace, ['member', 'body'])
+        await self.assert_not_cancelled()
+
+    async def test_9_member_of_a_cancelled_group_gets_to_its_first_await(self):
+        trace = []
+
+        async def member():
+            trace.append('started')
+            await self.forever()
+            trace.append('went on')
+
+        async with asyncio.TaskGroup() as group:
+            group.cancel()
+            group.create_task(member())
+        self.assertEqual(trace, ['started'])
+
+    async def test_9_failure_cancels_the_other_members_by_level(self):
+        trace = []
+
+        async def member():
+            await self.assert_cancelled(self.forever())
+            await self.assert_level()
+            trace.append('member')
+
+        with self.assertRaises(ExceptionGroup) as cm:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(member())
+                group.create_task(self.failing())
+        self.assertEqual([type(exc) for exc in cm.exception.exceptions],
+                         [MyError])
+        self.assertEqual(trace, ['member'])
+        await self.assert_not_cancelled()
+
     async def test_9_request_in_the_tick_of_a_scopes_survives_it(self):
         # Rule 5.4, which the switch has nothing to do with.
         for kind in 'scope', 'timeout', 'group', 'join':
@@ -680,30 +726,6 @@ class EdgeCancelScopes(CaseUtils):
                     self.assertIs(task.cancelled(), True)
                     self.assertEqual(task.cancelling(), 1)
 
-    async def test_9_request_in_a_cancelled_scope_survives_it(self):
-        async def body():
-            with self.CancelScope() as scope:
-                scope.cancel()
-                await self.assert_cancelled(asyncio.sleep(0))
-                asyncio.current_task().cancel()
-                await asyncio.sleep(0)
-            # Unless it went on to here.
-            await asyncio.sleep(1)
-
-        task = self.spawn(body())
-        await asyncio.wait([task])
-        self.assertIs(task.cancelled(), True)
-
-    async def test_9_scope_leaves_no_request_behind(self):
-        with self.CancelScope() as scope:
-            scope.cancel()
-            await asyncio.sleep(0)
-        await self.assert_not_cancelled()
-        task = asyncio.current_task()
-        task.cancel()
-        await self.assert_cancelled(asyncio.sleep(0))
-        self.assertEqual(task.uncancel(), 0)
-
     async def test_9_error_of_a_group_in_a_scope_leaves_no_request_behind(self):
         # The group asks its host again for what Task.cancel() has asked for,
         # which is not what a scope has.
@@ -716,20 +738,255 @@ class EdgeCancelScopes(CaseUtils):
                     await self.forever()
         await self.assert_not_cancelled()
 
-    async def test_9_error_of_a_group_in_a_timeout_leaves_no_request_behind(self):
-        with self.assertRaises(ExceptionGroup):
+
+@cases(off={'edge-scopes'})
+class LevelBlocks(CaseUtils):
+
+    async def test_9_timeout_and_group_stay_level(self):
+        async with asyncio.TaskGroup() as group:
+            group.cancel()
+            await self.assert_level()
+        with self.assertRaises(TimeoutError):
             async with asyncio.timeout(1):
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self.fail_when_cancelled())
+                await self.assert_cancelled(self.forever())
+                await self.assert_level()
+                await asyncio.sleep(1)
+
+
+@cases(on={'edge-scopes'})
+class EdgeScopes(CaseUtils):
+    """timeout() and TaskGroup as in stock; most of this passes there as well.
+    """
+
+    async def test_9_timeout_interrupts_once(self):
+        for make in (lambda: asyncio.timeout(1),
+                     lambda: asyncio.timeout(-1),
+                     lambda: asyncio.timeout_at(self.loop.time() + 1)):
+            with self.assertRaises(TimeoutError) as cm:
+                async with make() as timeout:
+                    with self.assertRaises(asyncio.CancelledError):
+                        await self.forever()
+                    self.assertEqual(asyncio.current_task().cancelling(), 1)
+                    self.assertIs(timeout.expired(), True)
+                    await self.assert_awaits_work()
+                    raise asyncio.CancelledError
+            self.assertIsInstance(cm.exception.__cause__,
+                                  asyncio.CancelledError)
+            await self.assert_not_cancelled()
+
+    async def test_9_timeout_that_was_swallowed(self):
+        async with asyncio.timeout(1) as timeout:
+            with self.assertRaises(asyncio.CancelledError):
+                await self.forever()
+        self.assertIs(timeout.expired(), True)
         await self.assert_not_cancelled()
 
-    async def test_9_error_of_a_group_in_a_group_leaves_no_request_behind(self):
-        with self.assertRaises(ExceptionGroup):
-            async with asyncio.TaskGroup() as outer:
-                outer.create_task(self.failing())
-                async with asyncio.TaskGroup() as inner:
-                    inner.create_task(self.fail_when_cancelled())
+    async def test_9_block_below_an_expired_timeout_is_not_cancelled(self):
+        with self.assertRaises(TimeoutError):
+            async with asyncio.timeout(1):
+                try:
+                    await self.forever()
+                finally:
+                    await asyncio.wait_for(asyncio.sleep(1), 5)
+                    async with asyncio.timeout(5):
+                        await asyncio.sleep(1)
+                    async with asyncio.TaskGroup() as group:
+                        group.create_task(asyncio.sleep(1))
+                    with self.assertRaises(TimeoutError):
+                        async with asyncio.timeout(1):
+                            await self.forever()
         await self.assert_not_cancelled()
+
+    async def test_9_timeouts_that_expire_in_one_tick(self):
+        with self.assertRaises(TimeoutError):
+            async with asyncio.timeout(1) as outer:
+                with self.assertRaises(asyncio.CancelledError):
+                    async with asyncio.timeout(1) as inner:
+                        await self.forever()
+                self.assertIs(inner.expired(), True)
+                raise asyncio.CancelledError
+        self.assertIs(outer.expired(), True)
+        await self.assert_not_cancelled()
+
+    async def test_9_error_after_the_expiry(self):
+        with self.assertRaises(MyError) as cm:
+            async with asyncio.timeout(1):
+                try:
+                    await self.forever()
+                finally:
+                    raise MyError
+        self.assertIsInstance(cm.exception.__context__, TimeoutError)
+        await self.assert_not_cancelled()
+
+    async def test_9_reschedule(self):
+        async with asyncio.timeout(1) as timeout:
+            timeout.reschedule(self.loop.time() + 5)
+            await asyncio.sleep(2)
+            timeout.reschedule(None)
+            await asyncio.sleep(20)
+            timeout.reschedule(self.loop.time() - 1)
+            with self.assertRaises(asyncio.CancelledError):
+                await self.forever()
+            with self.assertRaisesRegex(RuntimeError, 'expiring Timeout'):
+                timeout.reschedule(None)
+        await self.assert_not_cancelled()
+
+    async def test_9_timeout_below_its_own_shield(self):
+        task = asyncio.current_task()
+        self.loop.call_later(1, task.cancel)
+        with self.assertRaises(TimeoutError):
+            async with asyncio.timeout(5, shield=True):
+                start = self.loop.time()
+                await self.forever()
+        self.assertEqual(self.loop.time() - start, 5)
+        await self.assert_cancelled(asyncio.sleep(1))
+        task.uncancel()
+        await self.assert_not_cancelled()
+
+    async def test_9_failure_interrupts_the_others_once(self):
+        async def host(in_body):
+            trace = []
+            with self.assertRaises(ExceptionGroup) as cm:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self.clean_up_slowly(trace, 'member'))
+                    group.create_task(self.failing())
+                    if in_body:
+                        await self.clean_up_slowly(trace, 'body')
+            self.assertEqual([type(exc) for exc in cm.exception.exceptions],
+                             [MyError])
+            self.assertCountEqual(
+                trace, ['member: 1', 'member done',
+                        *(['body: 1', 'body done'] if in_body else [])])
+            await self.assert_not_cancelled()
+
+        for in_body in True, False:
+            with self.subTest(in_body=in_body):
+                await host(in_body)
+
+    async def test_9_timeout_reaches_members_through_their_group(self):
+        trace = []
+
+        async def worker():
+            while True:
+                await asyncio.sleep(1)
+                trace.append('worked')
+
+        with self.assertRaises(TimeoutError):
+            async with asyncio.timeout(1.5):
+                async with asyncio.TaskGroup() as group:
+                    member = group.create_task(worker())
+                    try:
+                        await self.forever()
+                    finally:
+                        # The worker can still be used.
+                        await asyncio.sleep(2)
+                        self.assertEqual(member.cancelling(), 0)
+        self.assertEqual(trace, ['worked'] * 3)
+        self.assertIs(member.cancelled(), True)
+        await self.assert_not_cancelled()
+
+    async def test_9_group_that_shuts_down_takes_no_tasks(self):
+        with self.assertRaises(ExceptionGroup) as cm:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.failing())
+                with self.assertRaises(asyncio.CancelledError):
+                    await self.forever()
+                with self.assertRaisesRegex(RuntimeError, 'shutting down'):
+                    group.create_task(asyncio.sleep(1))
+        self.assertEqual([type(exc) for exc in cm.exception.exceptions],
+                         [MyError])
+        with self.assertRaisesRegex(RuntimeError, 'finished'):
+            group.create_task(asyncio.sleep(1))
+        await self.assert_not_cancelled()
+
+    async def test_9_group_is_cancelled(self):
+        for how in 'before', 'body', 'join', 'deadline':
+            with self.subTest(how=how):
+                trace = []
+                group = asyncio.TaskGroup()
+                if how == 'before':
+                    group.cancel('why')
+                async with group:
+                    if how == 'before':
+                        await self.assert_cancelled(self.forever(), 'why')
+                        continue
+                    group.create_task(self.clean_up_slowly(trace, 'member'))
+                    if how == 'deadline':
+                        group.cancel_scope.deadline = self.loop.time() + 1
+                    else:
+                        self.loop.call_later(1, group.cancel)
+                    if how == 'body':
+                        await self.forever()
+                self.assertEqual(trace, ['member: 1', 'member done'])
+                await self.assert_not_cancelled()
+
+    async def test_9_error_of_a_group_below_an_expired_timeout(self):
+        # It has priority, and the expiry is not forgotten.
+        with self.assertRaises(TimeoutError):
+            async with asyncio.timeout(1):
+                with self.assertRaises(ExceptionGroup):
+                    async with asyncio.TaskGroup() as group:
+                        group.create_task(self.fail_when_cancelled())
+                await asyncio.sleep(1)
+                self.fail('not interrupted')
+        await self.assert_not_cancelled()
+
+    async def test_9_errors_of_tasks_that_are_not_the_groups(self):
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(self.failing(), errors='await')
+            group.create_task(self.failing(), errors='log')
+            await asyncio.sleep(2)
+            with self.assertRaises(MyError):
+                await task
+        self.assertEqual([type(exc) for _, exc in self.get_problems()],
+                         [MyError])
+        self.problems.clear()
+
+    def test_9_error_of_a_member_is_no_background_failure(self):
+        async def main():
+            with self.assertRaises(ExceptionGroup):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self.failing())
+            await self.assert_awaits_work()
+            return 'result'
+
+        self.assertEqual(self.run_program(main()), 'result')
+
+
+@cases(on={'edge-scopes'}, off={'edge-cancel'})
+class EdgeScopesLevelCancel(CaseUtils):
+    """With edge-scopes alone, Task.cancel() stays level-triggered."""
+
+    async def test_9_request_below_a_timeout_stays_level(self):
+        task = asyncio.current_task()
+        async with asyncio.timeout(5):
+            task.cancel('why')
+            await self.assert_level('why')
+            task.uncancel()
+            await self.assert_awaits_work()
+
+    async def test_9_member_that_is_cancelled_stays_level(self):
+        async def member():
+            await self.assert_cancelled(self.forever(), 'why')
+            await self.assert_level('why')
+
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(member())
+            await self.settle()
+            task.cancel('why')
+        await self.assert_not_cancelled()
+
+    async def test_9_request_and_expiry_in_one_tick(self):
+        async def body():
+            async with asyncio.timeout(1):
+                await self.assert_cancelled(self.forever())
+                await self.assert_level()
+                raise asyncio.CancelledError
+
+        task = self.spawn(body())
+        self.loop.call_later(1, task.cancel)
+        await self.assert_cancelled(task)
+        self.assertEqual(task.cancelling(), 1)
 
 
 @cases(on={'edge-cancel'})

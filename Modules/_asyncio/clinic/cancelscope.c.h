@@ -946,6 +946,36 @@ PyDoc_STRVAR(_asyncio__cancel_requests__doc__,
 #define _ASYNCIO__CANCEL_REQUESTS_METHODDEF    \
     {"_cancel_requests", (PyCFunction)_asyncio__cancel_requests, METH_O, _asyncio__cancel_requests__doc__},
 
+PyDoc_STRVAR(_asyncio__cancel_once__doc__,
+"_cancel_once($module, task, msg, /)\n"
+"--\n"
+"\n"
+"Interrupt one await of *task*, which counts as a request through cancel().");
+
+#define _ASYNCIO__CANCEL_ONCE_METHODDEF    \
+    {"_cancel_once", _PyCFunction_CAST(_asyncio__cancel_once), METH_FASTCALL, _asyncio__cancel_once__doc__},
+
+static PyObject *
+_asyncio__cancel_once_impl(PyObject *module, PyObject *task, PyObject *msg);
+
+static PyObject *
+_asyncio__cancel_once(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *return_value = NULL;
+    PyObject *task;
+    PyObject *msg;
+
+    if (!_PyArg_CheckPositional("_cancel_once", nargs, 2, 2)) {
+        goto exit;
+    }
+    task = args[0];
+    msg = args[1];
+    return_value = _asyncio__cancel_once_impl(module, task, msg);
+
+exit:
+    return return_value;
+}
+
 PyDoc_STRVAR(_asyncio__forget_delivery__doc__,
 "_forget_delivery($module, task, /)\n"
 "--\n"
@@ -1247,4 +1277,4 @@ _asyncio_current_effective_deadline(PyObject *module, PyObject *Py_UNUSED(ignore
 {
     return _asyncio_current_effective_deadline_impl(module);
 }
-/*[clinic end generated code: output=2c25af45ac67e4a5 input=a9049054013a1b77]*/
+/*[clinic end generated code: output=b6ee16df17367f19 input=a9049054013a1b77]*/
