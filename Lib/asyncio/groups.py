@@ -51,8 +51,9 @@ class Group:
 
         Not for a group that has none.
         """
-        self._joining = _Join(self, loop=loop)
-        return self._joining
+        self._joining = join = _Join(loop=loop)
+        join._group = self
+        return join
 
     def _abort(self, msg=None):
         self._scope.cancel(msg)
@@ -165,13 +166,10 @@ class _Join(futures.Future):
     waited for all the same; it makes it end with the CancelledError.
     """
 
+    _group = None
     _cancel_requested = False
     # The cancellation is the host's own and not that of the group's scope.
     stray = False
-
-    def __init__(self, group, *, loop):
-        super().__init__(loop=loop)
-        self._group = group
 
     def cancel(self, msg=None):
         if self.done():

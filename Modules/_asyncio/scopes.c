@@ -837,8 +837,9 @@ scope_detach(scope_node *node, scope_node *heir, PyObject **hosts)
 {
     int res = 0;
 
-    scope_hand_up_requests(node);
-
+    if (!node->is_task) {
+        scope_hand_up_requests(node);
+    }
     scope_node *owner = heir;
     while (owner != NULL && owner->is_task) {
         owner = owner->parent;
@@ -1527,7 +1528,7 @@ group_dismiss(CancelScopeObj *scope, TaskObj *task, bool is_last)
    the scopes that it has left open: SCOPE_ACTIVE, they stay without a host, or
    SCOPE_DESTROYED.  Keeps the current exception. */
 static void
-task_leave_tree(TaskObj *task, scope_state state)
+task_leave_tree_impl(TaskObj *task, scope_state state)
 {
     scope_node *own = &task->task_own_scope;
     CancelScopeObj *group = NULL;
@@ -1622,6 +1623,19 @@ task_leave_tree(TaskObj *task, scope_state state)
         Py_DECREF(task);
     }
     PyErr_SetRaisedException(exc);
+}
+
+static inline void
+task_leave_tree(TaskObj *task, scope_state state)
+{
+#ifndef Py_GIL_DISABLED
+    /* Asked several times in the life of each task. */
+    if (!task_is_in_tree(task)) {
+        task->task_own_scope.is_ready = 0;
+        return;
+    }
+#endif
+    task_leave_tree_impl(task, state);
 }
 
 /* The task has failed: tell whom that concerns. */
