@@ -48,9 +48,10 @@ def close(loop, aclose):
 
     *aclose* is what its aclose() method has returned.
     """
+    from . import groups
     root = cancelscopes._find_root(loop)
     group = None if root is None else root._group
-    if group is None:
+    if group is None or groups._ends_as_without_group():
         loop.create_task(aclose)
     else:
         group._close_asyncgen(aclose)

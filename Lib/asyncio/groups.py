@@ -167,6 +167,7 @@ class _Join(futures.Future):
     """
 
     _group = None
+    _passing_on = False
     _cancel_requested = False
     # The cancellation is the host's own and not that of the group's scope.
     stray = False
@@ -181,12 +182,22 @@ class _Join(futures.Future):
             # Task.cancel() reaches nothing but this Future.
             self.stray = True
             if 'edge-cancel' in legacy():
-                cancelscopes._call_for_all(
-                    lambda task: cancelscopes._call_cancel(task, msg),
-                    list(self._group._tasks))
+                self._cancel_members(msg)
             else:
                 scope.cancel(msg)
         return True
+
+    def _cancel_members(self, msg):
+        """By edge, a request goes on to the members."""
+        if self._passing_on:
+            return  # A member awaits the host, and passes it back.
+        self._passing_on = True
+        try:
+            cancelscopes._call_for_all(
+                lambda task: cancelscopes._call_cancel(task, msg),
+                list(self._group._tasks))
+        finally:
+            self._passing_on = False
 
     def _complete(self):
         if self.done() or self._group._count_members():
@@ -338,7 +349,7 @@ class RootGroup(Group):
             return
         switches = legacy()
         if 'background-errors' in switches:
-            if self._ending:
+            if self._ending and not _ends_as_without_group():
                 self._unreported.append(task)
             return
         if 'unretrieved-only' in switches and _is_awaited(task):
@@ -432,7 +443,8 @@ class RootGroup(Group):
                 exc = main.exception()
                 is_bare = isinstance(exc, (KeyboardInterrupt, SystemExit))
                 if main_too and 'background-errors' in legacy():
-                    if exc is not None and not is_bare:
+                    if (exc is not None and not is_bare
+                            and not _ends_as_without_group()):
                         self._report(main)
                 # These two come out bare if they are alone.
                 elif (exc is not None and (errors or not is_bare)
@@ -460,10 +472,13 @@ class RootGroup(Group):
     def end(self):
         """Cancel the members and wait for them."""
         self._ending = True
-        if not self._aborted and self._count_members():
+        if (not self._aborted and self._count_members()
+                and not _ends_as_without_group()):
             self._abort()
         if self.pierced:
             self._wait_briefly()
+        elif _ends_as_without_group():
+            self._cancel_all_once()
         else:
             while self._count_members() and 'edge-cancel' not in legacy():
                 self._wait_for(self._join(self._loop))
@@ -534,6 +549,9 @@ class RootGroup(Group):
         as are those of shutdown_asyncgens().
         """
         self._settle_loop()
+        if _ends_as_without_group():
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            return
         self._closers = asyncgens.Closers(self)
         try:
             self._closers.shut_down()
@@ -558,6 +576,18 @@ class RootGroup(Group):
             for task in others:
                 if not task.cancelled() and task.exception() is not None:
                     yield task
+
+    def _cancel_all_once(self):
+        """Do what run() did at its end before there was a root group."""
+        to_cancel = self._all_tasks()
+        if not to_cancel:
+            return
+        for task in to_cancel:
+            task.cancel()
+        self._wait_for(tasks.gather(*to_cancel, return_exceptions=True))
+        for task in to_cancel:
+            if not task.cancelled() and task.exception() is not None:
+                self._report(task)
 
     def _report(self, task):
         self._loop.call_exception_handler({
@@ -623,6 +653,16 @@ _given_up = []
 
 # How often the loop turns for the sake of tasks after a second signal.
 _TURNS = 200
+
+
+def _ends_as_without_group():
+    """Tell if run() ends as it did before there was a root group.
+
+    With both legacy switches that concern its end nothing of the group is left:
+    each task is cancelled once, those that close generators as well, and a
+    task that is spawned after that is not waited for.
+    """
+    return {'edge-cancel', 'background-errors'} <= legacy()
 
 
 def _run_until_complete(loop, future):

@@ -1122,6 +1122,101 @@ class EdgeCancelGroups(CaseUtils):
         await self.assert_not_cancelled()
 
 
+@cases(on={'edge-cancel'}, off={'edge-scopes'})
+class EdgeCancelJoin(CaseUtils):
+
+    async def test_9_member_that_cancels_the_host_of_its_group(self):
+        # As one does that awaits the host.
+        calls = []
+
+        class PassedOn(asyncio.Future):
+            def cancel(self, msg=None):
+                calls.append(self)
+                host.cancel()
+                return super().cancel()
+
+        async def member():
+            await PassedOn(loop=self.loop)
+
+        async def body():
+            async with asyncio.TaskGroup() as group:
+                for _ in range(20):
+                    group.create_task(member())
+
+        host = self.spawn(body())
+        await self.settle()
+        host.cancel()
+        await self.assert_cancelled(host)
+        self.assertEqual(len(calls), 20)
+
+
+@cases(on={'edge-cancel', 'background-errors'})
+class RunWithoutGroup(CaseUtils):
+    """run() ends as it did before there was a root group."""
+
+    def test_9_generators_are_closed_by_tasks_like_any_other(self):
+        trace = []
+
+        async def generate():
+            try:
+                yield
+            finally:
+                trace.append('closing')
+                await asyncio.sleep(2)
+                trace.append('closed')
+
+        async def main():
+            async for _ in generate():
+                break
+            support.gc_collect()
+            await asyncio.sleep(1)
+            return self.loop.time()
+
+        end = self.run_program(main())
+        self.assertEqual(self.loop.time(), end)
+        self.assertEqual(trace, ['closing'])
+
+    def test_9_task_that_is_spawned_at_the_end_is_not_awaited(self):
+        trace = []
+
+        async def late():
+            trace.append('late')
+            await asyncio.sleep(1)
+            trace.append('too late')
+
+        async def background():
+            try:
+                await self.forever()
+            finally:
+                task = asyncio.create_task(late())
+                task._log_destroy_pending = False
+                tasks.append(weakref.ref(task))
+                await asyncio.sleep(0)
+
+        async def main():
+            asyncio.create_task(background())
+            await self.settle()
+
+        tasks = []
+        self.run_program(main())
+        self.assertEqual(trace, ['late'])
+        support.gc_collect()
+        self.assertIsNone(tasks[0]())
+
+    def test_9_every_failure_at_the_end_is_reported(self):
+        async def main():
+            asyncio.gather(self.fail_when_cancelled())
+            asyncio.create_task(self.fail_when_cancelled())
+            await self.settle()
+
+        self.run_program(main())
+        reported = [type(exc) for message, exc in self.get_problems()
+                    if message == ('unhandled exception during asyncio.run() '
+                                   'shutdown')]
+        self.problems.clear()
+        self.assertEqual(reported, [MyError, MyError])
+
+
 @cases(on={'edge-cancel'})
 class EdgeCancelRun(CaseUtils):
     """What asyncio.run() and Runner cancel, they cancel by edge."""
