@@ -35,8 +35,7 @@ class Group:
 
     def __init__(self, scope):
         self._scope = scope
-        # By identity, for several members may end with the same one.
-        self._errors = {}
+        self._errors = []
 
     def _count_members(self):
         count = self._scope._members
@@ -59,8 +58,7 @@ class Group:
         self._scope.cancel(msg)
 
     def _member_failed(self, task):
-        exc = task.exception()
-        self._errors[id(exc)] = exc
+        self._errors.append(task.exception())
         self._abort()
 
     def _host_ended(self):
@@ -244,6 +242,8 @@ class RootGroup(Group):
         if not isinstance(scope, cancelscopes._PyCancelScope):
             self._scopes.append(cancelscopes._PyCancelScope())
         super().__init__(scope)
+        # By identity, for several members may end with the same one.
+        self._errors = {}
         self._aborted = False
         self._asked = set()  # By edge, the tasks that have been cancelled.
         self.pierced = False

@@ -1066,6 +1066,25 @@ class ErrorTests(GroupHelpers):
                 raise errors[2]
         self.assert_errors(cm.exception, *errors)
 
+    async def test_6_3_one_exception_of_several_members(self):
+        # Listed as often as it was raised, as in stock.
+        async def fails():
+            await gate
+            raise exc
+
+        async def awaits(task):
+            await task
+
+        exc = MyError()
+        gate = self.loop.create_future()
+        self.loop.call_soon(gate.set_result, None)
+        with self.assertRaises(ExceptionGroup) as cm:
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(fails())
+                group.create_task(awaits(task))
+                await task
+        self.assertEqual(cm.exception.exceptions, (exc, exc, exc))
+
     async def test_6_3_base_exceptions(self):
         error = MyBaseError()
         other = MyError()
