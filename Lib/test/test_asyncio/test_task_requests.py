@@ -628,6 +628,32 @@ class ShieldTests:
         for task in started:
             await task
 
+    async def test_5_9_block_is_left_as_the_waiter_is_asked(self):
+        # By what the waiter does in its cancel(), which refuses.
+        class Waiter(type(self.loop.create_future())):
+            def cancel(self, msg=None):
+                with contextlib.suppress(RuntimeError):  # It has no task.
+                    scope.__exit__(None, None, None)
+                return False
+
+        async def body():
+            waiter = Waiter(loop=self.loop)
+            scope.__enter__()
+            self.loop.call_later(1, asyncio.current_task().cancel, 'why')
+            self.loop.call_later(2, waiter.set_result, 'kept')
+            trace.append(await waiter)
+            await self.forever()
+
+        # Nothing else has been asked for, so the message is that of the
+        # request.
+        trace = []
+        scope = self.CancelScope(shield=True)
+        task = self.spawn(body())
+        with self.assertRaises(asyncio.CancelledError) as cm:
+            await task
+        self.assertIn(trace, ([], ['kept']))
+        self.assertEqual(cm.exception.args, ('why',))
+
     async def test_5_9_block_is_not_left_by_its_task(self):
         """A request survives that the scope is dropped, or left wrongly."""
         async def host():
