@@ -16,7 +16,8 @@ import threading
 import time
 import warnings
 
-PATIENCE = 2.0      # seconds that what is to go may take
+PATIENCE = 2.0          # seconds that what is to go may take
+LITTLE_PATIENCE = 0.05  # the same in a program that has left something already, several times
 _SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGCHLD
 
 
@@ -59,9 +60,9 @@ class Process:
     def __init__(self):
         self._before = self._state()
 
-    def problems(self):
+    def problems(self, patience):
         """Return what is there now and was not then, or the other way round; wait for what is on its way out."""
-        found = _wait(self._differences)
+        found = _wait(self._differences, patience)
         if found:
             gc.collect()  # For the next run; a ResourceWarning then tells what it was.
         return found
@@ -125,14 +126,14 @@ def _read(path):
         return ''
 
 
-async def loop_problems(allowed_fds):
+async def loop_problems(allowed_fds, patience):
     """Return what the loop still has when a program has ended: tasks, timers, watched descriptors.
 
     allowed_fds are those that it has watched before the program.
     """
     loop = asyncio.get_running_loop()
     me = asyncio.current_task()
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     turns = 0
     while True:
         found = [f'task left: {_coroutine(task)}' for task in asyncio.all_tasks() if task is not me]
@@ -166,8 +167,8 @@ def _callback(timer):
     return getattr(callback, '__qualname__', repr(callback))
 
 
-def _wait(look):
-    deadline = time.monotonic() + PATIENCE
+def _wait(look, patience):
+    deadline = time.monotonic() + patience
     while (found := look()) and time.monotonic() < deadline:
         time.sleep(0.001)
     return found

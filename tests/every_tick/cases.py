@@ -31,7 +31,8 @@ _SLOW_FROM = 12
 _PAUSE = 0.0004
 
 
-def program(*covers, loops=('asyncio', 'uvloop'), needs=(), returns=None, raises=(), spawns=False):
+def program(*covers, loops=('asyncio', 'uvloop'), needs=(), returns=None, raises=(), spawns=False,
+            deliberate=None):
     """Decorator: an asynchronous generator that uses what it *covers*, on these loops.
 
     Args:
@@ -39,10 +40,13 @@ def program(*covers, loops=('asyncio', 'uvloop'), needs=(), returns=None, raises
         returns: the result that the interrupted part always has, if it has one.
         raises: errors that may be its outcome, besides CancelledError, when it was interrupted.
         spawns: it depends on tasks of its own in the background, which no shield protects from the end of the program.
+        deliberate: it leaves something, and this is a part of what is to be said of that.
     """
     def decorate(function):
         function.covers, function.loops, function.needs = covers, loops, needs
         function.returns, function.raises, function.spawns = returns, raises, spawns
+        function.deliberate = deliberate
+        function.failed = 0     # cases so far
         assert function.__name__ not in PROGRAMS
         PROGRAMS[function.__name__] = function
         return function
@@ -193,6 +197,7 @@ class Case:
     def run(self, loop_factory):
         """Run the case; return what is wrong."""
         process = audit.Process()
+        self._patience = audit.PATIENCE if self.function.failed < 3 else audit.LITTLE_PATIENCE
         with self._stack:
             # Started outside of a loop, so that no loop minds it as one of its asynchronous generators.
             steps = self.function(self)
@@ -202,9 +207,10 @@ class Case:
                     self._run_parts(runner, steps, first)
             except BaseException as exc:
                 self.problems.append(f'the run raised {audit.describe(exc)}')
-                self.error = exc
             steps = first = None
-        return self.problems + process.problems()
+        self.problems += process.problems(self._patience)
+        self.function.failed += bool(self.problems)
+        return self.problems
 
     def _run_parts(self, runner, steps, first):
         allowed = audit.watched(runner.get_loop())
@@ -215,7 +221,7 @@ class Case:
             self.stop_clock()
         self._judge()
         runner.run(self._clean_up(steps))
-        self.problems += runner.run(audit.loop_problems(allowed))
+        self.problems += runner.run(audit.loop_problems(allowed, self._patience))
 
     async def _clean_up(self, steps):
         for turn in sorted(self._actions):

@@ -23,7 +23,7 @@ import zlib
 FOLDER = pathlib.Path(__file__).resolve().parent
 LOOPS = 'asyncio', 'uvloop'
 SHIELDS = 'none', 'inner', 'outer'
-_LIMIT = 30         # seconds that one case may take
+_LIMIT = 15         # seconds that one case may take
 _CHUNK = 12         # programs that one process runs
 _LATE = 3           # turns after the end of a program in which it is interrupted as well
 _EACH = 24          # Up to here each turn is taken; of the turns of what takes longer only some are:
@@ -38,11 +38,11 @@ def work(options):
     if options.pure:
         sys.modules['_asyncio'] = None  # asyncio falls back on Python.
     sys.path.insert(0, str(FOLDER.parent))
-    from every_tick import audit, cases, programs
+    from every_tick import audit, cases, deliberate, programs, ways
     import asyncio
     import faulthandler
     import gc
-    assert programs and options.pure == (asyncio.Task is asyncio.tasks._PyTask)
+    assert programs and deliberate and options.pure == (asyncio.Task is asyncio.tasks._PyTask)
 
     def loop_factory():
         loop = new_loop()
@@ -58,9 +58,7 @@ def work(options):
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     messages = audit.Messages()
     # What is made once (the loop's own descriptors, caches) is made now.
-    for name in options.only:
-        cases.Case(cases.PROGRAMS[name], _ways(options)['none'], None, 'none').run(loop_factory)
-        break
+    cases.Case(cases.PROGRAMS['sleep'], ways.WAYS['none'], None, 'none').run(loop_factory)
     gc.collect()
     gc.freeze()
     messages.take()
@@ -90,7 +88,10 @@ def work(options):
         if after:
             if (name, way.name, shield) != after[:3]:
                 continue
-            first, after = (after[3] + 1 if after[3] is not None else 0), None
+            last, after = after[3], None
+            if last is None:
+                continue  # Nobody knows how many turns it takes.
+            first = last + 1
         if options.turn is not None:
             run(name, way, shield, options.turn)
             continue
@@ -98,7 +99,7 @@ def work(options):
         if way.name in ('none', 'before'):
             continue
         for turn in _turns(turns):
-            if turn >= first and _sampled(options, name, way.name, shield, turn):
+            if turn >= first:
                 run(name, way, shield, turn)
         say(turns=turns, of=(name, way.name, shield))
 
@@ -122,7 +123,8 @@ def _combinations(options, cases):
             for shield in options.shield or SHIELDS:
                 if shield == 'none' or (scopes and (way.outer or shield == 'inner') and not (
                         function.spawns and shield == 'inner' and way.name in ways.IN_MAIN)):
-                    yield name, way, shield
+                    if zlib.crc32(repr((options.seed, name, way.name, shield)).encode()) % options.sample == 0:
+                        yield name, way, shield
 
 
 def _turns(count):
@@ -134,10 +136,6 @@ def _turns(count):
     return [*range(_EACH), *(_EACH + int(step * number) for number in range(_SOME)), last - 1]
 
 
-def _sampled(options, *case):
-    return zlib.crc32(repr((options.seed, case)).encode()) % options.sample == 0
-
-
 # The process that starts those.
 
 class Summary:
@@ -147,7 +145,7 @@ class Summary:
         self.cases = collections.Counter()     # by configuration
         self.per_way = collections.Counter()
         self.turns = collections.defaultdict(int)   # the most that each program took
-        self.kinds = {}     # {(program, problem): [failing cases]}
+        self.kinds = {}     # {(program, loop, problem): [failing cases]}
 
     def add(self, configuration, message):
         if 'begin' in message:
@@ -158,16 +156,16 @@ class Summary:
             self.turns[name] = max(self.turns[name], message['turns'])
         else:
             for problem in message['problems']:
-                self.kinds.setdefault((message['case'][0], problem), []).append((configuration, *message['case'][1:]))
+                self.kinds.setdefault((message['case'][0], configuration[0], problem), []).append((configuration, *message['case'][1:]))
 
     def as_dict(self, seconds):
         return {
             'programs': len(self.turns), 'turns': sum(self.turns.values()), 'cases': self.cases.total(),
             'configurations': {' '.join(name): count for name, count in sorted(self.cases.items())},
             'ways': dict(self.per_way), 'seconds': round(seconds),
-            'problems': [{'program': name, 'problem': problem, 'cases': len(found), 'loops': sorted(
-                {case[0][0] for case in found}), 'ways': sorted({case[1] for case in found}),
-                'first': reproduce(name, *found[0])} for (name, problem), found in sorted(self.kinds.items())],
+            'problems': [{'program': name, 'loop': loop, 'problem': problem, 'cases': len(found),
+                          'ways': sorted({case[1] for case in found}), 'first': reproduce(name, *found[0])}
+                         for (name, loop, problem), found in sorted(self.kinds.items())],
         }
 
 
@@ -238,10 +236,26 @@ def load_known(path):
     return tomllib.loads(pathlib.Path(path).read_text(encoding='utf-8'))['known']
 
 
-def is_known(entry, problem):
+def explains(entry, problem):
     """Tell if an entry of the table of what upstream has as well explains a problem of the summary."""
-    return (problem['program'] in entry['programs'] and set(problem['loops']) <= set(entry.get('loops', LOOPS))
-            and re.fullmatch(entry['problem'], problem['problem']))
+    return (problem['program'] in entry['programs'] and problem['loop'] in entry['loops']
+            and any(re.fullmatch(pattern, problem['problem']) for pattern in entry['problems'])
+            and set(problem['ways']) <= set(entry.get('ways', problem['ways'])))
+
+
+def name_known(found, known, stock):
+    """Note at each problem which entry of the table explains it, if stock has that problem as well.
+
+    Without the summary of a run on stock, the table is trusted.
+    """
+    for problem in found['problems']:
+        entries = [entry for entry in known if explains(entry, problem)]
+        if stock is not None:
+            entries = [entry for entry in entries if any(
+                explains({**entry, 'ways': problem_of_stock['ways']}, problem_of_stock)
+                and problem_of_stock['program'] == problem['program'] and problem_of_stock['loop'] == problem['loop']
+                for problem_of_stock in stock['problems'])]
+        problem['known'] = entries[0]['name'] if entries else None
 
 
 def main(arguments=None):
@@ -251,22 +265,24 @@ def main(arguments=None):
         os.write(1, b'{"end": true}\n')
         return 0
     sys.path.insert(0, str(FOLDER.parent))
-    from every_tick import api, cases, programs
-    assert programs
+    from every_tick import api, cases, deliberate, programs
+    assert programs and deliberate
+    if options.deliberate:
+        return run_deliberate(options, cases)
     if options.list:
         for name, function in cases.PROGRAMS.items():
             print(f'{name:32} {", ".join(function.covers)}')
         return 0
-    names = options.only = options.only or list(cases.PROGRAMS)
+    names = options.only = options.only or [
+        name for name, function in cases.PROGRAMS.items() if not function.deliberate]
     start = time.monotonic()
     chunks = [(configuration, names[first:first + _CHUNK]) for first in range(0, len(names), _CHUNK)
               for configuration in configurations(options)]
     summary = Summary()
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for number, _ in enumerate(pool.map(lambda chunk: run_chunk(options, *chunk, summary), chunks)):
-            print(f'\r{number + 1} of {len(chunks)} chunks, {summary.cases.total()} cases, {len(summary.kinds)} kinds of '
-                  f'problem ', end='', file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+            print(f'{number + 1} of {len(chunks)} chunks, {summary.cases.total()} cases, {len(summary.kinds)} kinds of '
+                  f'problem, {time.monotonic() - start:.0f} s', file=sys.stderr, flush=True)
     found = summary.as_dict(time.monotonic() - start)
     wanted, unknown = api.listed()
     covered = {name for function in cases.PROGRAMS.values() for name in function.covers}
@@ -274,12 +290,31 @@ def main(arguments=None):
     found['apis'] = len(wanted)
     found['apis_without_program'] = sorted(wanted - covered)
     found['apis_unknown'] = sorted(unknown)
-    for problem in found['problems']:
-        problem['known'] = next((entry['name'] for entry in known if is_known(entry, problem)), None)
+    stock = json.loads(pathlib.Path(options.stock).read_text(encoding='utf-8')) if options.stock else None
+    name_known(found, known, stock)
+    used = {problem['known'] for problem in found['problems']}
+    found['known_unused'] = [entry['name'] for entry in known if entry['name'] not in used]
     text = json.dumps(found, indent=1)
     if options.out:
         pathlib.Path(options.out).write_text(text + '\n', encoding='utf-8')
-    return report(found)
+    return report(found) if not options.survey else 0
+
+
+def run_deliberate(options, cases):
+    """Run the programs that leave something; return the exit status."""
+    names = [name for name, function in cases.PROGRAMS.items() if function.deliberate]
+    summary, missed = Summary(), []
+    options.way, options.shield = options.way or ['scope' if cases.SCOPES else 'task'], ['none']
+    options.only = names
+    run_chunk(options, configurations(options)[0], names, summary)
+    for name in names:
+        found = sorted(problem for program, _, problem in summary.kinds if program == name)
+        wanted = cases.PROGRAMS[name].deliberate
+        if not any(wanted in problem for problem in found):
+            missed.append(name)
+        print(f'{name}: {"NOT FOUND: " + wanted if name in missed else "found"}; {found}')
+    print(f'{len(names) - len(missed)} of {len(names)} found')
+    return 1 if missed else 0
 
 
 def report(found):
@@ -307,10 +342,13 @@ def parse(arguments):
     parser.add_argument('--pure', action='store_true', help='tasks, futures and scopes in Python')
     parser.add_argument('--eager', action='store_true', help='eager tasks')
     parser.add_argument('--all', action='store_true', help='C and Python, lazy and eager')
-    parser.add_argument('--sample', type=int, default=1, metavar='N', help='only one in N cases')
+    parser.add_argument('--sample', type=int, default=1, metavar='N', help='only one in N of the ways of the programs')
     parser.add_argument('--seed', type=int, default=0, help='for --sample')
     parser.add_argument('--jobs', type=int, default=1)
     parser.add_argument('--known', metavar='FILE', help='the table of what upstream has as well')
+    parser.add_argument('--stock', metavar='FILE', help='the summary of a run on stock, which has to have what is known')
+    parser.add_argument('--survey', action='store_true', help='exit with 0 whatever is found: for stock')
+    parser.add_argument('--deliberate', action='store_true', help='run programs that leave something: all are to be found')
     parser.add_argument('--out', metavar='FILE', help='for the summary')
     parser.add_argument('--list', action='store_true')
     parser.add_argument('--work', action='store_true', help=argparse.SUPPRESS)

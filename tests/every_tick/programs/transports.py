@@ -1,6 +1,7 @@
 """Programs that use connections, servers, pipes and TLS of the loop."""
 
 import asyncio
+import contextlib
 import functools
 import os
 import pathlib
@@ -72,7 +73,7 @@ async def create_connection_by_name(case):
     await end_connection((yield lambda: loop().create_connection(Protocol, 'localhost', port, family=socket.AF_INET)))
 
 
-@program('loop.create_connection')
+@program('loop.create_connection', loops=['asyncio'])  # uvloop has no happy eyeballs.
 async def create_connection_by_race(case):
     """Two addresses are tried, one of which refuses."""
     _, (_, port) = listener(case)
@@ -237,16 +238,15 @@ async def serve_forever(case):
     stop()
     if tasks:
         await asyncio.wait(tasks)
-    case.expect(not server.is_serving(), 'it still serves')
+    case.expect(not (tasks and server.is_serving()), 'it still serves')
     await end_server(server, connections)
 
 
 @program('Server.serve_forever')
 async def serve_forever_directly(case):
     async def body():
-        with_limit = asyncio.timeout(0.004)
         try:
-            async with with_limit:
+            async with asyncio.timeout(0.004):
                 await server.serve_forever()
         except TimeoutError:
             pass
@@ -254,8 +254,8 @@ async def serve_forever_directly(case):
     connections = []
     server = await loop().create_server(lambda: Protocol(connections), '127.0.0.1', 0)
     client_of(case, server.sockets[0].getsockname())
-    yield body
-    case.expect(not server.is_serving() or case.turn == 0 or case.way.name == 'before', 'it still serves')
+    outcome = yield body
+    case.expect(outcome.kind == 'not started' or not server.is_serving(), 'it still serves')
     await end_server(server, connections)
 
 
@@ -275,12 +275,20 @@ async def server_as_block(case):
     await end_server(server, connections)
 
 
+def pipe(case):
+    """Return both ends of a pipe as files, which are closed at the end."""
+    files = []
+    for number, mode in zip(os.pipe(), ('rb', 'wb')):
+        files.append(os.fdopen(number, mode, 0))
+        case.enter(contextlib.suppress(OSError))  # uvloop closes the descriptor, and leaves the file as it is.
+        case.enter(files[-1])
+    return files
+
+
 @program('loop.connect_read_pipe')
 async def connect_read_pipe(case):
-    reading, writing = os.pipe()
-    case.enter(os.fdopen(writing, 'wb'))
-    pipe = case.enter(os.fdopen(reading, 'rb', 0))
-    outcome = yield lambda: loop().connect_read_pipe(Protocol, pipe)
+    reading, _ = pipe(case)
+    outcome = yield lambda: loop().connect_read_pipe(Protocol, reading)
     if outcome.finished:
         outcome.value[0].close()
         await asyncio.sleep(0)
@@ -288,13 +296,11 @@ async def connect_read_pipe(case):
 
 @program('loop.connect_write_pipe')
 async def connect_write_pipe(case):
-    reading, writing = os.pipe()
-    case.enter(os.fdopen(reading, 'rb'))
-    pipe = case.enter(os.fdopen(writing, 'wb', 0))
-    await end_connection((yield lambda: loop().connect_write_pipe(Protocol, pipe)))
+    _, writing = pipe(case)
+    await end_connection((yield lambda: loop().connect_write_pipe(Protocol, writing)))
 
 
-@program('loop.sendfile')
+@program('loop.sendfile', loops=['asyncio'])  # uvloop has not got it.
 async def sendfile(case):
     ours, theirs = pair(case)
     file = case.enter(tempfile.TemporaryFile())
