@@ -274,6 +274,10 @@ COUNT = {'tasks': 5000, 'scopes': 6, 'cancels': 7}
      '| background tasks | 10,000 | 8,000 | 1,500 | 500 | 0 |'),
     ('differential', {'differential': {'runs': {}, 'mutations': {'one': 7, 'two': 312, 'three': None}}},
      'Deliberate bugs that are found: 2 of 3, after 312 programs at most.'),
+    ('every-tick', {'every-tick': {'stock': {}, 'patched': {
+        'apis': 94, 'programs': 104, 'turns': 800, 'cases': 200_000, 'configurations': {'asyncio': 1, 'uvloop': 2},
+        'ways': {'task': 3}, 'problems': [{'program': 'echo', 'known': 'A race'}]}, 'deliberate': [17, 18]}},
+     '| patched | 94 | 104 | 2 | 800 | 200,000 | 1 | 1 |'),
     ('prefixes', {'prefixes': {'prefixes': [{'patch': 'asyncio: One', 'tests': 2345, 'passed': True}]}},
      '1 prefixes; failing: 0.'),
 ])

@@ -186,6 +186,29 @@ def _prefixes(results):
     return [_last(result), '', f'{len(found)} prefixes; failing: {sum(not prefix["passed"] for prefix in found)}.']
 
 
+def _every_tick(results):
+    result = results['every-tick']
+    rows = [('', 'APIs', 'Programs', 'Configurations', 'Turns', 'Cases', 'Problems', 'Of them known')]
+    lines = [_last(result), '']
+    for name, title in (('stock', 'stock'), ('patched', 'patched'), ('legacy', 'patched, all switches')):
+        run = result.get(name, {})
+        problems = run.get('problems', ())
+        rows.append((title, *(run.get(what, '?') for what in ('apis', 'programs')), len(run.get('configurations', ())),
+                     *(run.get(what, '?') for what in ('turns', 'cases')), len(problems),
+                     sum(problem['known'] is not None for problem in problems)))
+    lines += _table(*rows)
+    patched = result.get('patched', {})
+    if patched.get('ways'):
+        lines += ['', *_table(('Way', *patched['ways']), ('Cases', *patched['ways'].values()))]
+    known = {}
+    for problem in patched.get('problems', ()):
+        known.setdefault(problem['known'] or '**new**', set()).add(f'`{problem["program"]}`')
+    if known:
+        lines += ['', 'Found with the patches, and on stock:', '']
+        lines += [f'- {name}: {", ".join(sorted(programs))}' for name, programs in sorted(known.items())]
+    found, number = result.get('deliberate', (0, 0))
+    return lines + ['', f'What is left on purpose is found: {found} of {number}.']
+
+
 _RENDERERS = {'variants': _variants, 'leaks': _leaks, 'soak': _soak, 'threads': _threads, 'stdlib': _stdlib,
-              'differential': _differential, 'parity': _parity,
-              'prefixes': _prefixes}
+              'differential': _differential, 'every-tick': _every_tick, 'parity': _parity, 'prefixes': _prefixes}

@@ -32,6 +32,7 @@ _PROGRAMS = {'scopes and groups': 210_000, 'background tasks': 20_000}  # of the
 _DIFFERENTIAL = 'tests/differential/run.py'
 _REQUIREMENTS = 'tests/differential/requirements.txt'
 _PARITY = 'tests/test_parity.py'
+_EVERY_TICK = 'tests/every_tick'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +52,8 @@ CHECKS = {
     'threads': Check('many loops in many threads at once', '3 each', 'threads', tuple(_THREADS)),
     'stdlib': Check('the whole test suite of CPython, patched against stock', '50', 'stdlib'),
     'differential': Check('random programs, on Trio and on this asyncio', '30', 'differential'),
+    'every-tick': Check('every API interrupted at every turn of the loop, patched against stock, and on uvloop', '40',
+                        'every_tick'),
     'parity': Check('each test of ours runs in C and in Python, with lazy and with eager tasks', '1', 'parity'),
     'prefixes': Check("upstream's test_asyncio on every prefix of the series", '20', 'prefixes'),
 }
@@ -230,7 +233,7 @@ class Verification:
 
     def differential(self):
         builder = self._build('release')
-        python = self._venv(builder)
+        python = self._venv(builder, 'venv', _REQUIREMENTS)
         runs, mutations = {}, {}
         for title, options in (('scopes and groups', []), ('background tasks', ['--root'])):
             out = self._project.logs / 'verify-differential.json'
@@ -251,17 +254,41 @@ class Verification:
             mutations = json.loads(out.read_text(encoding='utf-8')) if out.exists() else {}
         return {'runs': runs, 'mutations': mutations}, problem
 
-    def _venv(self, builder):
-        """Returns the interpreter of a virtual environment of the patched interpreter that has Trio."""
-        folder = self._project.build / 'verify' / 'venv'
+    def every_tick(self):
+        # Stock first: what is found there as well is no fault of the patches.
+        there = str(self._project.logs / 'verify-every-tick-stock.json')
+        found, problem = {}, None
+        for title, variant, options in (('stock', 'stock', ['--survey']), ('patched', 'release', ['--stock', there]),
+                                        ('legacy', 'release', ['--stock', there, '--legacy', 'all'])):
+            builder = self._build(variant)
+            python = self._venv(builder, f'every-tick-{variant}', f'{_EVERY_TICK}/requirements.txt')
+            out = self._project.logs / f'verify-every-tick-{title}.json'
+            out.unlink(missing_ok=True)
+            problem = self._run(f'every tick, {title}', [
+                str(python), f'{_EVERY_TICK}/run.py', '--all', '--loop', 'asyncio', 'uvloop', '--known',
+                f'{_EVERY_TICK}/known.toml', '--jobs', str(len(os.sched_getaffinity(0))), '--out', str(out), *options],
+                f'verify-every-tick-{title}', builder)
+            found[title] = json.loads(out.read_text(encoding='utf-8')) if out.exists() else {}
+            if problem is not None:
+                return found, problem
+        log = 'verify-every-tick-deliberate'
+        problem = self._run('what is left on purpose', [str(python), f'{_EVERY_TICK}/run.py', '--deliberate'], log)
+        text = (self._project.logs / f'{log}.log').read_text(encoding='utf-8')
+        numbers = re.findall(r'^(\d+) of (\d+) found$', text, re.MULTILINE)
+        found['deliberate'] = [int(number) for number in numbers[-1]] if numbers else [0, 0]
+        return found, problem
+
+    def _venv(self, builder, name, requirements):
+        """Returns the interpreter of a virtual environment of a variant that has what the requirements list."""
+        folder = self._project.build / 'verify' / name
         log = self._project.logs / 'verify-venv.log'
-        mend = f'The network is needed for what {_REQUIREMENTS} lists.'
+        mend = f'The network is needed for what {requirements} lists.'
         env = ui.clean_environment()
         ui.run_logged('making a virtual environment', [str(builder.python), '-m', 'venv', '--clear', str(folder)],
                       log=log, cwd=self._project.root, env=env, mend=mend)
         python = folder / 'bin' / 'python'
-        ui.run_logged(f'installing {_REQUIREMENTS}', [str(python), '-m', 'pip', 'install',
-                                                      '--disable-pip-version-check', '-r', _REQUIREMENTS],
+        ui.run_logged(f'installing {requirements}', [str(python), '-m', 'pip', 'install',
+                                                     '--disable-pip-version-check', '-r', requirements],
                       log=log, cwd=self._project.root, env=env, mend=mend)
         return python
 

@@ -1,9 +1,9 @@
 """What asyncio offers that can be awaited: the list that the programs have to cover.
 
-The list is made from asyncio's modules.  What can be seen there is a coroutine function, an asynchronous context manager
-or an asynchronous iterator; such a name is covered by a program, or excluded below with a reason.  Whether a plain
-function returns something to await cannot be seen, so each of them is in one of the two tables below.  A name that is in
-none is an error, which is how an API that is added gets a program.
+The list is made from asyncio's modules.  What can be seen there is a coroutine function, an asynchronous context
+manager or an asynchronous iterator; such a name is covered by a program, or excluded below with a reason.  Whether a
+plain function returns something to await cannot be seen, so each of them is in one of the two tables below.  A name
+that is in none is an error, which is how an API that is added gets a program.
 
 Names are `function`, `Class.method`, or `loop.method` for those of event loops.
 """
@@ -24,8 +24,8 @@ _MODULES_LEFT_OUT = {
 _MAGIC = {'__aenter__', '__aexit__', '__aiter__', '__anext__', '__await__'}
 
 # Plain functions and methods whose result is to be awaited or iterated over.
-AWAITABLE = {'as_completed', 'ensure_future', 'create_task', 'gather', 'shield', 'run_coroutine_threadsafe', 'wrap_future',
-             'timeout', 'timeout_at', 'move_on_after', 'move_on_at', 'loop.run_in_executor', 'loop.create_task',
+AWAITABLE = {'as_completed', 'ensure_future', 'create_task', 'gather', 'shield', 'run_coroutine_threadsafe',
+             'wrap_future', 'timeout', 'timeout_at', 'move_on_after', 'move_on_at', 'loop.run_in_executor', 'loop.create_task',
              'TaskGroup.create_task', 'CancelScope.create_task'}
 # Plain functions whose result is not.
 PLAIN = {

@@ -1,8 +1,9 @@
 """What a run may not leave: looked for in the process, on the loop, and in what is printed.
 
-A descriptor, a child process, a thread, a signal handler and the wake-up descriptor belong to the process, and are compared
-with what was there before the loop was made.  A task, a timer and a watched descriptor belong to the loop, and are looked
-for while it still runs, because closing it would hide them.  Some of it takes a moment to go: the loop is given time.
+A descriptor, a child process, a thread, a signal handler and the wake-up descriptor belong to the process, and are
+compared with what was there before the loop was made.  A task, a timer and a watched descriptor belong to the loop, and
+are looked for while it still runs, because closing it would hide them.  Some of it takes a moment to go: it is given
+time.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ import time
 import warnings
 
 PATIENCE = 2.0          # seconds that what is to go may take
-LITTLE_PATIENCE = 0.05  # the same in a program that has left something already, several times
+LITTLE_PATIENCE = 0.1   # the same in a program that has left something already
 _SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGCHLD
 
 

@@ -109,7 +109,7 @@ class Case:
         return self._stack.enter_context(context_manager)
 
     def start_peer(self, coro):
-        """Start the other side of what is interrupted: a task that no interruption reaches, and whose errors are ignored.
+        """Start the other side of what is interrupted: a task that no interruption reaches; its errors are ignored.
 
         Return it; stop_peers() ends it.
         """
@@ -197,7 +197,7 @@ class Case:
     def run(self, loop_factory):
         """Run the case; return what is wrong."""
         process = audit.Process()
-        self._patience = audit.PATIENCE if self.function.failed < 3 else audit.LITTLE_PATIENCE
+        self._patience = audit.PATIENCE if self.function.failed < 1 else audit.LITTLE_PATIENCE
         with self._stack:
             # Started outside of a loop, so that no loop minds it as one of its asynchronous generators.
             steps = self.function(self)

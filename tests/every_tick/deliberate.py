@@ -1,4 +1,4 @@
-"""Programs that leave something when they are interrupted, one for each thing that is looked for: `run.py --deliberate`."""
+"""Programs that leave something when they are interrupted, one for each thing that is looked for."""
 
 import asyncio
 import os

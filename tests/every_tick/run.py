@@ -23,7 +23,6 @@ import zlib
 FOLDER = pathlib.Path(__file__).resolve().parent
 LOOPS = 'asyncio', 'uvloop'
 SHIELDS = 'none', 'inner', 'outer'
-_LIMIT = 15         # seconds that one case may take
 _CHUNK = 12         # programs that one process runs
 _LATE = 3           # turns after the end of a program in which it is interrupted as well
 _EACH = 24          # Up to here each turn is taken; of the turns of what takes longer only some are:
@@ -66,7 +65,7 @@ def work(options):
     def run(name, way, shield, turn):
         """Run one case; return the number of turns that the program took."""
         say(begin=(name, way.name, shield, turn))
-        faulthandler.dump_traceback_later(_LIMIT, exit=True)
+        faulthandler.dump_traceback_later(options.limit, exit=True)
         case = cases.Case(cases.PROGRAMS[name], way, turn, shield)
         problems = case.run(loop_factory)
         turns, function = case.turns_taken, case.function
@@ -74,7 +73,7 @@ def work(options):
         gc.collect()
         faulthandler.cancel_dump_traceback_later()
         printed = messages.take()
-        problems += [text for text in printed if not (way.name == 'root' and text.endswith('Interruption'))]
+        problems += [text for text in printed if not (way.name == 'root' and 'failed: Interruption' in text)]
         if problems:
             say(case=(name, way.name, shield, turn), problems=sorted({audit.general(text) for text in problems}))
         return turns or 0
@@ -107,14 +106,14 @@ def work(options):
 def _ways(options):
     import asyncio
     from every_tick import ways
-    scopes = hasattr(asyncio, 'CancelScope')
+    scopes = hasattr(asyncio, 'CancelScope') and not options.legacy
     return {name: way for name, way in ways.WAYS.items() if (way.stock or scopes) and name in (options.way or name)}
 
 
 def _combinations(options, cases):
     import asyncio
     from every_tick import ways
-    scopes = cases.SCOPES
+    scopes = cases.SCOPES and not options.legacy
     for name in options.only:
         function = cases.PROGRAMS[name]
         if options.loop[0] not in function.loops or not all(hasattr(asyncio, needed) for needed in function.needs):
@@ -156,7 +155,8 @@ class Summary:
             self.turns[name] = max(self.turns[name], message['turns'])
         else:
             for problem in message['problems']:
-                self.kinds.setdefault((message['case'][0], configuration[0], problem), []).append((configuration, *message['case'][1:]))
+                name, *case = message['case']
+                self.kinds.setdefault((name, configuration[0], problem), []).append((configuration, *case))
 
     def as_dict(self, seconds):
         return {
@@ -178,11 +178,12 @@ def reproduce(name, configuration, way, shield, turn):
 def run_chunk(options, configuration, names, summary):
     """Run the cases of some programs in a process, and in a new one after each case that hangs or crashes."""
     after = None
+    environment = {**os.environ, **({'PYTHONASYNCIOLEGACY': options.legacy} if options.legacy else {})}
     while True:
         begun, done = None, False
         with tempfile.TemporaryFile() as errors, subprocess.Popen(
                 _command(options, configuration, names, after), stdout=subprocess.PIPE, stderr=errors,
-                stdin=subprocess.DEVNULL, start_new_session=True) as process:
+                stdin=subprocess.DEVNULL, start_new_session=True, env=environment) as process:
             for line in process.stdout:
                 message = json.loads(line)
                 begun = message.get('begin', begun)
@@ -216,7 +217,11 @@ def _kill_group(process):
 def _command(options, configuration, names, after):
     loop, *flags = configuration
     command = [sys.executable, str(FOLDER / 'run.py'), '--work', '--loop', loop, '--only', *names,
-               '--sample', str(options.sample), '--seed', str(options.seed), *(f'--{flag}' for flag in flags)]
+               *(f'--{flag}' for flag in flags)]
+    for option in 'sample', 'seed', 'limit':
+        command += [f'--{option}', str(getattr(options, option))]
+    if options.legacy:
+        command += ['--legacy', options.legacy]
     for option in 'way', 'shield':
         if getattr(options, option):
             command += [f'--{option}', *getattr(options, option)]
@@ -251,10 +256,9 @@ def name_known(found, known, stock):
     for problem in found['problems']:
         entries = [entry for entry in known if explains(entry, problem)]
         if stock is not None:
-            entries = [entry for entry in entries if any(
-                explains({**entry, 'ways': problem_of_stock['ways']}, problem_of_stock)
-                and problem_of_stock['program'] == problem['program'] and problem_of_stock['loop'] == problem['loop']
-                for problem_of_stock in stock['problems'])]
+            there = [{**each, 'ways': []} for each in stock['problems']     # (It may be in all of its ways.)
+                     if (each['program'], each['loop']) == (problem['program'], problem['loop'])]
+            entries = [entry for entry in entries if any(explains(entry, each) for each in there)]
         problem['known'] = entries[0]['name'] if entries else None
 
 
@@ -287,6 +291,9 @@ def main(arguments=None):
     wanted, unknown = api.listed()
     covered = {name for function in cases.PROGRAMS.values() for name in function.covers}
     known = load_known(options.known) if options.known else []
+    if options.legacy:  # Then it is as on stock, in all ways.
+        for entry in known:
+            entry.pop('ways', None)
     found['apis'] = len(wanted)
     found['apis_without_program'] = sorted(wanted - covered)
     found['apis_unknown'] = sorted(unknown)
@@ -305,7 +312,7 @@ def run_deliberate(options, cases):
     names = [name for name, function in cases.PROGRAMS.items() if function.deliberate]
     summary, missed = Summary(), []
     options.way, options.shield = options.way or ['scope' if cases.SCOPES else 'task'], ['none']
-    options.only = names
+    options.only, options.limit = names, 3
     run_chunk(options, configurations(options)[0], names, summary)
     for name in names:
         found = sorted(problem for program, _, problem in summary.kinds if program == name)
@@ -321,7 +328,8 @@ def report(found):
     """Print what is wrong; return the exit status."""
     new = [problem for problem in found['problems'] if not problem['known']]
     for problem in new[:_SHOWN]:
-        print(f'{problem["program"]}: {problem["problem"]}\n    {problem["cases"]} cases, {", ".join(problem["ways"])}; '
+        print(f'{problem["program"]}: {problem["problem"]}\n    {problem["cases"]} cases, '
+              f'{", ".join(problem["ways"])}; '
               f'{problem["first"]}')
     for name in found['apis_without_program']:
         print(f'{name}: no program covers it')
@@ -341,14 +349,16 @@ def parse(arguments):
     parser.add_argument('--turn', type=int, help='that turn only')
     parser.add_argument('--pure', action='store_true', help='tasks, futures and scopes in Python')
     parser.add_argument('--eager', action='store_true', help='eager tasks')
+    parser.add_argument('--legacy', metavar='SWITCHES', help='with these switches, and only the ways that stock has')
     parser.add_argument('--all', action='store_true', help='C and Python, lazy and eager')
     parser.add_argument('--sample', type=int, default=1, metavar='N', help='only one in N of the ways of the programs')
     parser.add_argument('--seed', type=int, default=0, help='for --sample')
+    parser.add_argument('--limit', type=float, default=15, metavar='SECONDS', help='what one case may take')
     parser.add_argument('--jobs', type=int, default=1)
     parser.add_argument('--known', metavar='FILE', help='the table of what upstream has as well')
-    parser.add_argument('--stock', metavar='FILE', help='the summary of a run on stock, which has to have what is known')
+    parser.add_argument('--stock', metavar='FILE', help='a summary of stock, which has to have what is known')
     parser.add_argument('--survey', action='store_true', help='exit with 0 whatever is found: for stock')
-    parser.add_argument('--deliberate', action='store_true', help='run programs that leave something: all are to be found')
+    parser.add_argument('--deliberate', action='store_true', help='programs that leave something: each must be found')
     parser.add_argument('--out', metavar='FILE', help='for the summary')
     parser.add_argument('--list', action='store_true')
     parser.add_argument('--work', action='store_true', help=argparse.SUPPRESS)

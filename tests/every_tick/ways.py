@@ -36,7 +36,7 @@ def run(case, runner):
         task = await _finish(case, asyncio.create_task(_in_cancelled_scope(coro) if case.shield == 'outer' else coro))
         if not task.cancelled():
             task.result()
-        elif case.way.name != 'task':
+        elif case.way.name not in ('task', 'twice'):
             case.problems.append('the task has been cancelled')
 
     runner.run(main())
@@ -78,7 +78,21 @@ async def _none(case):
 @way('task', immediate=True)
 async def _task(case):
     """Task.cancel(), from outside of the task."""
-    case.start_clock(lambda: task.cancel())
+    await _cancel(case, lambda task: task.cancel())
+
+
+@way('twice', immediate=True)
+async def _twice(case):
+    """Task.cancel(), and again in the next turn, when the clean-up may have begun."""
+    def cancel(task):
+        task.cancel()
+        asyncio.get_running_loop().call_soon(task.cancel)
+
+    await _cancel(case, cancel)
+
+
+async def _cancel(case, cancel):
+    case.start_clock(lambda: cancel(task))
     task = asyncio.create_task(case.region())
     await _finish(case, task)
     if case.escaped:

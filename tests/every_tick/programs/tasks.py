@@ -323,7 +323,8 @@ async def staggered_race(case):
         return await hold(case, held)
 
     async def body():
-        winner, index, _ = await staggered.staggered_race([functools.partial(run, number) for number in range(3)], 0.001)
+        attempts = [functools.partial(run, number) for number in range(3)]
+        winner, index, _ = await staggered.staggered_race(attempts, 0.001)
         return winner, index
 
     held = []
