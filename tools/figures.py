@@ -206,6 +206,10 @@ def _every_tick(results):
     if known:
         lines += ['', 'Found with the patches, and on stock:', '']
         lines += [f'- {name}: {", ".join(sorted(programs))}' for name, programs in sorted(known.items())]
+    mended = {f'`{problem["program"]}`' for problem in result.get('stock', {}).get('problems', ())}
+    mended -= {f'`{problem["program"]}`' for problem in patched.get('problems', ())}
+    if mended:
+        lines += ['', f'Found on stock only: {", ".join(sorted(mended))}.']
     found, number = result.get('deliberate', (0, 0))
     return lines + ['', f'What is left on purpose is found: {found} of {number}.']
 
