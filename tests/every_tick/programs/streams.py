@@ -212,16 +212,18 @@ async def handler(case):
             ended.set()
 
     async def body():
-        sock = client_of(case, server.sockets[0].getsockname())
+        clients.append(client_of(case, server.sockets[0].getsockname()))
         await asyncio.sleep(0)
-        sock.send(DATA + b'\n')
+        clients[0].send(DATA + b'\n')
         await ended.wait()
 
-    ended, writers = asyncio.Event(), []
+    ended, clients, writers = asyncio.Event(), [], []
     server = await asyncio.start_server(answer, '127.0.0.1', 0)
     yield body
+    if clients:
+        # The server may have to accept it yet.
+        clients[0].close()
+        await ended.wait()
     server.close()
     for writer in writers:
         await close(writer)
-    for _ in range(5):
-        await asyncio.sleep(0)
