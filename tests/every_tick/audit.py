@@ -17,7 +17,7 @@ import threading
 import time
 import warnings
 
-PATIENCE = 2.0          # seconds that what is to go may take
+PATIENCE = 2.0          # seconds that what is to go may take; see run.py --patience
 LITTLE_PATIENCE = 0.1   # the same in a program that has left something already
 _SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGCHLD
 

@@ -34,6 +34,10 @@ _SHOWN = 60         # kinds of problem that are shown
 
 def work(options):
     """Run the cases of the programs in options.only, as JSON on standard output; begin after the case options.after."""
+    # A child process that is left must not keep the pipe open.
+    answers = os.dup(1)
+    with open(os.devnull, 'wb') as nothing:
+        os.dup2(nothing.fileno(), 1)
     if options.pure:
         sys.modules['_asyncio'] = None  # asyncio falls back on Python.
     sys.path.insert(0, str(FOLDER.parent))
@@ -56,6 +60,7 @@ def work(options):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     messages = audit.Messages()
+    audit.PATIENCE = options.patience
     # What is made once (the loop's own descriptors, caches) is made now.
     cases.Case(cases.PROGRAMS['sleep'], ways.WAYS['none'], None, 'none').run(loop_factory)
     gc.collect()
@@ -79,7 +84,7 @@ def work(options):
         return turns or 0
 
     def say(**what):
-        os.write(1, json.dumps(what).encode() + b'\n')
+        os.write(answers, json.dumps(what).encode() + b'\n')
 
     after = options.after and tuple(json.loads(options.after))
     for name, way, shield in _combinations(options, cases):
@@ -101,6 +106,7 @@ def work(options):
             if turn >= first:
                 run(name, way, shield, turn)
         say(turns=turns, of=(name, way.name, shield))
+    say(end=True)
 
 
 def _ways(options):
@@ -218,7 +224,7 @@ def _command(options, configuration, names, after):
     loop, *flags = configuration
     command = [sys.executable, str(FOLDER / 'run.py'), '--work', '--loop', loop, '--only', *names,
                *(f'--{flag}' for flag in flags)]
-    for option in 'sample', 'seed', 'limit':
+    for option in 'sample', 'seed', 'limit', 'patience':
         command += [f'--{option}', str(getattr(options, option))]
     if options.legacy:
         command += ['--legacy', options.legacy]
@@ -266,7 +272,6 @@ def main(arguments=None):
     options = parse(arguments)
     if options.work:
         work(options)
-        os.write(1, b'{"end": true}\n')
         return 0
     sys.path.insert(0, str(FOLDER.parent))
     from every_tick import api, cases, deliberate, programs
@@ -312,7 +317,7 @@ def run_deliberate(options, cases):
     names = [name for name, function in cases.PROGRAMS.items() if function.deliberate]
     summary, missed = Summary(), []
     options.way, options.shield = options.way or ['scope' if cases.SCOPES else 'task'], ['none']
-    options.only, options.limit = names, 3
+    options.only, options.limit, options.patience = names, 5, 0.3
     run_chunk(options, configurations(options)[0], names, summary)
     for name in names:
         found = sorted(problem for program, _, problem in summary.kinds if program == name)
@@ -354,6 +359,7 @@ def parse(arguments):
     parser.add_argument('--sample', type=int, default=1, metavar='N', help='only one in N of the ways of the programs')
     parser.add_argument('--seed', type=int, default=0, help='for --sample')
     parser.add_argument('--limit', type=float, default=15, metavar='SECONDS', help='what one case may take')
+    parser.add_argument('--patience', type=float, default=2, metavar='SECONDS', help='what it may take to go')
     parser.add_argument('--jobs', type=int, default=1)
     parser.add_argument('--known', metavar='FILE', help='the table of what upstream has as well')
     parser.add_argument('--stock', metavar='FILE', help='a summary of stock, which has to have what is known')
