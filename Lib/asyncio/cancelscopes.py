@@ -687,6 +687,8 @@ def _count_cancels(task):
 def _uncancel_task(task):
     if task._num_cancels_requested > 0:
         task._num_cancels_requested -= 1
+        if not task._num_cancels_requested:
+            task._edge_taken = False  # Nothing has to survive a scope.
         if requests := task._shielded_requests:
             scope, _ = requests.pop()
             is_last = all(scope is not other for other, _ in requests)

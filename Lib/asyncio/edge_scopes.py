@@ -10,6 +10,7 @@ happens outside the group from the group alone.
 
 __all__ = 'TaskGroup', 'Timeout'
 
+import contextlib
 import contextvars
 
 from . import cancelscopes
@@ -177,17 +178,22 @@ class TaskGroup:
         if exc is not None and not self._aborting:
             self._abort()
 
-        # Each request to the parent interrupts the wait, and none ends it.
+        # Each request to the parent interrupts the wait, and none ends it.  One
+        # by level would interrupt it forever, so that is done with the first.
+        shielded = contextlib.nullcontext()
         while self._tasks:
             if self._joining is None:
                 self._joining = self._loop.create_future()
             try:
-                await self._joining
+                with shielded:
+                    await self._joining
             except exceptions.CancelledError as interruption:
                 if not self._aborting:
                     cancellation = interruption
                     self._abort()
             self._joining = None
+            if cancelscopes._is_cancelled(self._parent_task):
+                shielded = cancelscopes._shielded()
 
         try:
             if self._base_error is not None:

@@ -2023,6 +2023,10 @@ task_uncancel(TaskObj *task)
     shield_request *request = task->task_shield_requests;
     if (task->task_num_cancels_requested > 0) {
         task->task_num_cancels_requested -= 1;
+        if (task->task_num_cancels_requested == 0) {
+            /* Nothing has to survive a scope. */
+            task->task_edge_taken = 0;
+        }
         if (request != NULL) {
             task->task_shield_requests = request->before;
             lifted = request->node;

@@ -513,6 +513,26 @@ class EdgeCancelScopes(CaseUtils):
                     self.assertEqual(task.uncancel(), 0)
                 await self.assert_not_cancelled()
 
+    async def test_9_taken_back_in_the_turn_in_which_a_scope_is_cancelled(self):
+        task = asyncio.current_task()
+        for left in 0, 1:
+            with self.subTest(left=left):
+                def interrupt():
+                    for _ in range(left + 1):
+                        task.cancel('why')
+                    task.uncancel()
+                    scope.cancel()
+
+                with self.CancelScope() as scope:
+                    self.loop.call_soon(interrupt)
+                    with self.assertRaises(asyncio.CancelledError):
+                        await self.forever()
+                if left:
+                    # The request survives the scope.
+                    await self.assert_cancelled(asyncio.sleep(0), 'why')
+                    self.assertEqual(task.uncancel(), 0)
+                await self.assert_not_cancelled()
+
     async def test_9_shield_holds_a_request_back(self):
         async def body():
             with self.CancelScope(shield=True):
@@ -1797,6 +1817,64 @@ class UnretrievedOnly(CaseUtils):
             return 'main'
 
         self.run_quietly(main())
+
+
+@cases(on={'edge-cancel'})
+class OverdueWaitFor(CaseUtils):
+
+    async def test_9_coroutine_is_cancelled_as_a_task(self):
+        with self.assertRaises(TimeoutError) as cm:
+            await asyncio.wait_for(self.forever(), 0)
+        self.assertIsInstance(cm.exception.__cause__, asyncio.CancelledError)
+
+
+@cases(on={'edge-cancel', 'edge-scopes'})
+class WaitForCancelled(CaseUtils):
+
+    async def test_9_request_ends_the_wait(self):
+        async def swallow():
+            try:
+                await self.forever()
+            except asyncio.CancelledError:
+                await release
+
+        async def wait():
+            await asyncio.wait_for(swallowing, 0)
+
+        release = self.loop.create_future()
+        swallowing = self.spawn(swallow())
+        await self.settle()
+        task = self.spawn(wait())
+        await self.settle()
+        task.cancel()
+        await self.assert_cancelled(task)
+        self.assertIs(swallowing.done(), False)
+        release.set_result(None)
+        await swallowing
+
+
+@cases(on={'edge-scopes'}, off={'edge-cancel'})
+class JoinByLevel(CaseUtils):
+
+    async def test_9_group_does_not_spin(self):
+        async def member():
+            try:
+                await self.forever()
+            finally:
+                # As a cleanup that cannot be interrupted does.
+                with asyncio.CancelScope(shield=True):
+                    await asyncio.sleep(1)
+
+        async def host():
+            async with asyncio.TaskGroup() as group:
+                group.create_task(member())
+
+        task = self.spawn(host())
+        await self.settle()
+        task.cancel()
+        turns = self.loop.turns
+        await self.assert_cancelled(task)
+        self.assertLess(self.loop.turns - turns, 20)
 
 
 @cases(off={'background-errors', 'unretrieved-only'})
