@@ -68,6 +68,32 @@ def size(program):
     return sum(1 for _ in walk(program['main']))
 
 
+# Making smaller.
+
+# What a value of a statement may be replaced by as it is made smaller; the first that will do.
+# Times: see simpler().
+_SIMPLER = {
+    'shield': [False], 'how': ['scope', 'timeout'], 'then': ['swallow', 'reraise'], 'catch': ['cancelled', 'any'],
+    'times': [1], 'error': ['E1', 'Exception'], 'deadline': [None], 'delay': [None], 'after': [None, 0],
+    'event': ['e1'],
+}
+_TIMES = 'd', 'deadline', 'delay', 'after'
+
+
+def simpler(op, key, value):
+    """What to try in place of a value of a statement, the simplest first."""
+    if key == 'shield' and op == 'shield':
+        return []
+    values = _SIMPLER.get(key, [])
+    if key == 'how':
+        values = values[:1] if op == 'shielded' else values[1:]
+    if value in values:
+        return values[:values.index(value)]
+    if key in _TIMES and value:
+        values = values + [whole for whole in range(1, 6) if whole < value or value != int(value)]
+    return values
+
+
 # Printing.
 
 def show(program):

@@ -1,0 +1,190 @@
+"""Compare the patched interpreter with stock on random programs of stock asyncio's API (see README.md).
+
+    against_stock.py --programs 10000 --seed 1 --jobs 2     compare; exit status 1 if there is a divergence
+    against_stock.py --replay FILE ...                      run saved programs again, with both records side by side
+    against_stock.py --show 17 --seed 1                     print the 17th program of that seed
+    against_stock.py --mutations                            which deliberate bugs are found, and after how many programs
+"""
+
+import argparse
+import json
+import multiprocessing
+import pathlib
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from differential import shrink, stock_compare, stock_programs  # noqa: E402 (what is beside this file)
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+CHUNK = 50      # programs that a process runs at a time
+WIDTH = 90      # of a column
+
+_comparison = None      # of this process
+
+
+def make(seed, number, options):
+    rng = random.Random(seed * 1_000_000_007 + number)
+    return stock_programs.generate(rng, scopes=options.scopes, quiet=True if options.quiet else None)
+
+
+def compare(options):
+    """The Comparison of this process."""
+    global _comparison
+    if _comparison is None:
+        _comparison = stock_compare.Comparison(options.stock, options.patched, switches=options.switches,
+                                               implementations=options.implementations)
+    return _comparison
+
+
+def run_chunk(job):
+    """Check some programs; return counts and what has failed."""
+    options, numbers = job
+    made = [make(options.seed, number, options) for number in numbers]
+    counts, rules, ops, failures = Counter(), Counter(), Counter(), []
+    for number, program, verdict in zip(numbers, made, compare(options).check(made)):
+        counts[verdict.label] += 1
+        counts['quiet'] += verdict.quiet
+        if verdict.kind == 'explained':
+            rules.update(verdict.why.split())
+        ops.update(s['op'] for s in stock_programs.walk(program['main']))
+        if verdict.failed:
+            failures.append((number, verdict.label))
+    return counts, rules, ops, failures
+
+
+def compare_many(options):
+    start = time.monotonic()
+    jobs = [(options, range(first, min(first + CHUNK, options.programs)))
+            for first in range(0, options.programs, CHUNK)]
+    counts, rules, ops, failures, done, reported = Counter(), Counter(), Counter(), {}, 0, start
+    with multiprocessing.Pool(options.jobs) as pool:
+        for (_, numbers), (more_counts, more_rules, more_ops, more_failures) in zip(jobs, pool.imap(run_chunk, jobs)):
+            done += len(numbers)
+            counts += more_counts
+            rules += more_rules
+            ops += more_ops
+            for number, label in more_failures:
+                failures.setdefault(label, []).append(number)
+            if time.monotonic() - reported > 5:
+                reported = time.monotonic()
+                print(f'\r{done} of {options.programs} programs, {sum(map(len, failures.values()))} failed, '
+                      f'{done / (reported - start):.0f}/s  ', end='', file=sys.stderr, flush=True)
+            if len(failures) >= options.stop_after or time.monotonic() - start > options.seconds:
+                pool.terminate()
+                break
+    print(file=sys.stderr)
+    seconds = time.monotonic() - start
+    files = [str(save(options, numbers[0], label)) for label, numbers in
+             sorted(failures.items(), key=lambda item: -len(item[1]))[:options.stop_after]]
+    summary = {
+        'seed': options.seed, 'programs': done, 'implementations': list(options.implementations),
+        'switches': list(options.switches), 'scopes': options.scopes,
+        'same': counts['same'], 'quiet': counts['quiet'], 'explained': counts['explained'],
+        'rules': dict(sorted(rules.items())),
+        'divergences': {label: len(numbers) for label, numbers in failures.items()}, 'files': files,
+        'ops': dict(ops.most_common()),
+        'seconds': round(seconds, 1), 'programs_per_second': round(done / max(seconds, 1e-9)),
+    }
+    text = json.dumps(summary, indent=1)
+    if options.out:
+        pathlib.Path(options.out).write_text(text + '\n', encoding='utf-8')
+    print(text)
+    return 1 if failures else 0
+
+
+def make_small(program, verdict, comparison, seconds=60):
+    """The smallest program with that verdict."""
+    def fails(smaller):
+        return comparison.check([smaller])[0].label == verdict.label
+
+    if program.get('eager') and fails(lazy := {'main': program['main']}):
+        program = lazy
+    return shrink.shrink(program, fails, seconds, stock_programs)
+
+
+def save(options, number, label):
+    """Make a program that failed small, show it and write it to a file."""
+    comparison = compare(options)
+    program = make(options.seed, number, options)
+    [verdict] = comparison.check([program])
+    program = make_small(program, verdict, comparison)
+    folder = pathlib.Path(options.failures)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f'stock-{options.seed}-{number}.json'
+    path.write_text(json.dumps({'description': f'program {number} of seed {options.seed}: {label}',
+                                'program': program}, indent=1) + '\n', encoding='utf-8')
+    print(f'{label}; saved as {path}\n', file=sys.stderr)
+    show_failure(program, comparison.check([program])[0], file=sys.stderr)
+    return path
+
+
+def replay(path, options):
+    """Run a saved program; return whether it fails."""
+    saved = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
+    comparison = compare(options)
+    [verdict] = comparison.check([saved['program']])
+    print(f'{path}: {saved["description"]}\n{verdict.label} {verdict.why}')
+    if verdict.failed:
+        show_failure(saved['program'], verdict)
+    elif options.verbose:
+        lines = [comparison.worker(*side).run([saved['program']])[0] for side in (('stock',), ('patched',))]
+        show_failure(saved['program'], verdict._replace(
+            left=json.loads(lines[0]), right=json.loads(lines[1]), names=('stock', 'patched')))
+    return verdict.failed
+
+
+def show_failure(program, verdict, file=None):
+    print(stock_programs.show(program) + '\n', file=file)
+    if not verdict.names:
+        print('It does not diverge each time.', file=file)
+        return
+    print(f'   {verdict.names[0]:{WIDTH}} {verdict.names[1]}', file=file)
+    for line in range(max(len(verdict.left), len(verdict.right))):
+        one, other = (record[line] if line < len(record) else None for record in (verdict.left, verdict.right))
+        print(f'{"  " if one == other else "! "} {_format(one):{WIDTH}} {"" if one == other else _format(other)}'.rstrip(),
+              file=file)
+
+
+def _format(event):
+    return '' if event is None else ' '.join(map(str, event))
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--programs', type=int, default=2000, metavar='N')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--jobs', type=int, default=1)
+    parser.add_argument('--seconds', type=float, default=float('inf'), help='stop after that time')
+    parser.add_argument('--stop-after', type=int, default=10, metavar='K', help='kinds of divergence, that is')
+    parser.add_argument('--out', metavar='FILE', help='for the summary')
+    parser.add_argument('--failures', default=pathlib.Path(tempfile.gettempdir(), 'differential'), metavar='FOLDER')
+    parser.add_argument('--stock', default=ROOT / 'build/stock/python', metavar='PYTHON')
+    parser.add_argument('--patched', default=ROOT / 'build/release/python', metavar='PYTHON')
+    parser.add_argument('--implementations', nargs='+', choices=('C', 'Python'), default=('C', 'Python'))
+    parser.add_argument('--no-scopes', dest='scopes', action='store_false', help='no timeouts and no groups')
+    parser.add_argument('--quiet', action='store_true', help='only programs in which nothing is cancelled')
+    parser.add_argument('--replay', nargs='+', metavar='FILE')
+    parser.add_argument('--verbose', action='store_true', help='with --replay: show programs that are fine, too')
+    parser.add_argument('--show', type=int, metavar='NUMBER')
+    parser.add_argument('--mutations', action='store_true')
+    options = parser.parse_args(arguments)
+    options.switches = stock_compare.known_switches(options.patched)
+    return options
+
+
+def main(arguments=None):
+    options = parse(arguments)
+    if options.replay:
+        return 1 if sum([replay(path, options) for path in options.replay]) else 0
+    if options.show is not None:
+        print(stock_programs.show(make(options.seed, options.show, options)))
+        return 0
+    return compare_many(options)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,226 @@
+"""The verdict on a program that is run on stock and on the patched interpreter: see README.md.
+
+Each interpreter runs as a worker (stock_machine); the records are compared as text, so that only what differs is read.
+"""
+
+import itertools
+import json
+import os
+import pathlib
+import selectors
+import subprocess
+import time
+from typing import NamedTuple
+
+from . import stock_rules
+
+MACHINE = pathlib.Path(__file__).with_name('stock_machine.py')
+ALL = 'all'
+# The switches that restore what stock does, in the order in which they are tried.
+SWITCHES = 'edge-scopes', 'edge-cancel', 'shield', 'background-errors'
+SECONDS = 60    # that a worker may take for what it is given
+
+
+class Worker:
+    """An interpreter that runs programs."""
+
+    def __init__(self, command, environment=None):
+        self.command = command
+        self.environment = environment
+        self.process = None
+        self.programs = []
+
+    def send(self, programs):
+        self.programs = programs
+        if programs:
+            if self.process is None:
+                self.start()
+            self._write(programs)
+
+    def start(self):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith('PYTHON')}
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL, env={**environment, **(self.environment or {})})
+        self.buffer = b''
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.process.stdout, selectors.EVENT_READ)
+
+    def _write(self, programs):
+        try:
+            self.process.stdin.write(json.dumps(programs).encode() + b'\n')
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass    # It is seen as its answers are missing.
+
+    def receive(self):
+        """The records of what was sent, a line each; one that ends the interpreter has a record that says so."""
+        lines = []
+        while len(lines) < len(self.programs):
+            line = self._read_line()
+            if line is None:
+                status = self.stop()
+                lines.append(json.dumps([['machine', 0, 'ends the interpreter', status]]))
+                if rest := self.programs[len(lines):]:
+                    self.start()
+                    self._write(rest)
+            else:
+                lines.append(line)
+        return lines
+
+    def _read_line(self):
+        end = time.monotonic() + SECONDS
+        while b'\n' not in self.buffer:
+            if not self.selector.select(max(0, end - time.monotonic())):
+                return None
+            data = os.read(self.process.stdout.fileno(), 1 << 20)
+            if not data:
+                return None
+            self.buffer += data
+        line, _, self.buffer = self.buffer.partition(b'\n')
+        return line.decode()
+
+    def run(self, programs):
+        self.send(programs)
+        return self.receive()
+
+    def stop(self):
+        """End the interpreter; return its status."""
+        process, self.process = self.process, None
+        if process is None:
+            return None
+        self.selector.close()
+        process.stdin.close()
+        try:
+            process.wait(1)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        process.stdout.close()
+        return process.wait()
+
+
+class Verdict(NamedTuple):
+    """What has come of a program."""
+    kind: str           # same, explained, legacy, parity, B, unexplained
+    why: str = ''       # the rules; or where it differs
+    quiet: bool = False     # whether nothing was cancelled, timed out or failed in the background
+    left: list = ()     # the records that differ, of whom
+    right: list = ()
+    names: tuple = ()
+
+    @property
+    def failed(self):
+        return self.kind not in ('same', 'explained')
+
+    @property
+    def label(self):
+        return f'{self.kind}: {self.why}' if self.failed else self.kind
+
+
+class Comparison:
+    """Stock and the patched interpreter, as workers that are started when they are needed."""
+
+    def __init__(self, stock, patched, *, switches=SWITCHES, implementations=('C', 'Python'), environment=None):
+        self.interpreters = {'stock': [str(stock)], 'patched': [str(patched)]}
+        self.switches = switches
+        self.implementations = implementations
+        self.environment = environment      # of the patched one
+        self.workers = {}
+
+    def close(self):
+        for worker in self.workers.values():
+            worker.stop()
+
+    def worker(self, which, implementation='C', switches=()):
+        key = which, implementation, switches
+        if key not in self.workers:
+            options = ['-X', f'asyncio_legacy={",".join(switches)}'] if switches else []
+            self.workers[key] = Worker(
+                [*self.interpreters[which], *options, str(MACHINE), *(['--pure'] if implementation != 'C' else [])],
+                self.environment if which == 'patched' else None)
+        return self.workers[key]
+
+    def check(self, programs):
+        """The verdicts on some programs."""
+        sides = {('stock', 'C', ()): 'stock'}
+        for implementation in self.implementations:
+            for switches in ((), (ALL,)):
+                sides['patched', implementation, switches] = implementation + (', all switches' if switches else '')
+        workers = [self.worker(*side) for side in sides]
+        for worker in workers:
+            worker.send(programs)
+        records = dict(zip(sides.values(), [worker.receive() for worker in workers]))
+        return [self.judge(program, dict(zip(records, each)))
+                for program, *each in zip(programs, *records.values())]
+
+    def judge(self, program, records):
+        """The verdict on one program; *records*: {side: line}."""
+        expected = records['stock']
+        stock = json.loads(expected)
+        quiet = stock_rules.is_quiet(stock)
+
+        def failed(kind, why, names):
+            left, right = (json.loads(records[name]) for name in names)
+            return Verdict(kind, why, quiet, left, right, names)
+
+        for name in records:
+            if name.endswith('all switches') and records[name] != expected:
+                names = 'stock', name
+                return failed('legacy', stock_rules.shape(*(json.loads(records[name]) for name in names)), names)
+        one, *others = self.implementations
+        for other in others:
+            if records[one] != records[other]:
+                names = one, other
+                return failed('parity', stock_rules.shape(*(json.loads(records[name]) for name in names)), names)
+        if records[one] == expected:
+            return Verdict('same', '', quiet)
+        rules, difference = self.explain(program, one, stock, json.loads(records[one]), quiet)
+        if difference is None:
+            return Verdict('explained', ' '.join(rules), quiet)
+        return Verdict('B' if quiet else 'unexplained', f'{difference.why}', quiet, stock, difference.found,
+                       ('stock', f'{one} {",".join(difference.switches)}'))
+
+    def explain(self, program, implementation, stock, found, quiet):
+        """The rules by which a program differs, and the first difference that none explains, or None.
+
+        The first difference has to be explained by the change that, taken back by its switch, makes the records agree
+        for longer, and by a rule of that change whose condition holds in what went before.  With that switch on, the
+        next difference is looked at, until there is none.
+        """
+        rules, switches = [], ()
+        while found != stock:
+            place = stock_rules.first_difference(stock, found)
+            moved = {}
+            for number in (1, 2):
+                for more in itertools.combinations([each for each in self.switches if each not in switches], number):
+                    tried = tuple(each for each in self.switches if each in switches or each in more)
+                    [line] = self.worker('patched', implementation, tried).run([program])
+                    record = json.loads(line)
+                    if record == stock or stock_rules.first_difference(stock, record) > place:
+                        moved[more] = tried, record
+                if moved:
+                    break
+            why = 'no switch restores what stock does'
+            for more, (tried, record) in moved.items():
+                rule = stock_rules.find_rule(more, program, stock, found, place, quiet)
+                if rule is not None:
+                    rules.append(rule)
+                    switches, found = tried, record
+                    break
+                why = f'no rule for {"+".join(more)}'
+            else:
+                return rules, Difference(f'{why}: {stock_rules.shape(stock, found)}', switches, found)
+        return rules, None
+
+
+class Difference(NamedTuple):
+    why: str
+    switches: tuple
+    found: list
+
+
+def known_switches(patched):
+    """Those of SWITCHES that an interpreter knows."""
+    def knows(switch):
+        return subprocess.run([patched, '-X', f'asyncio_legacy={switch}', '-c', ''], capture_output=True,
+                              check=False).returncode == 0
+    return tuple(switch for switch in SWITCHES if knows(switch))
