@@ -25,7 +25,6 @@ import asyncio
 import contextlib
 from asyncio import base_events, tasks
 
-PATCHED = hasattr(asyncio, 'CancelScope')
 MAX_TURNS = 3000        # of the loop, after which a program is said to spin
 MAX_EVENTS = 3000       # of a record
 
@@ -170,7 +169,7 @@ tasks.all_tasks = all_tasks
 
 
 def describe(exc, depth=2):
-    """An exception in one line, with its cause and its context."""
+    """An exception in one line, with its cause and, if that is a TimeoutError, its context."""
     if exc is None:
         return None
     if isinstance(exc, BaseExceptionGroup):
@@ -204,6 +203,8 @@ class Hashable:
 class Machine:
     """One run of a program."""
 
+    depth = 2   # of what is said of exceptions
+
     def __init__(self, program):
         self.program = program
         self.trace = []
@@ -216,6 +217,7 @@ class Machine:
         self.things = {}        # id -> event, lock, queue ...
         self.times = {}         # id -> how often a coroutine of that name was started
         self.awaited = {}       # task -> those that it has awaited
+        self.hosts = {}         # group -> its task
 
     def log(self, *event):
         if not self.frozen:
@@ -225,7 +227,8 @@ class Machine:
 
     def halt(self, why):
         if not self.frozen:
-            self.log('loop', self.now(), why)
+            # (Whether a timer is left that does nothing any more is the loop's own affair.)
+            self.log('loop', self.trace[-1][1], why)
             self.end_state()
             self.frozen = True
         raise Halt
@@ -262,6 +265,7 @@ class Machine:
         self.tasks.clear()
         self.names.clear()
         self.awaited.clear()
+        self.hosts.clear()
         self.blocks.clear()
         self.things.clear()
         loop.made.clear()
@@ -303,7 +307,10 @@ class Machine:
         try:
             await self.block(me, body)
         except BaseException as exc:
-            self.log(me, self.now(), 'ends with', describe(exc))
+            self.log(me, self.now(), 'ends with', describe(exc, self.depth))
+            if me == 'main':
+                # It is the context of what others raise from now on, for run() does.
+                self.depth = 0
             raise
         self.log(me, self.now(), 'ends', tasks.current_task().cancelling())
         return me
@@ -323,7 +330,7 @@ class Machine:
             try:
                 result = await STATEMENTS[op](self, me, s)
             except BaseException as exc:
-                self.log(me, self.now(), op, s.get('id'), 'raises', describe(exc))
+                self.log(me, self.now(), op, s.get('id'), 'raises', describe(exc, self.depth))
                 raise
             self.log(me, self.now(), op, s.get('id'), result)
 
@@ -413,6 +420,7 @@ class Machine:
                 task = self.loop.create_task(coro, **kwargs)
             elif isinstance(group := self.blocks.get(s['group']), asyncio.TaskGroup):
                 task = group.create_task(coro, **kwargs)
+                self.awaited.setdefault(self.hosts.get(group), []).append(task)
             else:
                 coro.close()
                 return 'none'
@@ -490,7 +498,7 @@ class Machine:
         except GeneratorExit:
             raise
         except caught as exc:
-            self.log(me, self.now(), 'catches', describe(exc), tasks.current_task().cancelling())
+            self.log(me, self.now(), 'catches', describe(exc, self.depth), tasks.current_task().cancelling())
             await self.block(me, s['handler'])
             match s['then']:
                 case 'reraise':
@@ -512,7 +520,7 @@ class Machine:
             try:
                 return await self.block(me, s['body'])
             except asyncio.CancelledError as exc:
-                self.log(me, self.now(), 'retries', describe(exc))
+                self.log(me, self.now(), 'retries', describe(exc, self.depth))
         return await self.block(me, s['body'])
 
     async def timeout(self, me, s):
@@ -564,12 +572,13 @@ class Machine:
             self.log(me, self.now(), 'timer ends', s['id'], fired, task.cancelling())
 
     def ordered(self, group):
-        if not PATCHED:
+        if type(vars(group).get('_tasks')) is set:
             group._tasks = OrderedSet()
         return group
 
     async def group(self, me, s):
         group = self.blocks[s['id']] = self.ordered(asyncio.TaskGroup())
+        self.hosts[group] = tasks.current_task()
         try:
             async with group:
                 await self.block(me, s['body'])
@@ -665,7 +674,7 @@ class Machine:
         if s['end'] == 'close':
             await generator.aclose()
         elif s['end'] == 'task':
-            await self.loop.create_task(self.close(s['id'], generator.aclose()))
+            await self.elsewhere(s['id'], generator.aclose())
         generator = None
         return taken
 
@@ -680,13 +689,19 @@ class Machine:
             await self.block(me, s['handler'])
             self.log(me, self.now(), 'generator has ended')
 
-    async def close(self, name, closing):
-        self.register(f'{name}:close', tasks.current_task())
-        try:
-            await closing
-        except BaseException as exc:
-            self.log(f'{name}:close', self.now(), 'raises', describe(exc))
-            raise
+    async def elsewhere(self, name, awaitable):
+        """Await something in a task of its own."""
+        async def run():
+            try:
+                await awaitable
+            except BaseException as exc:
+                self.log(name, self.now(), 'raises', describe(exc, self.depth))
+                raise
+
+        name = f'{name}:elsewhere'
+        task = self.register(name, self.loop.create_task(run()))
+        self.awaited.setdefault(tasks.current_task(), []).append(task)
+        await task
 
     async def stack(self, me, s):
         """An exit stack, which another task may fill or close."""
@@ -694,6 +709,7 @@ class Machine:
         for number, kind in enumerate(s['enter']):
             if kind == 'group':
                 thing = self.ordered(asyncio.TaskGroup())
+                self.hosts[thing] = tasks.current_task()
             else:
                 thing = asyncio.timeout(s['delay'])
             self.blocks[s['id'] if not number else f"{s['id']}:{number}"] = thing
@@ -710,7 +726,7 @@ class Machine:
             try:
                 await self.block(me, s['body'])
             finally:
-                await self.loop.create_task(self.close(s['id'], stack.aclose()))
+                await self.elsewhere(s['id'], stack.aclose())
 
 
 ACTIONS = {
