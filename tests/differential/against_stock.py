@@ -46,6 +46,8 @@ def run_chunk(job):
     made = [make(options.seed, number, options) for number in numbers]
     counts, rules, ops, failures = Counter(), Counter(), Counter(), []
     for number, program, verdict in zip(numbers, made, compare(options).check(made)):
+        if verdict.failed and (again := compare(options).check([program])[0]).label != verdict.label:
+            verdict = again._replace(kind='unsteady', why=f'{verdict.label}, then {again.label}')
         counts[verdict.label] += 1
         counts['quiet'] += verdict.quiet
         if verdict.kind == 'explained':
@@ -83,7 +85,8 @@ def compare_many(options):
     summary = {
         'seed': options.seed, 'programs': done, 'implementations': list(options.implementations),
         'switches': list(options.switches), 'scopes': options.scopes,
-        'same': counts['same'], 'quiet': counts['quiet'], 'explained': counts['explained'],
+        'same': counts['same'], 'explained': counts['explained'], 'unsteady': counts['unsteady'],
+        'quiet': counts['quiet'],
         'rules': dict(sorted(rules.items())),
         'divergences': {label: len(numbers) for label, numbers in failures.items()}, 'files': files,
         'ops': dict(ops.most_common()),

@@ -218,6 +218,7 @@ class Machine:
         self.times = {}         # id -> how often a coroutine of that name was started
         self.awaited = {}       # task -> those that it has awaited
         self.hosts = {}         # group -> its task
+        self.timers = 0
 
     def log(self, *event):
         if not self.frozen:
@@ -235,6 +236,13 @@ class Machine:
 
     def now(self):
         return round(self.loop.now, 5)
+
+    def later(self, delay):
+        """A delay of a statement, made a little longer each time: no two timers are due at the same moment."""
+        if delay is None or delay <= 0:
+            return delay
+        self.timers += 1
+        return delay + self.timers * 2 ** -30
 
     # Running.
 
@@ -279,7 +287,8 @@ class Machine:
         for name, task in self.tasks.items():
             state = ('pending' if not task.done() else 'cancelled' if task.cancelled() else
                      describe(getattr(task, '_exception', None), 0) or 'done')
-            self.log('end', name, state, task.cancelling())
+            # (A count of requests says nothing any more when the task is done.)
+            self.log('end', name, state, *([] if task.done() else [task.cancelling()]))
         internal = sum(not task.done() and task not in self.names for task in self.loop.made)
         if internal:
             self.log('end', 'other tasks', internal)
@@ -362,9 +371,6 @@ class Machine:
         if task is None:
             return 'none'
         where = 'self' if task is tasks.current_task(self.loop) else 'started' if s['of'] in self.started else 'new'
-        waiter = task._fut_waiter
-        if waiter is not None and waiter.done() and where != 'self':
-            where = 'ready'
         return [s['of'], where, task.cancel(s['msg']), task.cancelling()]
 
     def uncancel(self, s):
@@ -379,7 +385,7 @@ class Machine:
         timeout = self.blocks.get(s['of'])
         if not isinstance(timeout, asyncio.Timeout):
             return 'none'
-        timeout.reschedule(None if s['after'] is None else self.loop.time() + s['after'])
+        timeout.reschedule(None if s['after'] is None else self.loop.time() + self.later(s['after']))
         return [s['of'], timeout.when() and round(timeout.when(), 5), timeout.expired()]
 
     def set_thing(self, s):
@@ -413,7 +419,7 @@ class Machine:
 
     def spawn(self, s):
         """A task in the background, or in a group."""
-        coro = self.coroutine(s['id'], s['body'])
+        coro = self.coroutine(s['id'], s['body'], self.hosts.get(self.blocks.get(s['group'])))
         kwargs = {'eager_start': True} if s['eager'] else {}
         try:
             if s['group'] == 'root':
@@ -439,12 +445,12 @@ class Machine:
         if s['delay'] is None:
             self.loop.call_soon(run)
         else:
-            self.loop.call_later(s['delay'], run)
+            self.loop.call_later(self.later(s['delay']), run)
 
     # What waits.
 
     async def sleep(self, me, s):
-        await asyncio.sleep(s['d'])
+        await asyncio.sleep(self.later(s['d']))
 
     async def checkpoint(self, me, s):
         await asyncio.sleep(0)
@@ -524,7 +530,7 @@ class Machine:
         return await self.block(me, s['body'])
 
     async def timeout(self, me, s):
-        delay = s['delay']
+        delay = self.later(s['delay'])
         timeout = (asyncio.timeout(delay) if not s['at'] else
                    asyncio.timeout_at(None if delay is None else self.loop.time() + delay))
         self.blocks[s['id']] = timeout
@@ -546,7 +552,7 @@ class Machine:
             task.cancel(*(['timer'] if s['how'] == 'message' else []))
 
         before = task.cancelling()
-        handle = self.loop.call_later(s['delay'], fire)
+        handle = self.loop.call_later(self.later(s['delay']), fire)
         try:
             await self.block(me, s['body'])
         except asyncio.CancelledError as exc:
@@ -630,7 +636,7 @@ class Machine:
         found = self.awaitables(s, ['ref'])
         if not found:
             return 'none'
-        done, pending = await asyncio.wait(found, timeout=s['delay'], return_when=s['when'])
+        done, pending = await asyncio.wait(found, timeout=self.later(s['delay']), return_when=s['when'])
         return [sorted(map(self.name, done)), sorted(map(self.name, pending))]
 
     async def as_completed(self, me, s):
@@ -645,7 +651,7 @@ class Machine:
             found = self.awaitables(s)
             found = [task for task in found if not task.done()] or found[:1]
         results = []
-        iterator = asyncio.as_completed(found, timeout=s['delay'])
+        iterator = asyncio.as_completed(found, timeout=self.later(s['delay']))
         if s['how'] == 'async':
             async for each in iterator:
                 self.log(me, self.now(), 'completed', self.name(each))
@@ -657,7 +663,7 @@ class Machine:
 
     async def wait_for(self, me, s):
         for each in self.awaitables({'items': s['items'][:1]}):
-            return await asyncio.wait_for(each, s['delay'])
+            return await asyncio.wait_for(each, self.later(s['delay']))
 
     async def shield(self, me, s):
         for each in self.awaitables({'items': s['items'][:1]}):
@@ -692,16 +698,17 @@ class Machine:
     async def elsewhere(self, name, awaitable):
         """Await something in a task of its own."""
         async def run():
+            self.awaited.setdefault(host, []).append(tasks.current_task())
+            self.log(name, self.now(), 'start', tasks.current_task().cancelling())
             try:
                 await awaitable
             except BaseException as exc:
-                self.log(name, self.now(), 'raises', describe(exc, self.depth))
+                self.log(name, self.now(), 'ends with', describe(exc, self.depth))
                 raise
+            self.log(name, self.now(), 'ends', tasks.current_task().cancelling())
 
-        name = f'{name}:elsewhere'
-        task = self.register(name, self.loop.create_task(run()))
-        self.awaited.setdefault(tasks.current_task(), []).append(task)
-        await task
+        name, host = f'{name}:elsewhere', tasks.current_task()
+        await self.register(name, self.loop.create_task(run()))
 
     async def stack(self, me, s):
         """An exit stack, which another task may fill or close."""
@@ -711,11 +718,11 @@ class Machine:
                 thing = self.ordered(asyncio.TaskGroup())
                 self.hosts[thing] = tasks.current_task()
             else:
-                thing = asyncio.timeout(s['delay'])
+                thing = asyncio.timeout(self.later(s['delay']))
             self.blocks[s['id'] if not number else f"{s['id']}:{number}"] = thing
             entering = stack.enter_async_context(thing)
             if s['how'] == 'fixture':
-                await self.loop.create_task(self.close(s['id'] + ':enter', entering))
+                await self.elsewhere(s['id'] + ':enter', entering)
             else:
                 await entering
         stack.push_async_callback(self.block, me, s['handler'])

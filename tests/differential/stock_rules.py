@@ -1,4 +1,13 @@
-"""By which rule of docs/semantics.md a program does something else than on stock."""
+"""By which rule of docs/semantics.md a program does something else than on stock.
+
+A rule is recognized by its condition in the first event that differs and in what both sides have done before that; each
+rule belongs to the changes, by their legacy switches, that it is a part of.
+"""
+
+import re
+from typing import NamedTuple
+
+from . import stock_programs
 
 
 def first_difference(left, right):
@@ -25,7 +34,7 @@ def _shape_of(found):
     words = [found[0] if found[0] in ('loop', 'end', 'callback', 'machine', 'main') else 'task']
     for word in found[1:]:
         if isinstance(word, str):
-            words.append(word.partition('(')[0].partition('.')[0].rstrip('0123456789'))
+            words.append(re.sub(r'\W.*|\d+$', '', word, flags=re.DOTALL))
     return ' '.join(words)
 
 
@@ -39,5 +48,332 @@ def is_quiet(record):
     return True
 
 
-def find_rule(changes, program, stock, found, place, quiet):
-    return '+'.join(changes)
+class Difference(NamedTuple):
+    """The first event that differs, and what is known of it."""
+    program: dict
+    before: list        # what both sides did
+    stock: list         # what stock does then
+    patched: list
+    stock_later: list   # what stock does from then on
+    patched_later: list
+
+
+def find_rule(changes, program, stock, found, place):
+    """The rule by which stock and what was found differ at a place, one of those of some changes; or None."""
+    difference = Difference(program, stock[:place], event(stock, place) or [None] * 3, event(found, place) or [None] * 3,
+                            stock[place:], found[place:])
+    for rule, of, condition in RULES:
+        if set(of) & set(changes) and condition(difference):
+            return rule
+    return None
+
+
+# What is asked of a difference.
+
+def is_cancellation(found):
+    """A CancelledError comes out of a statement."""
+    return len(found) > 4 and found[3:4] != [] and 'raises' in found[2:5] and str(found[-1]).startswith('CancelledError')
+
+
+def task_of(program, who):
+    """The coroutine whose task runs another one, or a generator: the innermost that is not just awaited."""
+    who = who.split(':')[0] if who else ''
+    name = who.partition('.')[0]
+    hosts = {}
+    _find_hosts(program['main'], 'main', hosts)
+    while name in hosts:
+        name = hosts[name]
+    return name
+
+
+def awaiters(program, who):
+    """The coroutine *who* and those that wait for it, the innermost first, up to what was spawned."""
+    who = who.split(':')[0] if who else ''
+    found = [who.partition('.')[0]]
+    parents = {item['id']: name for name, body in _coroutines(program) for s in _own(body)
+               for item in [s, *s.get('items', ())] if item['op'] == 'co'}
+    while found[-1] in parents:
+        found.append(parents[found[-1]])
+    return found
+
+
+def _coroutines(program):
+    """Pairs of a coroutine and its block."""
+    yield 'main', program['main']
+    for s in stock_programs.walk(program['main']):
+        if s['op'] in ('co', 'spawn'):
+            yield s['id'], s['body']
+
+
+def _own(block):
+    """The statements of a block that are no part of another coroutine."""
+    for s in block:
+        yield s
+        if s['op'] not in ('co', 'spawn'):
+            for key, inner in stock_programs.blocks(s):
+                if key != 'items':
+                    yield from _own(inner)
+
+
+def _find_hosts(block, name, hosts):
+    """{coroutine: the one that it is a part of}, for those that are awaited where they stand."""
+    for s in block:
+        if s['op'] == 'co':
+            hosts[s['id']] = name
+        for key, inner in stock_programs.blocks(s):
+            if s['op'] in ('co', 'spawn'):
+                _find_hosts(inner, s['id'], hosts)
+            elif key == 'items' and s['op'] != 'wait_for':
+                for item in inner:
+                    if item['op'] == 'co':
+                        _find_hosts(item['body'], item['id'], hosts)
+            else:
+                _find_hosts(inner, name, hosts)
+
+
+def was_cancelled(d, who):
+    """A CancelledError has reached the task of *who* before."""
+    task = task_of(d.program, who)
+    return any('CancelledError' in str(word) for found in d.before if task_of(d.program, found[0]) == task
+               for word in found[2:])
+
+
+def main_has_ended(d):
+    """run() has begun to cancel what is left."""
+    return any(found[0] == 'main' and found[2] in ('ends', 'ends with') for found in d.before)
+
+
+def same_step(d):
+    return d.stock[0] == d.patched[0] and d.stock[2] == d.patched[2] and d.stock[0] is not None
+
+
+def flatten(words):
+    for word in words:
+        if isinstance(word, list):
+            yield from flatten(word)
+        else:
+            yield word
+
+
+def counts_differ(d):
+    """The two say the same but for how often somebody asked for the cancellation of a task."""
+    one, other = list(flatten(d.stock)), list(flatten(d.patched))
+    return (same_step(d) and len(one) == len(other) and d.stock[2] in (
+        'start', 'ends', 'left', 'pending', 'cancel', 'uncancel', 'cancelling', 'catches', 'timer ends') and all(
+            left == right or type(left) is type(right) is int for left, right in zip(one, other)))
+
+
+def messages_differ(d):
+    """A CancelledError has another message."""
+    def strip(found):
+        return [re.sub(r'CancelledError\([^()]*\)', 'CancelledError', str(word)) for word in found]
+    return same_step(d) and strip(d.stock) == strip(d.patched)
+
+
+def runs_at_all(d):
+    """A coroutine starts that on stock never does, since its task was cancelled before."""
+    name, _, what, *_ = d.patched
+    return what == 'start' and not any(found[0] == name and found[2] == 'start' for found in d.stock_later)
+
+
+def is_overdue_wait_for(d):
+    """wait_for() with a time that is over made a task of a coroutine only to cancel it."""
+    return d.patched[2] == 'wait_for' and d.patched[-1] == 'TimeoutError()' and (
+        same_step(d) and d.stock[-1] == 'TimeoutError() from CancelledError()'
+        or any(found[:3] == d.patched[:3] for found in d.stock_later))
+
+
+def is_redelivery(d):
+    """What the patched side does is to interrupt a task that a CancelledError has reached before."""
+    return is_cancellation(d.patched) and was_cancelled(d, d.patched[0])
+
+
+def keeps_result(d):
+    """Where stock raises CancelledError, the patched side has the result, or the error, that was there already."""
+    return (d.stock[0] == d.patched[0] and is_cancellation(d.stock) and 'CancelledError' not in str(d.patched[2:]))
+
+
+def is_end_of_run(condition):
+    return lambda d: main_has_ended(d) and condition(d)
+
+
+def both_cancelled(d):
+    """Both sides interrupt the same tasks at the same time, in another order."""
+    def comes(found, later):
+        return any(other[:3] == found[:3] and is_cancellation(other) for other in later)
+    return (is_cancellation(d.stock) and is_cancellation(d.patched) and d.stock[0] != d.patched[0]
+            and comes(d.patched, d.stock_later) and comes(d.stock, d.patched_later))
+
+
+def moved_in_time(d):
+    """Both sides do the same at this moment, in another order, and tasks have been cancelled."""
+    def comes(found, later):
+        return any(other[:3] == found[:3] for other in later)
+    return (comes(d.patched, d.stock_later) and comes(d.stock, d.patched_later) and d.stock[1] == d.patched[1]
+            and any('CancelledError' in str(word) or word == 'cancel' for found in [*d.before, d.stock, d.patched]
+                    for word in found[2:]))
+
+
+def spawns(d, name):
+    """[(the index of the event in which the task of a coroutine was spawned, by whom, the group)]"""
+    return [(index, found[0], found[3][1]) for index, found in enumerate(d.before)
+            if found[2] == 'spawn' and isinstance(found[3], list) and found[3][0] == name]
+
+
+def member_hears_at_once(d):
+    """A member of a group is interrupted that the host has not told yet, or that was done before it did."""
+    return is_cancellation(d.patched) and not was_cancelled(d, d.patched[0]) and any(
+        group != 'root' for name in awaiters(d.program, d.patched[0]) for _, _, group in spawns(d, name))
+
+
+def is_late_member(d):
+    """A member of a group is interrupted that was spawned below a cancelled scope."""
+    return is_cancellation(d.patched) and any(
+        group != 'root' and was_cancelled(d._replace(before=d.before[:index]), spawner)
+        for name in awaiters(d.program, d.patched[0]) for index, spawner, group in spawns(d, name))
+
+
+def is_made_late(d):
+    """A task that was made after the end of main goes on or is interrupted."""
+    ended = False
+    for found in d.before:
+        if found[0] == 'main' and found[2] in ('ends', 'ends with'):
+            ended = True
+        if ended and found[2] == 'start' and found[0] == (d.patched[0] or '').split(':')[0]:
+            return True
+    return False
+
+
+def is_report_of_shutdown(d):
+    """Stock reports the error of a task that fails as run() cancels it."""
+    return d.stock[2] == 'late handler' and 'during asyncio.run() shutdown' in d.stock[3]
+
+
+def never_starts(d):
+    """Stock starts, eagerly, the coroutine of a wait_for() with a time that is over."""
+    overdue = {item['id'] for s in stock_programs.walk(d.program['main']) if s['op'] == 'wait_for' and s['delay'] == 0
+               for item in s['items'] if item['op'] == 'co'}
+    return d.stock[2] == 'start' and d.stock[0].partition('.')[0] in overdue
+
+
+def is_left_elsewhere(d):
+    """An exit stack is filled or closed by another task, and what differs is about that."""
+    return any(str(found[0]).endswith(':elsewhere') for found in d.before[-1:] + [d.stock, d.patched]) or any(
+        s['op'] == 'stack' and s['how'] != 'here' and any(found[0] == f"{s['id']}:elsewhere" for found in d.before)
+        for s in stock_programs.walk(d.program['main'])) and same_step(d) and d.stock[2] == 'stack'
+
+
+def is_of_generator(left, right):
+    """What differs first is the moment at which an abandoned generator is closed."""
+    place = first_difference(left, right)
+    return any('generator ends' in (event(record, place) or ()) for record in (left, right))
+
+
+def times_out(d):
+    """A timeout whose deadline is over raises TimeoutError, where stock leaves a CancelledError to others."""
+    return (same_step(d) and d.stock[2] in ('timeout', 'stack', 'wait_for', 'ends with')
+            and str(d.stock[-1]).startswith('CancelledError') and str(d.patched[-1]).startswith('TimeoutError'))
+
+
+def is_done_in_spite(d):
+    """A request that comes after the last yield changes nothing."""
+    return same_step(d) and d.stock[0] == 'end' and d.stock[2] == 'cancelled' and d.patched[2] != 'pending'
+
+
+def ends_cancelled(d):
+    """A coroutine has returned while a request was undelivered: its task ends cancelled."""
+    return same_step(d) and d.stock[0] == 'end' and d.patched[2] == 'cancelled'
+
+
+def does_not_yield(d):
+    """A group whose members were eager tasks that are done is left at once."""
+    if d.patched[2] != 'left' or d.patched[3][0] != 'g':
+        return False
+    members = [found[3][0] for found in d.before if found[2] == 'spawn' and isinstance(found[3], list)
+               and found[3][1] == d.patched[3]]
+    return bool(members) and all(any(found[0].partition('.')[0] == member and found[2] in ('ends', 'ends with')
+                                     for found in d.before) for member in members)
+
+
+def lists_error_once(d):
+    """Members have raised the same exception object."""
+    def errors(found):
+        return re.findall(r'E\d\(\w*\)', str(found[-1]))
+    one, other = errors(d.stock), errors(d.patched)
+    return same_step(d) and d.stock[2] == 'group' and len(one) > len(other) and sorted(set(one)) == sorted(other)
+
+
+def spawned_late(d):
+    """A group that shuts down takes a task, or one that it has taken is interrupted."""
+    return same_step(d) and d.stock[2] == 'spawn' and 'shutting down' in str(d.stock[3])
+
+
+def deadline_has_passed(d):
+    """A timeout had a deadline that was over as it was set."""
+    for found in [*d.before, d.stock]:
+        if found[2] == 'reschedule' and isinstance(found[3], list) and found[3][1] is not None and (
+                found[3][1] <= found[1]):
+            return True
+    return any(s['op'] in ('timeout', 'stack') and s['delay'] == 0 for s in stock_programs.walk(d.program['main']))
+
+
+def is_of_past_deadline(d):
+    return deadline_has_passed(d) and (
+        same_step(d) and d.stock[2] in ('left', 'reschedule') or is_cancellation(d.patched) or is_cancellation(d.stock))
+
+
+def background_failed(d):
+    """A task that was spawned into no group has failed."""
+    spawned = {found[3][0] for found in d.before if found[2] == 'spawn' and isinstance(found[3], list)
+               and found[3][1] == 'root'}
+    return any((found[0].partition('.')[0] in spawned and found[2] == 'ends with'
+                or found[0].endswith(':elsewhere') and found[2] == 'ends with')
+               and not str(found[3]).startswith('CancelledError') for found in d.before)
+
+
+def is_closing(d):
+    """An abandoned generator was being closed as main ended."""
+    return main_has_ended(d) and any(found[2] == 'generator ends' for found in [*d.before, d.stock, d.patched])
+
+
+def is_shielded_coroutine(d):
+    """shield() was given a coroutine, which has started."""
+    shielded = {item['id'] for s in stock_programs.walk(d.program['main']) if s['op'] == 'shield'
+                for item in s['items'][:1] if item['op'] == 'co'}
+    return any(found[2] == 'start' and found[0].split(':')[0].partition('.')[0] in shielded
+               for found in [*d.before, d.stock, d.patched])
+
+
+SCOPES, CANCEL, SHIELD, BACKGROUND = 'edge-scopes', 'edge-cancel', 'shield', 'background-errors'
+
+# (rule, the changes that it is a part of, its condition): the first one counts.
+RULES = [
+    ('8.1', [SHIELD], is_shielded_coroutine),
+    ('7.2', [BACKGROUND], background_failed),
+    ('7.8', [BACKGROUND], is_closing),
+    ('5.3', [CANCEL, SCOPES], counts_differ),
+    ('2.9', [CANCEL, SCOPES], messages_differ),
+    ('2.5', [CANCEL, SCOPES], runs_at_all),
+    ('2.5', [CANCEL], is_overdue_wait_for),
+    ('2.5', [CANCEL], never_starts),
+    ('3.7', [SCOPES], is_of_past_deadline),
+    ('6.2', [SCOPES], spawned_late),
+    ('2.1', [CANCEL, SCOPES], is_redelivery),
+    ('2.3', [SCOPES], keeps_result),
+    ('2.3', [CANCEL], is_end_of_run(keeps_result)),
+    ('7.4', [CANCEL], is_end_of_run(both_cancelled)),
+    ('1.2', [SCOPES], both_cancelled),
+    ('6.2', [CANCEL, SCOPES], is_late_member),
+    ('1.2', [SCOPES], member_hears_at_once),
+    ('4.4', [CANCEL, SCOPES], is_left_elsewhere),
+    ('4.1', [CANCEL, SCOPES], times_out),
+    ('5.2', [CANCEL], ends_cancelled),
+    ('2.6', [SCOPES], is_done_in_spite),
+    ('2.6', [CANCEL], is_end_of_run(is_done_in_spite)),
+    ('7.4', [CANCEL, BACKGROUND], is_made_late),
+    ('7.4', [CANCEL, BACKGROUND], is_report_of_shutdown),
+    ('6.5', [SCOPES], does_not_yield),
+    ('6.3', [SCOPES], lists_error_once),
+    ('2.3', [SCOPES], moved_in_time),
+    ('7.4', [CANCEL], is_end_of_run(moved_in_time)),
+]
