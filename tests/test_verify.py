@@ -278,6 +278,11 @@ COUNT = {'tasks': 5000, 'scopes': 6, 'cancels': 7}
         'apis': 94, 'programs': 104, 'turns': 800, 'cases': 200_000, 'configurations': {'asyncio': 1, 'uvloop': 2},
         'ways': {'task': 3}, 'problems': [{'program': 'echo', 'known': 'A race'}]}, 'deliberate': [17, 18]}},
      '| patched | 94 | 104 | 2 | 800 | 200,000 | 1 | 1 |'),
+    ('against-stock', {'against-stock': {'run': {
+        'programs': 20_000, 'quiet': 7000, 'same': 15_000, 'explained': 4998, 'unsteady': 2, 'divergences': {},
+        'rules': {'2.1': 3000, '8.1': 1500}}, 'mutations': {'one': 7, 'two': 312}}},
+     '| 20,000 | 7,000 | 15,000 | 4,998 | 2 | 0 |'),
+    ('against-stock', {'against-stock': {'run': {'rules': {'2.1': 3000}}}}, '| 2.1 | 3,000 |'),
     ('prefixes', {'prefixes': {'prefixes': [{'patch': 'asyncio: One', 'tests': 2345, 'passed': True}]}},
      '1 prefixes; failing: 0.'),
 ])

@@ -171,6 +171,21 @@ def _differential(results):
             f'after {max(found, default=0)} programs at most.']
 
 
+def _against_stock(results):
+    result = results['against-stock']
+    run = result['run']
+    mutations = result.get('mutations', {}).values()
+    found = [number for number in mutations if number is not None]
+    rules = _table(('Rule', 'Divergences'), *(run.get('rules') or {}).items())
+    return [_last(result), '', *_table(
+        ('Programs', 'Of them not disturbed', 'The same by default', 'Explained', 'Unsteady', 'Divergences'),
+        tuple(run.get(name, '?') for name in ('programs', 'quiet', 'same', 'explained', 'unsteady')) + (
+            sum((run.get('divergences') or {}).values()),)), '',
+        'By the rules of semantics.md:', '', *rules, '',
+        f'Deliberate bugs that are found: {len(found)} of {len(mutations)}, after {max(found, default=0):,} programs at '
+        'most.']
+
+
 def _parity(results):
     result = results['parity']
     totals = {'classes': 0, 'tests': 0, 'exempt': 0, **result['totals']}
@@ -215,4 +230,5 @@ def _every_tick(results):
 
 
 _RENDERERS = {'variants': _variants, 'leaks': _leaks, 'soak': _soak, 'threads': _threads, 'stdlib': _stdlib,
-              'differential': _differential, 'every-tick': _every_tick, 'parity': _parity, 'prefixes': _prefixes}
+              'differential': _differential, 'against-stock': _against_stock, 'every-tick': _every_tick,
+              'parity': _parity, 'prefixes': _prefixes}

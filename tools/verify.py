@@ -30,6 +30,8 @@ _AGAIN = 3
 _SOAK_MINUTES = 3
 _PROGRAMS = {'scopes and groups': 210_000, 'background tasks': 20_000}  # of the differential test
 _DIFFERENTIAL = 'tests/differential/run.py'
+_STOCK_PROGRAMS = 200_000  # of the differential test against stock
+_AGAINST_STOCK = 'tests/differential/against_stock.py'
 _REQUIREMENTS = 'tests/differential/requirements.txt'
 _PARITY = 'tests/test_parity.py'
 _EVERY_TICK = 'tests/every_tick'
@@ -52,6 +54,7 @@ CHECKS = {
     'threads': Check('many loops in many threads at once', '3 each', 'threads', tuple(_THREADS)),
     'stdlib': Check('the whole test suite of CPython, patched against stock', '50', 'stdlib'),
     'differential': Check('random programs, on Trio and on this asyncio', '30', 'differential'),
+    'against-stock': Check('random programs of the API of stock, on stock and on this asyncio', '60', 'against_stock'),
     'every-tick': Check('every API interrupted at every turn of the loop, patched against stock, and on uvloop', '40',
                         'every_tick'),
     'parity': Check('each test of ours runs in C and in Python, with lazy and with eager tasks', '1', 'parity'),
@@ -276,6 +279,24 @@ class Verification:
         text = (self._project.logs / f'{log}.log').read_text(encoding='utf-8')
         numbers = re.findall(r'^(\d+) of (\d+) found$', text, re.MULTILINE)
         found['deliberate'] = [int(number) for number in numbers[-1]] if numbers else [0, 0]
+        return found, problem
+
+    def against_stock(self):
+        self._build('stock')
+        builder = self._build('release')
+        out = self._project.logs / 'verify-against-stock.json'
+        found = {}
+        for name, options in (('run', ['--programs', str(_STOCK_PROGRAMS), '--seed', '1', '--jobs',
+                                       str(len(os.sched_getaffinity(0)))]),
+                              ('mutations', ['--mutations'])):
+            out.unlink(missing_ok=True)
+            problem = self._run(f'against stock, {name}', [sys.executable, _AGAINST_STOCK, '--out', str(out), *options],
+                                'verify-against-stock', builder)
+            found[name] = json.loads(out.read_text(encoding='utf-8')) if out.exists() else {}
+            if problem is not None:
+                break
+        # What is no figure: the files are of this machine.
+        found['run'] = {name: value for name, value in found['run'].items() if name not in ('files', 'ops')}
         return found, problem
 
     def _venv(self, builder, name, requirements):

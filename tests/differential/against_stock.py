@@ -17,7 +17,7 @@ import time
 from collections import Counter
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from differential import shrink, stock_compare, stock_programs  # noqa: E402 (what is beside this file)
+from differential import shrink, stock_compare, stock_mutations, stock_programs  # noqa: E402 (what is beside this file)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CHUNK = 50      # programs that a process runs at a time
@@ -186,6 +186,11 @@ def main(arguments=None):
     if options.show is not None:
         print(stock_programs.show(make(options.seed, options.show, options)))
         return 0
+    if options.mutations:
+        found = stock_mutations.table(options)
+        if options.out:
+            pathlib.Path(options.out).write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
+        return 1 if None in found.values() else 0
     return compare_many(options)
 
 

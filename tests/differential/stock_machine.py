@@ -218,7 +218,8 @@ class Machine:
         self.times = {}         # id -> how often a coroutine of that name was started
         self.awaited = {}       # task -> those that it has awaited
         self.hosts = {}         # group -> its task
-        self.timers = 0
+        self.timers = 0         # how many have been set
+        self.items = 0          # how many have been put
 
     def log(self, *event):
         if not self.frozen:
@@ -405,8 +406,12 @@ class Machine:
         return self.thing(s['of']).cancel(s['msg'])
 
     def put_nowait(self, s):
-        self.thing(s['of']).put_nowait('item')
+        self.thing(s['of']).put_nowait(self.item())
         return self.thing(s['of']).qsize()
+
+    def item(self):
+        self.items += 1
+        return f'item {self.items}'
 
     def get_nowait(self, s):
         return self.thing(s['of']).get_nowait()
@@ -473,7 +478,7 @@ class Machine:
             case 'b', _:
                 return await thing.wait()
             case 'q', 'put':
-                return await thing.put('item')
+                return await thing.put(self.item())
             case 'q', 'join':
                 return await thing.join()
             case 'q', _:
@@ -485,13 +490,13 @@ class Machine:
             await self.block(me, s['body'])
 
     async def condition(self, me, s):
-        condition = self.thing(s['of'])
+        condition, ready = self.thing(s['of']), self.thing('e1')
         async with condition:
             match s['how']:
                 case 'wait':
                     return await condition.wait()
                 case 'wait_for':
-                    return await condition.wait_for(lambda: self.thing('e1').is_set())
+                    return await condition.wait_for(ready.is_set)
                 case 'notify_all':
                     condition.notify_all()
                 case _:
