@@ -148,8 +148,8 @@ def show_failure(program, verdict, file=None):
     print(f'   {verdict.names[0]:{WIDTH}} {verdict.names[1]}', file=file)
     for line in range(max(len(verdict.left), len(verdict.right))):
         one, other = (record[line] if line < len(record) else None for record in (verdict.left, verdict.right))
-        print(f'{"  " if one == other else "! "} {_format(one):{WIDTH}} {"" if one == other else _format(other)}'.rstrip(),
-              file=file)
+        mark, right = ('  ', '') if one == other else ('! ', _format(other))
+        print(f'{mark} {_format(one):{WIDTH}} {right}'.rstrip(), file=file)
 
 
 def _format(event):

@@ -256,7 +256,8 @@ class Machine:
 
     def report(self, loop, context):
         what = 'handler' if self.trace and self.loop.is_running() else 'late handler'
-        self.log('loop', self.now(), what, re.sub('<.*>', '', context['message']), describe(context.get('exception'), 0))
+        message = re.sub('<.*>', '', context['message'])
+        self.log('loop', self.now(), what, message, describe(context.get('exception'), 0))
 
     def run(self):
         try:
@@ -645,8 +646,8 @@ class Machine:
         return [sorted(map(self.name, done)), sorted(map(self.name, pending))]
 
     async def as_completed(self, me, s):
-        # With tasks among them the order in which the coroutines start would be that of a set, and so would be the order
-        # in which those are returned that are done.
+        # With tasks among them the order in which the coroutines start would be that of a set, and so would be that in
+        # which those are returned that are done.
         items = [item for item in s['items'] if item['op'] == 'co']
         if items:
             if self.program.get('eager'):

@@ -1,7 +1,7 @@
 """Deliberate bugs in the patched asyncio, each of which the comparison with stock has to find.
 
-Each is an edit of one file: a copy of the package with that edit is what a worker imports, in pure Python.  A bug that is
-not found says that the programs, or what is recorded of them, are too weak.
+Each is an edit of one file: a copy of the package with that edit is what a worker imports, in pure Python.  A bug that
+is not found says that the programs, or what is recorded of them, are too weak.
 
     python3 tests/differential/against_stock.py --mutations
 """
@@ -200,7 +200,8 @@ MUTATIONS = {
 def sources(patched):
     """The folder of the asyncio package of an interpreter."""
     code = 'import asyncio; print(asyncio.__path__[0])'
-    return pathlib.Path(subprocess.run([patched, '-c', code], capture_output=True, text=True, check=True).stdout.strip())
+    done = subprocess.run([patched, '-c', code], capture_output=True, text=True, check=True)
+    return pathlib.Path(done.stdout.strip())
 
 
 def apply(name, package):

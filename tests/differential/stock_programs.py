@@ -137,7 +137,8 @@ _WEIGHTS = {
     'retry': 3, 'timeout': 8, 'timer': 5, 'group': 7, 'co': 2, 'ref': 6, 'gather': 5, 'wait_tasks': 5,
     'as_completed': 4, 'wait_for': 5, 'shield': 5, 'agen': 4, 'stack': 3,
 }
-_ACTIONS = 'cancel', 'uncancel', 'set', 'put_nowait', 'get_nowait', 'reschedule', 'shutdown', 'cancel_future', 'task_done'
+_ACTIONS = ('cancel', 'uncancel', 'set', 'put_nowait', 'get_nowait', 'reschedule', 'shutdown', 'cancel_future',
+            'task_done')
 _WAITABLE = 'e1', 'e2', 'f1', 'f2', 'b1', 'q1', 'q2'
 _RELEASE = 40       # the time at which everything is set that may be waited for
 _MAX_DEPTH = 6
@@ -320,7 +321,8 @@ class _Maker:
     def make_try(self, s, depth):
         pick = self.rng.choice
         if self.quiet:
-            s |= {'catch': pick(['error', 'error', 'any', 'E1', 'group']), 'then': pick(['swallow', 'swallow', 'reraise'])}
+            s |= {'catch': pick(['error', 'error', 'any', 'E1', 'group']),
+                  'then': pick(['swallow', 'swallow', 'reraise'])}
         else:
             s |= {'catch': pick(['cancelled', 'cancelled', 'cancelled', *CATCH]),
                   'then': pick(['swallow', 'swallow', 'reraise', 'reraise', 'replace', 'instead'])}
@@ -391,7 +393,7 @@ class _Maker:
 
     def make_stack(self, s, depth):
         how = 'here' if self.quiet else self.rng.choice(['here', 'task', 'fixture'])
-        s |= {'id': self.new('x'), 'enter': self.rng.choice([['timeout'], ['timeout'], ['group'], ['timeout', 'group']]),
-              'delay': self.delay(), 'how': how}
+        enter = self.rng.choice([['timeout'], ['timeout'], ['group'], ['timeout', 'group']])
+        s |= {'id': self.new('x'), 'enter': enter, 'delay': self.delay(), 'how': how}
         self.timeouts.append(s['id'])
         return s | {'body': self.block(depth + 1), 'handler': self.block(depth + 1)}

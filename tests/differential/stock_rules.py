@@ -60,8 +60,8 @@ class Difference(NamedTuple):
 
 def find_rule(changes, program, stock, found, place):
     """The rule by which stock and what was found differ at a place, one of those of some changes; or None."""
-    difference = Difference(program, stock[:place], event(stock, place) or [None] * 3, event(found, place) or [None] * 3,
-                            stock[place:], found[place:])
+    one, other = (event(record, place) or [None] * 3 for record in (stock, found))
+    difference = Difference(program, stock[:place], one, other, stock[place:], found[place:])
     for rule, of, condition in RULES:
         if set(of) & set(changes) and condition(difference):
             return rule
@@ -72,7 +72,7 @@ def find_rule(changes, program, stock, found, place):
 
 def is_cancellation(found):
     """A CancelledError comes out of a statement."""
-    return len(found) > 4 and found[3:4] != [] and 'raises' in found[2:5] and str(found[-1]).startswith('CancelledError')
+    return 'raises' in found[2:5] and str(found[-1]).startswith('CancelledError')
 
 
 def task_of(program, who):
@@ -226,6 +226,13 @@ def member_hears_at_once(d):
         group != 'root' for name in awaiters(d.program, d.patched[0]) for _, _, group in spawns(d, name))
 
 
+def member_never_starts(d):
+    """A member of a group starts on stock, for the host has not told it yet, and is cancelled before that here."""
+    name = d.stock[0]
+    return d.stock[2] == 'start' and not any(found[:1] == [name] for found in d.patched_later) and any(
+        group != 'root' for _, _, group in spawns(d, str(name).partition('.')[0]))
+
+
 def is_late_member(d):
     """A member of a group is interrupted that was spawned below a cancelled scope."""
     return is_cancellation(d.patched) and any(
@@ -266,7 +273,8 @@ def is_left_elsewhere(d):
 def is_of_generator(left, right):
     """What differs first is the moment at which an abandoned generator is closed."""
     place = first_difference(left, right)
-    return any('generator ends' in (event(record, place) or ()) for record in (left, right))
+    return any('generator ends' in (found := event(record, place) or ()) or 'asynchronous generator' in str(found)
+               for record in (left, right))
 
 
 def times_out(d):
@@ -277,12 +285,13 @@ def times_out(d):
 
 def is_done_in_spite(d):
     """A request that comes after the last yield changes nothing."""
-    return same_step(d) and d.stock[0] == 'end' and d.stock[2] == 'cancelled' and d.patched[2] != 'pending'
+    return (d.stock[0] == 'end' and d.stock[:2] == d.patched[:2] and d.stock[2] == 'cancelled'
+            and d.patched[2] != 'pending')
 
 
 def ends_cancelled(d):
     """A coroutine has returned while a request was undelivered: its task ends cancelled."""
-    return same_step(d) and d.stock[0] == 'end' and d.patched[2] == 'cancelled'
+    return d.stock[0] == 'end' and d.stock[:2] == d.patched[:2] and d.patched[2] == 'cancelled'
 
 
 def does_not_yield(d):
@@ -336,6 +345,11 @@ def is_closing(d):
     return main_has_ended(d) and any(found[2] == 'generator ends' for found in [*d.before, d.stock, d.patched])
 
 
+def is_closing_itself(d):
+    """It is such a generator that goes on or is interrupted."""
+    return is_closing(d) and any(':' in str(found[0]) for found in (d.stock, d.patched))
+
+
 def is_shielded_coroutine(d):
     """shield() was given a coroutine, which has started."""
     shielded = {item['id'] for s in stock_programs.walk(d.program['main']) if s['op'] == 'shield'
@@ -351,6 +365,7 @@ RULES = [
     ('8.1', [SHIELD], is_shielded_coroutine),
     ('7.2', [BACKGROUND], background_failed),
     ('7.8', [BACKGROUND], is_closing),
+    ('7.8', [CANCEL], is_closing_itself),
     ('5.3', [CANCEL, SCOPES], counts_differ),
     ('2.9', [CANCEL, SCOPES], messages_differ),
     ('2.5', [CANCEL, SCOPES], runs_at_all),
@@ -365,6 +380,7 @@ RULES = [
     ('1.2', [SCOPES], both_cancelled),
     ('6.2', [CANCEL, SCOPES], is_late_member),
     ('1.2', [SCOPES], member_hears_at_once),
+    ('1.2', [SCOPES], member_never_starts),
     ('4.4', [CANCEL, SCOPES], is_left_elsewhere),
     ('4.1', [CANCEL, SCOPES], times_out),
     ('5.2', [CANCEL], ends_cancelled),
