@@ -50,7 +50,7 @@ def test_what_nothing_cancels_is_the_same(interpreters, tmp_path):
     assert summary["quiet"] > 1000
 
 
-@pytest.mark.parametrize("name", ["gather_loses_the_message", "timeout_has_no_cause", "background_task_is_left"])
+@pytest.mark.parametrize("name", ["gather_loses_the_message", "timeout_has_no_cause", "shutdown_reports_nothing"])
 def test_mutation_is_found(interpreters, name):
     """One of each kind; `./build.sh verify against-stock` hunts for all."""
     class Options:

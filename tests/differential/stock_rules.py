@@ -209,7 +209,8 @@ def moved_in_time(d):
     """Both sides do the same at this moment, in another order, and tasks have been cancelled."""
     def comes(found, later):
         return any(other[:3] == found[:3] for other in later)
-    return (comes(d.patched, d.stock_later) and comes(d.stock, d.patched_later) and d.stock[1] == d.patched[1]
+    return (d.stock[:3] != d.patched[:3] and d.stock[1] == d.patched[1]
+            and comes(d.patched, d.stock_later) and comes(d.stock, d.patched_later)
             and any('CancelledError' in str(word) or word == 'cancel' for found in [*d.before, d.stock, d.patched]
                     for word in found[2:]))
 
