@@ -227,6 +227,20 @@ def member_hears_at_once(d):
         group != 'root' for name in awaiters(d.program, d.patched[0]) for _, _, group in spawns(d, name))
 
 
+def awaited_by_cancelled(d):
+    """A task is interrupted since another one, which is cancelled, begins to wait for it."""
+    return is_cancellation(d.patched) and any(
+        is_cancellation(found) and found[1] == d.patched[1] and was_cancelled(d, found[0])
+        and found[2] in ('ref', 'gather', 'wait_for', 'co', 'stack') for found in d.patched_later[1:])
+
+
+def member_has_failed(d):
+    """A member of a group has just failed, which interrupts the host and the others at once."""
+    return is_cancellation(d.patched) and any(
+        found[1] == d.patched[1] and found[2] == 'ends with' and not str(found[3]).startswith('CancelledError')
+        and any(group != 'root' for _, _, group in spawns(d, found[0].partition('.')[0])) for found in d.before)
+
+
 def member_never_starts(d):
     """A member of a group starts on stock, for the host has not told it yet, and is cancelled before that here."""
     name = d.stock[0]
@@ -382,6 +396,8 @@ RULES = [
     ('6.2', [CANCEL, SCOPES], is_late_member),
     ('1.2', [SCOPES], member_hears_at_once),
     ('1.2', [SCOPES], member_never_starts),
+    ('6.3', [SCOPES], member_has_failed),
+    ('5.6', [CANCEL, SCOPES], awaited_by_cancelled),
     ('4.4', [CANCEL, SCOPES], is_left_elsewhere),
     ('4.1', [CANCEL, SCOPES], times_out),
     ('5.2', [CANCEL], ends_cancelled),
