@@ -10,16 +10,25 @@ interpreter without a switch: only if they pass there and fail here does a selec
 otherwise the whole suite is run under each switch.  Then they are run under each switch alone and under `all`.
 
     passes under X alone            attributed to X (to each X that helps, if there are several)
-    under no single one, but `all`  attributed to those without which it fails, joined by +: run under all but one
+    under no single one, but `all`  attributed to those without which it fails, joined by +: run under all but one,
+                                    and under all but two of which either may be enough
     fails under `all` too           'none': a bug of ours or a change without a switch, to be looked into
+
+The regressions are run once more under FIRST_STEP, the switches that leave in force what is proposed first.
 """
 
 import collections
 import dataclasses
+import itertools
 
-SWITCHES = 'edge-cancel', 'background-errors', 'unretrieved-only', 'shield', 'signals'
-# Two that stand in for each other: the first takes the whole change back, the second a part of it.
-_ALTERNATIVES = 'background-errors', 'unretrieved-only'
+SWITCHES = 'edge-cancel', 'edge-scopes', 'background-errors', 'unretrieved-only', 'shield', 'signals'
+# The proposal's first step: scopes, timeout(), TaskGroup and cancel() of groups as here, everything else as on stock.
+# (background-errors takes back all that unretrieved-only does.)
+FIRST_STEP = 'edge-cancel,background-errors,shield,signals'
+# Pairs of which one can do for a test what the other does.  `unretrieved-only` takes back a part of what
+# `background-errors` does; `edge-cancel` and `edge-scopes` are two sources of level cancellation, and a test that is
+# interrupted by both may need either or both of them.
+_ALTERNATIVES = ('edge-cancel', 'edge-scopes'), ('background-errors', 'unretrieved-only')
 STOCK_RUNS = 3
 PATCHED_RUNS = 2
 
@@ -52,7 +61,13 @@ def all_but(*switches):
 
 def _without():
     """What is left out, one after the other, to find out what it takes."""
-    return [*((switch,) for switch in SWITCHES), _ALTERNATIVES]
+    return [*((switch,) for switch in SWITCHES), *_ALTERNATIVES]
+
+
+def _groups():
+    """Return the pairs of alternatives, and each other switch by itself."""
+    paired = set(itertools.chain(*_ALTERNATIVES))
+    return [*_ALTERNATIVES, *((switch,) for switch in SWITCHES if switch not in paired)]
 
 
 class Attribution:
@@ -86,7 +101,8 @@ class Attribution:
         if absent := self._absent(first):
             return absent
         scopes = {self._scope(test) for test in self.regressions}
-        single = [Plan('patched', switches, scope) for scope in sorted(scopes) for switches in (*SWITCHES, 'all')]
+        single = [Plan('patched', switches, scope) for scope in sorted(scopes)
+                  for switches in (*SWITCHES, FIRST_STEP, 'all')]
         if absent := self._absent(single):
             return absent
         combined = {test for test in self.regressions
@@ -110,14 +126,16 @@ class Attribution:
         def needed(*switches):
             return not self._fine_under(all_but(*switches), test)
 
-        others = [switch for switch in SWITCHES if switch not in _ALTERNATIVES and needed(switch)]
-        combinations = [others]
-        if needed(*_ALTERNATIVES):
-            # One of the two, if it does without the other.
-            combinations = [[*others, switch] for switch in _ALTERNATIVES
-                            if not needed(*(name for name in _ALTERNATIVES if name != switch))]
+        choices = []  # for each group, the selections from it that are enough
+        for group in _groups():
+            required = [switch for switch in group if needed(switch)]
+            if required:
+                choices.append([required])
+            elif len(group) > 1 and needed(*group):
+                choices.append([[switch] for switch in group])
+        combinations = [list(itertools.chain(*chosen)) for chosen in itertools.product(*choices)]
         # (Each single one has failed, so that one alone is chance.)
-        return ['+'.join(names) for names in combinations if len(names) > 1] or ['all']
+        return ['+'.join(sorted(names, key=SWITCHES.index)) for names in combinations if len(names) > 1] or ['all']
 
     def _absent(self, plans):
         return [plan for plan in plans if plan not in self.runs]
@@ -134,6 +152,10 @@ class Attribution:
 
     def _helping(self, test):
         return [switch for switch in SWITCHES if self._fine_under(switch, test)]
+
+    def fine_in_the_first_step(self):
+        """Return the regressions that are none in the proposal's first step."""
+        return {test for test in self.regressions if self._fine_under(FIRST_STEP, test)}
 
     def summary(self):
         """Returns figures to print."""

@@ -98,6 +98,7 @@ def describe(project, known, identities):
     """Returns what is written to the result file of a project.  (known is {Plan: Run}.)"""
     found = attribution.Attribution(known)
     attributed = found.attribute()
+    fine_in_the_first_step = found.fine_in_the_first_step()
     base = attribution.base_plans()
     stock, patched = (next(known[plan] for plan in base if plan.variant == variant) for variant in ('stock', 'patched'))
 
@@ -121,6 +122,7 @@ def describe(project, known, identities):
         'summary': found.summary(),
         'regressions': {test: {
             'stock': outcome(stock, test), 'patched': outcome(patched, test), 'switches': attributed[test],
+            'fine_in_the_first_step': test in fine_in_the_first_step,
             'log': log(patched, test)[-4000:]} for test in sorted(found.regressions)},
         'flaky': {test: [outcome(known[plan], test) for plan in base] for test in sorted(found.flaky)},
         'mended': sorted(found.mended),
