@@ -9,6 +9,7 @@ import sys
 
 from survey import agreement
 from survey import conduct
+from survey import ports
 from survey import progress
 from survey import projects as projects_module
 from survey import runs
@@ -25,9 +26,16 @@ def main(argv):
     parser.add_argument('--fresh', action='store_true', help='repeat runs that have not become outdated')
     parser.add_argument('--repeat', action='store_true', help='make the whole survey once more, apart from the first, '
                         'and write to survey/agreement.json whether the two agree')
+    parser.add_argument('--ported', action='store_true', help='apply the edits in survey/ports/ and run the tests of '
+                        'the ported projects on both interpreters; what comes of it is written to survey/ports.json. '
+                        'Exit status 1: a test that is fine on stock fails on one of them')
+    parser.add_argument('--quick', action='store_true', help='with --ported: only the tests that regress in the '
+                        'results, once, and write nothing')
     parser.add_argument('--offline', action='store_true', help='use only what an earlier survey has fetched')
     parser.add_argument('--report', action='store_true', help='write docs/survey.md, docs/findings.md and '
                         'survey/index.html from the results, and run nothing')
+    parser.add_argument('--remember', action='store_true', help='write to survey/previous.json what the results say, '
+                        'for the report to compare later results with; run nothing')
     parser.add_argument('--list', action='store_true', help='list the projects, and run nothing')
     parser.add_argument('--from', type=pathlib.Path, default=projects_module.LIST, metavar='FILE', dest='list_file',
                         help='another list of projects than survey/projects.toml')
@@ -54,10 +62,20 @@ def run(arguments):
         from survey import report
         report.write()
         return 0
+    if arguments.remember:
+        from survey import report
+        report.remember()
+        return 0
     unknown = [name for name in arguments.projects if name not in projects]
     if unknown:
         raise projects_module.SurveyError(f'there is no project {", ".join(unknown)}. See ./build.sh survey --list')
-    chosen = [projects[name] for name in arguments.projects or projects]
+    if arguments.quick and not arguments.ported:
+        raise projects_module.SurveyError('--quick goes with --ported only')
+    known_ports = ports.load() if arguments.ported else {}
+    ported = [name for name in projects if name in known_ports and not known_ports[name].left_out]
+    if arguments.ported and (without := [name for name in arguments.projects if name not in ported]):
+        raise projects_module.SurveyError(f'there are no edits for {", ".join(without)} in {ports.PORTS}')
+    chosen = [projects[name] for name in arguments.projects or (ported if arguments.ported else projects)]
     build = arguments.build.resolve()
     # The longest first, so that none is left alone at the end.
     chosen.sort(key=lambda project: -project.seconds)
@@ -68,13 +86,18 @@ def run(arguments):
     runs_folder, results = folder / 'runs', conduct.RESULTS
     if arguments.repeat:
         runs_folder, results = folder / 'repeated-runs', folder / 'repeated-results'
+    outcomes = []
     with progress.Progress(len(chosen)) as listener:
-        survey = conduct.Survey(folder, environments, arguments.identities, listener, runs=runs_folder, results=results,
-                                fresh=arguments.fresh)
+        if arguments.ported:
+            survey = ports.Trial(folder, environments, arguments.identities, listener, known_ports,
+                                 quick=arguments.quick)
+        else:
+            survey = conduct.Survey(folder, environments, arguments.identities, listener, runs=runs_folder,
+                                    results=results, fresh=arguments.fresh)
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
             try:
                 for future in [pool.submit(survey.conduct, project) for project in chosen]:
-                    future.result()
+                    outcomes.append(future.result())
             except KeyboardInterrupt:
                 # What is under way is worth little; what is over is kept.
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -88,7 +111,9 @@ def run(arguments):
                 print(f'survey: the two surveys of {name} do not agree, see {agreement.FILE}', file=sys.stderr)
     for name in listener.failures:
         print(f'survey: {name} could not be surveyed, see above', file=sys.stderr)
-    return 1 if listener.failures else 0
+    broken = arguments.ported and any(entry and entry[variant]['failing'] for entry in outcomes
+                                      for variant in ports.VARIANTS)
+    return 1 if listener.failures or broken else 0
 
 
 if __name__ == '__main__':

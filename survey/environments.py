@@ -51,12 +51,16 @@ class Environments:
         path.write_text(header + done, encoding='utf-8')
         return path
 
-    def venv(self, project, variant):
-        """Returns the interpreter of an environment of the project; variant is 'stock' or 'patched'."""
+    def venv(self, project, variant, *, edits=None):
+        """Returns the interpreter of an environment of the project; variant is 'stock' or 'patched'.
+
+        With edits (of ports.py), it is an environment of its own, in which they have been made.
+        """
         lock = self.lock(project)
-        folder = self._folder / 'venvs' / f'{project.name}-{variant}'
+        folder = self._folder / 'venvs' / f'{project.name}-{variant}{"" if edits is None else "-ported"}'
         interpreter = self._interpreters[variant]
-        identity = hashlib.sha256(f'{interpreter}\n{lock.read_text(encoding="utf-8")}'.encode()).hexdigest()
+        identity = f'{interpreter}\n{lock.read_text(encoding="utf-8")}' + (repr(edits) if edits else '')
+        identity = hashlib.sha256(identity.encode()).hexdigest()
         stamp = folder / 'asyncbis-installed'
         python = folder / 'bin' / 'python'
         if stamp.exists() and stamp.read_text(encoding='utf-8') == identity:
@@ -65,6 +69,10 @@ class Environments:
         self._uv('venv', '--python', interpreter, '--quiet', folder, what=f'{project.name}: making an environment')
         self._uv('pip', 'install', '--python', python, '--quiet', '--no-deps', '-r', lock,
                  what=f'{project.name}: installing on {variant}')
+        if edits:
+            packages, = folder.glob('lib/python*/site-packages')
+            for edit in edits:
+                edit.apply(packages)
         stamp.write_text(identity, encoding='utf-8')
         return python
 

@@ -63,6 +63,10 @@ class Progress:
         self._say(f'{project.name}: ' + ', '.join(f'{value} {name.replace("_", " ")}'
                                                   for name, value in result['summary'].items()))
 
+    def note(self, text):
+        """Prints a line that belongs to what was printed before."""
+        self._say(text)
+
     def failed(self, project, reason):
         with self._lock:
             self._over += 1

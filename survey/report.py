@@ -7,10 +7,10 @@ we conclude is in templates/findings.md.jinja, with figures from the results.
 import collections
 import json
 
-import jinja2
-
 from survey import agreement
 from survey import attribution
+from survey import history
+from survey import ports
 from survey import projects as projects_module
 from survey import triage
 from survey.conduct import RESULTS
@@ -19,6 +19,35 @@ from survey.projects import HERE, SurveyError
 PAGE = HERE / 'index.html'
 DOCUMENT = HERE.parent / 'docs' / 'survey.md'
 FINDINGS = HERE.parent / 'docs' / 'findings.md'
+# The column of the runs under attribution.FIRST_STEP.
+FIRST_STEP = 'first step'
+COLUMNS = (*attribution.SWITCHES, FIRST_STEP, 'all')
+
+
+def load_results(projects):
+    """Returns {name: result}, as they are in the files.
+
+    Raises:
+        SurveyError: there are none, or one is of no project in the list.
+    """
+    results = {}
+    for path in sorted(RESULTS.glob('*.json'), key=lambda path: path.stem.lower()):
+        result = json.loads(path.read_text(encoding='utf-8'))
+        if result['name'] not in projects:
+            raise SurveyError(f'{path} is of a project that is not in projects.toml. Delete it or restore the project.')
+        results[result['name']] = result
+    if not results:
+        raise SurveyError(f'there are no results in {RESULTS}. Make some: ./build.sh survey')
+    return results
+
+
+def remember():
+    """Writes down what the results say, for later ones to be compared with."""
+    projects, _ = projects_module.load()
+    results, judgement = load_results(projects), triage.load()
+    for result in results.values():
+        judgement.set_aside(result)
+    history.remember(results, judgement)
 
 
 def collect():
@@ -28,14 +57,7 @@ def collect():
         SurveyError: the results or the triage are incomplete or contradict each other.
     """
     projects, excluded = projects_module.load()
-    results = {}
-    for path in sorted(RESULTS.glob('*.json'), key=lambda path: path.stem.lower()):
-        result = json.loads(path.read_text(encoding='utf-8'))
-        if result['name'] not in projects:
-            raise SurveyError(f'{path} is of a project that is not in projects.toml. Delete it or restore the project.')
-        results[result['name']] = result
-    if not results:
-        raise SurveyError(f'there are no results in {RESULTS}. Make some: ./build.sh survey')
+    results = load_results(projects)
     identities = collections.Counter(json.dumps(result['interpreters']) for result in results.values())
     judgement = triage.load()
     for result in results.values():
@@ -47,7 +69,10 @@ def collect():
     for result in results.values():
         for regression in result['regressions'].values():
             by_switch[' or '.join(f'`{name}`' for name in regression['switches'])] += 1
-    remaining = {switch: sum(row['switches'][switch] for row in rows) for switch in (*attribution.SWITCHES, 'all')}
+    missing = {column: [row['name'] for row in rows if row['switches'][column] is None] for column in COLUMNS}
+    remaining = {column: None if missing[column] else sum(row['switches'][column] for row in rows)
+                 for column in COLUMNS}
+
     def left(*switches):
         """How many regressions there are with these switches on, as far as single switches tell."""
         return sum(_is_left(regression, set(switches)) for result in results.values()
@@ -60,6 +85,13 @@ def collect():
         'interpreters': json.loads(identities.most_common(1)[0][0]),
         'mixed': len(identities) > 1,
         'switches': attribution.SWITCHES,
+        'columns': COLUMNS,
+        'step_projects': [row['name'] for row in rows if row['switches'][FIRST_STEP]],
+        'first_step': attribution.FIRST_STEP.split(','),
+        # {column: the projects whose results are older than it}, for those columns that are incomplete.
+        'missing': {column: names for column, names in missing.items() if names},
+        'history': history.compare(results, causes, judgement.topics),
+        'ports': ports.summarize(results, ports.load(), ports.read()),
         'rows': rows,
         'pending': sorted(projects.keys() - results.keys(), key=str.lower),
         'excluded': excluded,
@@ -109,11 +141,19 @@ def _row(project, result):
     summary = result['summary']
     regressions = result['regressions']
 
-    def remaining(switch):
-        """How many regressions there are with a switch on."""
-        if switch == 'all':
+    ran = {run['switches'] for run in result['runs'].values()}
+
+    def remaining(column):
+        """How many regressions there are with a switch on; None if that has not been tried."""
+        if column == FIRST_STEP:
+            # (Results of before have no such entry.)
+            fine = [entry.get('fine_in_the_first_step') for entry in regressions.values()]
+            return None if None in fine else fine.count(False)
+        if column not in ran and regressions:
+            return None
+        if column == 'all':
             return sum('none' in entry['switches'] for entry in regressions.values())
-        return sum(_is_left(entry, {switch}) for entry in regressions.values())
+        return sum(_is_left(entry, {column}) for entry in regressions.values())
 
     return {
         'name': project.name,
@@ -125,7 +165,7 @@ def _row(project, result):
         'fine_on_stock': summary['tests'] - summary['flaky'] - summary['failing_on_stock'],
         'regressions': summary['regressions'],
         'mended': summary['mended'],
-        'switches': {switch: remaining(switch) for switch in (*attribution.SWITCHES, 'all')},
+        'switches': {column: remaining(column) for column in COLUMNS},
         'seconds': result['runs']['patched-1']['seconds'],
         'notes': project.notes,
     }
@@ -133,11 +173,15 @@ def _row(project, result):
 
 def write():
     """Writes the page and the documents."""
+    # Only the survey's own environment has it, and the figures are tested without.
+    import jinja2
+
     data = collect()
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / 'templates'), autoescape=False,
                                      trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
                                      keep_trailing_newline=True)
     environment.filters['thousands'] = lambda number: f'{number:,}'
+    environment.filters['known'] = lambda number: '–' if number is None else number
     environment.filters['percent'] = lambda part, whole: f'{100 * part / whole:.2f} %' if whole else '–'
     DOCUMENT.parent.mkdir(exist_ok=True)
     DOCUMENT.write_text(environment.get_template('survey.md.jinja').render(data), encoding='utf-8')

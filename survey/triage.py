@@ -1,4 +1,4 @@
-"""What triage.toml says of the results: causes, findings that give them to regressions, tests that depend on chance."""
+"""What triage.toml says of the results: causes, findings that give them to regressions, topics, tests of chance."""
 
 import dataclasses
 import fnmatch
@@ -59,23 +59,45 @@ class Chance:
         return self.project == project and any(_matches(test, pattern) for pattern in self.tests)
 
 
+@dataclasses.dataclass(frozen=True)
+class Topic:
+    """A kind of regressions that cuts across the causes, and that a change of the rules was made for."""
+    id: str
+    title: str
+    rules: str
+    text: str
+    log: str = ''  # what the logs of its regressions have in common
+    causes: list = dataclasses.field(default_factory=list)  # empty: any
+
+    def regressions(self, causes):
+        """Return its regressions among those of the causes, as (project, test)."""
+        return [(finding.project, test) for cause in causes if not self.causes or cause.id in self.causes
+                for finding in cause.findings for test, regression in finding.regressions
+                if self.log in regression['log']]
+
+
 class Triage:
     """All of it.
 
     Attributes:
         causes: {id: Cause}.
+        topics: [Topic, ...].
         findings: the first that covers a regression counts.
         chance: [Chance, ...].
     """
 
-    def __init__(self, causes=(), findings=(), chance=()):
+    def __init__(self, causes=(), findings=(), chance=(), topics=()):
         self.causes = {cause.id: cause for cause in causes}
+        self.topics = list(topics)
         self.findings = list(findings)
         self.chance = list(chance)
         for finding in self.findings:
             if finding.cause not in self.causes:
                 raise SurveyError(f'{TRIAGE}: {finding.project}: there is no cause {finding.cause}.')
             self.causes[finding.cause].findings.append(finding)
+        for topic in self.topics:
+            if unknown := [id for id in topic.causes if id not in self.causes]:
+                raise SurveyError(f'{TRIAGE}: topic {topic.id}: there is no cause {unknown[0]}.')
 
     def set_aside(self, result):
         """Makes flaky tests of the regressions in a project's result that depend on chance; returns their names."""
@@ -118,7 +140,8 @@ def load(path=TRIAGE):
     data = tomllib.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
     return Triage([Cause(**entry) for entry in data.get('cause', [])],
                   [Finding(**each) for entry in data.get('finding', []) for each in _for_each_project(entry)],
-                  [Chance(**each) for entry in data.get('chance', []) for each in _for_each_project(entry)])
+                  [Chance(**each) for entry in data.get('chance', []) for each in _for_each_project(entry)],
+                  [Topic(**entry) for entry in data.get('topic', [])])
 
 
 def _for_each_project(entry):

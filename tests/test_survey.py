@@ -10,7 +10,11 @@ import pytest
 
 from survey import agreement
 from survey import attribution
+from survey import conduct
+from survey import history
+from survey import ports
 from survey import projects as projects_module
+from survey import report
 from survey import runs
 from survey import triage
 from survey.attribution import Plan
@@ -280,6 +284,61 @@ def test_it_takes_two_switches():
     assert found.attribute() == {'a': ['shield+signals']}
 
 
+def _names(plan):
+    return set(attribution.SWITCHES if plan.switches == 'all' else plan.switches.split(','))
+
+
+def _attribute(fine):
+    """What a regression is attributed to that passes under the sets of switches for which fine() is true."""
+    found, _ = complete(base(patched=({'a': 'failed'}, {'a': 'failed'})),
+                        lambda plan: '' if plan.variant == 'stock' or plan.switches and fine(_names(plan)) else 'a')
+    return found.attribute()['a']
+
+
+def test_it_takes_both_sources_of_level_cancellation():
+    assert _attribute(lambda names: {'edge-cancel', 'edge-scopes'} <= names) == ['edge-cancel+edge-scopes']
+    assert _attribute(lambda names: {'edge-cancel', 'edge-scopes', 'signals'} <= names) == [
+        'edge-cancel+edge-scopes+signals']
+
+
+def test_either_source_of_level_cancellation_is_enough():
+    either = {'edge-cancel', 'edge-scopes'}
+    assert _attribute(lambda names: bool(either & names)) == ['edge-cancel', 'edge-scopes']
+    assert _attribute(lambda names: bool(either & names) and 'shield' in names) == [
+        'edge-cancel+shield', 'edge-scopes+shield']
+    failures = {'background-errors', 'unretrieved-only'}
+    assert _attribute(lambda names: bool(either & names) and bool(failures & names)) == [
+        'edge-cancel+background-errors', 'edge-cancel+unretrieved-only',
+        'edge-scopes+background-errors', 'edge-scopes+unretrieved-only']
+
+
+def test_it_takes_a_certain_source_of_level_cancellation_and_another_switch():
+    assert _attribute(lambda names: {'edge-scopes', 'background-errors'} <= names) == ['edge-scopes+background-errors']
+
+
+def test_all_switches_but_those_of_the_first_step_are_those_of_scopes_and_what_another_one_covers():
+    assert set(attribution.SWITCHES) - set(attribution.FIRST_STEP.split(',')) == {'edge-scopes', 'unretrieved-only'}
+
+
+def test_regressions_are_run_in_the_first_step():
+    bad = {'a': 'failed', 'b': 'failed'}
+
+    def fails(plan):
+        if plan.variant == 'stock':
+            return ''
+        needed = {'a': 'edge-scopes', 'b': 'shield'}
+        return [test for test, switch in needed.items() if switch not in _names(plan)]
+
+    found, asked = complete(base(patched=(bad, bad)), fails)
+    assert [plan.scope for plan in asked if plan.switches == attribution.FIRST_STEP] == ['candidates']
+    assert found.attribute() == {'a': ['edge-scopes'], 'b': ['shield']}
+    assert found.fine_in_the_first_step() == {'b'}
+    project = projects_module.Project('it', '1', 'utility')
+    made_result = conduct.describe(project, found.runs, {'stock': 's', 'patched': 'p'})
+    assert {test: entry['fine_in_the_first_step'] for test, entry in made_result['regressions'].items()} == {
+        'a': False, 'b': True}
+
+
 def test_it_takes_a_switch_and_one_of_two_alternatives():
     bad = {'a': 'failed', 'b': 'failed'}
 
@@ -401,6 +460,245 @@ def test_first_finding_that_covers_a_regression_gives_it_its_cause(tmp_path):
 def test_finding_without_a_cause():
     with pytest.raises(projects_module.SurveyError, match='it: there is no cause nonsense'):
         triage.Triage(findings=[triage.Finding('it', ['*'], 'nonsense', '')])
+
+
+def test_topic_of_a_cause_that_does_not_exist():
+    with pytest.raises(projects_module.SurveyError, match='topic it: there is no cause nonsense'):
+        triage.Triage(topics=[triage.Topic('it', '', '', '', causes=['nonsense'])])
+
+
+# Then and now.
+
+def _judged(**tests):
+    """A result, and a Triage that has its cause and a topic."""
+    made = result(**{test: ['none'] for test in tests})
+    made.update(date='2020-01-01', summary={'tests': 4, 'flaky': 0, 'failing_on_stock': 0})
+    for test, log in tests.items():
+        made['regressions'][test].update(log=log)
+    judgement = triage.Triage(
+        [triage.Cause('one', 'One', '')], [triage.Finding('it', ['*'], 'one', '')],
+        topics=[triage.Topic('stop', 'Stop', '7.3', 'Ends.', log='StopIt', causes=['one'])])
+    return {'it': made}, judgement
+
+
+def test_what_has_become_of_earlier_regressions(tmp_path):
+    path = tmp_path / 'previous.json'
+    results, judgement = _judged(a='StopIt', b='StopIt', c='')
+    assert history.compare(results, [], [], path) is None
+    history.remember(results, judgement, path)
+    results, judgement = _judged(b='StopIt', d='StopIt')
+    results['it']['interpreters']['patched'] = 'another'
+    compared = history.compare(results, judgement.give_causes(results), judgement.topics, path)
+    assert (compared['before'], compared['now'], compared['again'], compared['not_again']) == (3, 2, ['it'], [])
+    topic, = compared['topics']
+    assert (topic['before'], topic['now'], topic['gone'], topic['projects']) == (2, 2, 1, ['it'])
+    assert compared['causes']['one'] == {'title': 'One', 'before': 3, 'now': 2, 'gone': 2}
+
+
+def test_results_that_have_not_been_made_again_are_called_so(tmp_path):
+    path = tmp_path / 'previous.json'
+    results, judgement = _judged(a='StopIt')
+    history.remember(results, judgement, path)
+    results, judgement = _judged(a='StopIt')
+    assert history.compare(results, judgement.give_causes(results), judgement.topics, path)['not_again'] == ['it']
+
+
+# The report.
+
+def test_results_of_before_say_nothing_of_new_columns():
+    project = projects_module.Project('it', '1', 'utility')
+    made = result(a=['shield'], b=['edge-cancel+shield'])
+    made['summary'] = {'tests': 4, 'flaky': 0, 'failing_on_stock': 0, 'regressions': 2, 'mended': 0}
+    made['runs'] = {name: {'switches': name, 'seconds': 1} for name in ('edge-cancel', 'shield', 'all')}
+    made['runs']['patched-1'] = {'switches': '', 'seconds': 1}
+    row = report._row(project, made)
+    assert row['switches'] == {'edge-cancel': 2, 'edge-scopes': None, 'background-errors': None,
+                               'unretrieved-only': None, 'shield': 1, 'signals': None, 'first step': None, 'all': 0}
+    for regression in made['regressions'].values():
+        regression['fine_in_the_first_step'] = True
+    assert report._row(project, made)['switches']['first step'] == 0
+    made['regressions'] = {}
+    assert set(report._row(project, made)['switches'].values()) == {0}
+
+
+# Ports.
+
+def write_port(folder, name, text):
+    folder.mkdir(exist_ok=True)
+    (folder / f'{name}.toml').write_text(textwrap.dedent(text), encoding='utf-8')
+
+
+def load_ports(folder):
+    return ports.load(folder, causes={'cleanup', 'swallowed'})
+
+
+EDIT = """
+    [[edit]]
+    in = "installed"
+    file = "it/core.py"
+    cause = "cleanup"
+    tried = ["stock", "patched"]
+    old = "one"
+    new = "two"
+    """
+
+
+def test_the_ports_are_valid():
+    found = ports.load()
+    projects, _ = projects_module.load()
+    assert found.keys() <= projects.keys()
+    assert all(edit.tried for port in found.values() for edit in port.edits)
+
+
+@pytest.mark.parametrize('text, complaint', [
+    (EDIT.replace('old = "one"', ''), r'it/core.py: these are missing: old'),
+    (EDIT.replace('in = "installed"', ''), r'these are missing: in'),
+    (EDIT.replace('installed', 'elsewhere'), '`in` is installed or tests'),
+    (EDIT.replace('cleanup', 'weather'), 'there is no cause weather'),
+    (EDIT.replace('"patched"', '"pypy"'), '`tried` names stock, patched'),
+    (EDIT.replace('new = "two"', 'new = "one"'), 'old and new are the same'),
+    (EDIT + '    line = 3', 'unknown keys: line'),
+    ('color = "red"\n' + EDIT, 'unknown keys: color'),
+    ('left_out = "weather"', 'there is no category weather'),
+    ('left_out = "anyio"\n' + EDIT, 'give it edits, or say with left_out'),
+    ('note = "x"', 'give it edits, or say with left_out'),
+    ('uses = ["other"]', 'uses other, which has no port'),
+])
+def test_mistakes_in_ports(tmp_path, text, complaint):
+    write_port(tmp_path, 'it', text)
+    with pytest.raises(projects_module.SurveyError, match=complaint):
+        load_ports(tmp_path)
+
+
+def edit(**changes):
+    return ports.Edit(**{'file': 'it.py', 'where': 'installed', 'cause': 'cleanup', 'old': 'one', 'new': 'two',
+                         'tried': ('stock', 'patched'), **changes})
+
+
+@pytest.mark.parametrize('text, times', [('', 1), ('one one', 1), ('one', 2)])
+def test_an_edit_matches_as_often_as_it_says(tmp_path, text, times):
+    (tmp_path / 'it.py').write_text(text, encoding='utf-8')
+    with pytest.raises(projects_module.SurveyError, match=f'it.py: an edit matches {text.count("one")} times'):
+        edit(times=times).apply(tmp_path)
+    assert (tmp_path / 'it.py').read_text(encoding='utf-8') == text
+
+
+def test_an_edit_of_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(projects_module.SurveyError, match='it.py: cannot be edited'):
+        edit().apply(tmp_path)
+
+
+def test_an_edit_leaves_other_links_to_the_file_alone(tmp_path):
+    cached = tmp_path / 'cached.py'
+    cached.write_text('one = 1\n', encoding='utf-8')
+    (tmp_path / 'it.py').hardlink_to(cached)
+    edit().apply(tmp_path)
+    assert (tmp_path / 'it.py').read_text(encoding='utf-8') == 'two = 1\n'
+    assert cached.read_text(encoding='utf-8') == 'one = 1\n'
+
+
+def test_price_of_a_port():
+    port = ports.Port('it', (edit(old='a\nb\n', new='a\nc\nd\n'), edit(times=3), edit(cause='swallowed', new='')))
+    assert port.price() == {'cleanup': {'places': 4, 'added': 5, 'removed': 4},
+                            'swallowed': {'places': 1, 'added': 0, 'removed': 1}}
+
+
+class Environments:
+    """Stands in for those that make environments: everything is this interpreter, and a folder of two tests."""
+
+    def __init__(self, folder, test):
+        self._folder = folder
+        self._test = test
+        self.edits = []
+
+    def venv(self, project, variant, *, edits=None):
+        self.edits.append((variant, edits))
+        return pathlib.Path(sys.executable)
+
+    def unpack(self, project, folder):
+        folder.mkdir(parents=True)
+        (folder / 'it').mkdir()
+        (folder / 'src' / 'it').mkdir(parents=True)
+        (folder / 'src' / 'it' / 'core.py').write_text('one = 1\n', encoding='utf-8')
+        (folder / 'it' / 'core.py').write_text('one = 1\n', encoding='utf-8')
+        (folder / 'it' / 'test_it.py').write_text(textwrap.dedent(self._test), encoding='utf-8')
+        return folder
+
+
+class Listener:
+    def __init__(self):
+        self.text = []
+
+    def __getattr__(self, name):
+        return lambda *arguments: self.text.append((name, *arguments))
+
+
+def try_port(tmp_path, monkeypatch, text, test, **options):
+    monkeypatch.setattr(triage, 'load', lambda: triage.Triage([triage.Cause('cleanup', '', '')]))
+    write_port(tmp_path / 'ports', 'it', text)
+    made_result = {'name': 'it', 'version': '1', 'tests': {f'it/test_it.py::test_{name}': 'passed' for name in 'abc'},
+                   'flaky': {'it/test_it.py::test_c': []}, 'failing_on_stock': {}, 'summary': {},
+                   'regressions': {'it/test_it.py::test_a': {}}}
+    (tmp_path / 'it.json').write_text(json.dumps(made_result), encoding='utf-8')
+    environments, listener = Environments(tmp_path, test), Listener()
+    trial = ports.Trial(tmp_path / 'build', environments, {}, listener, load_ports(tmp_path / 'ports'),
+                        results=tmp_path, file=tmp_path / 'ports.json', **options)
+    entry = trial.conduct(projects_module.Project('it', '1', 'utility'))
+    return entry, environments, listener
+
+
+TESTS = """
+    from it import core
+    def test_a(): assert core.two == 1 and 'two' in open('src/it/core.py').read()
+    def test_b(): pass
+    def test_c(): assert False
+    """
+
+
+def test_a_port_is_tried_on_both_interpreters(tmp_path, monkeypatch):
+    entry, environments, _ = try_port(tmp_path, monkeypatch, EDIT, TESTS)
+    assert entry['regressions'] == 1 and entry['tests'] == 2
+    assert {variant: entry[variant]['failing'] for variant in ports.VARIANTS} == {'stock': {}, 'patched': {}}
+    assert [(variant, len(edits)) for variant, edits in environments.edits] == [('stock', 1), ('patched', 1)]
+    assert ports.read(tmp_path / 'ports.json') == {'it': entry}
+
+
+def test_a_port_that_breaks_a_test(tmp_path, monkeypatch):
+    entry, _, listener = try_port(tmp_path, monkeypatch, EDIT, TESTS.replace('pass', 'core.one'))
+    assert list(entry['stock']['failing']) == list(entry['patched']['failing']) == ['it/test_it.py::test_b']
+    assert any(name == 'note' and 'test_b' in text[0] for name, *text in listener.text)
+
+
+def test_what_fails_once_only_does_not_count(tmp_path, monkeypatch):
+    flag = tmp_path / 'flag'
+    entry, _, _ = try_port(tmp_path, monkeypatch, EDIT, TESTS.replace('pass', f"""
+        import pathlib
+        flag = pathlib.Path({str(flag)!r})
+        first = not flag.exists()
+        flag.touch()
+        assert not first
+    """))
+    assert entry['stock']['failing'] == {}
+
+
+def test_a_quick_trial_runs_the_regressions_and_writes_nothing(tmp_path, monkeypatch):
+    entry, _, _ = try_port(tmp_path, monkeypatch, EDIT, TESTS.replace('pass', 'core.one'), quick=True)
+    assert entry['stock']['failing'] == {} and not (tmp_path / 'ports.json').exists()
+
+
+def test_what_the_report_says_of_ports(tmp_path, monkeypatch):
+    entry, _, _ = try_port(tmp_path, monkeypatch, EDIT, TESTS)
+    write_port(tmp_path / 'ports', 'changed', EDIT.replace('two', 'three'))
+    write_port(tmp_path / 'ports', 'waiting', 'left_out = "anyio"')
+    found = load_ports(tmp_path / 'ports')
+    results = {name: {'regressions': {'a': {}}} for name in ('it', 'changed', 'waiting', 'other')}
+    summary = ports.summarize(results, found, {'it': entry, 'changed': entry})
+    assert [(row['name'], row['state']) for row in summary['rows']] == [('changed', 'outdated'), ('it', 'tried')]
+    assert summary['missing'] == ['other'] and summary['untried'] == ['changed']
+    assert summary['totals'] == {'projects': 2, 'places': 2, 'added': 2, 'removed': 2, 'before': 1, 'left': 0,
+                                 'broken_on_stock': 0, 'untried': 1, 'left_out': 1}
+    assert [(group['category'], [project['name'] for project in group['projects']])
+            for group in summary['left_out']] == [('anyio', ['waiting'])]
 
 
 def test_only_surveys_of_the_same_things_are_compared(tmp_path):

@@ -11,7 +11,7 @@ from tools import variants
 
 _REQUIREMENTS = 'survey/requirements.txt'
 # These only read what is there.
-_NO_BUILD = {'--list', '--report', '--help', '-h'}
+_NO_BUILD = {'--list', '--report', '--remember', '--help', '-h'}
 
 
 def run(project, arguments, *, source_file=None, offline=False):
