@@ -7,8 +7,10 @@ either interpreter.  What came of it is written to ports.json; what the edits co
 
 import dataclasses
 import difflib
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import time
 import tomllib
@@ -72,7 +74,8 @@ class Port:
     project: str
     edits: tuple = ()
     uses: tuple = ()  # other projects, whose installed edits are applied as well (and are theirs)
-    left_out: str = ''  # why there are no edits: a category of _CATEGORIES
+    awaits_anyio: tuple = ()  # patterns of tests that fail on the patched interpreter until AnyIO has a native backend
+    left_out: str = ''  # why there are no edits: one of CATEGORIES
     note: str = ''
 
     @property
@@ -114,10 +117,11 @@ def load(folder=PORTS, *, causes=None):
         except tomllib.TOMLDecodeError as error:
             raise SurveyError(f'{path}: {error}') from None
         edits = tuple(_make_edit(entry, path, known) for entry in data.pop('edit', []))
-        port = Port(path.stem, edits, tuple(data.pop('uses', ())), data.pop('left_out', ''), data.pop('note', ''))
+        port = Port(path.stem, edits, tuple(data.pop('uses', ())), tuple(data.pop('awaits_anyio', ())),
+                    data.pop('left_out', ''), data.pop('note', ''))
         if data:
             raise SurveyError(f'{path}: unknown keys: {", ".join(sorted(data))}. '
-                              f'There are: edit, uses, left_out, note')
+                              f'There are: edit, uses, awaits_anyio, left_out, note')
         if port.left_out and port.left_out not in CATEGORIES:
             raise SurveyError(f'{path}: there is no category {port.left_out}. There are: {", ".join(CATEGORIES)}')
         if bool(port.left_out) == bool(port.edits or port.uses):
@@ -214,6 +218,10 @@ class Trial:
         with services.running(project.services, self._folder / 'services'):
             outcomes = {variant: self._try(project, port, variant, fine if only is None else only, only)
                         for variant in VARIANTS}
+        waiting = [test for test in outcomes['patched']['failing']
+                   if any(triage.matches(test, pattern) for pattern in port.awaits_anyio)]
+        for test in waiting:
+            del outcomes['patched']['failing'][test]
         entry = {
             'version': project.version,
             'date': time.strftime('%Y-%m-%d'),
@@ -221,13 +229,15 @@ class Trial:
             'edits': {name: self._ports[name].digest for name in (project.name, *port.uses)},
             'tests': len(fine),
             'regressions': len(result['regressions']),
-            **{variant: outcome for variant, outcome in outcomes.items()},
+            **outcomes,
+            'awaiting_anyio': waiting,
         }
         if not self._quick:
             keep(self._file, project.name, entry)
         left = {variant: len(outcomes[variant]['failing']) for variant in VARIANTS}
         self._listener.finished(project, {'summary': {
-            'regressions before': entry['regressions'], **{f'failing on {name}': left[name] for name in VARIANTS}}})
+            'regressions before': entry['regressions'], **{f'failing on {name}': left[name] for name in VARIANTS},
+            'awaiting AnyIO': len(waiting)}})
         for variant in VARIANTS:
             for test, log in outcomes[variant]['failing'].items():
                 self._listener.note(f'    ! {variant}: {test}: {log.strip().splitlines()[-1] if log.strip() else ""}')
@@ -267,10 +277,15 @@ class Trial:
 
 
 def keep(path, name, entry):
-    """Put what came of one port into a file, beside the others'."""
-    data = read(path)
-    data[name] = entry
-    write(path, dict(sorted(data.items(), key=lambda item: item[0].lower())))
+    """Put what came of one port into a file, beside the others', which may be written at the same time."""
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        data = read(path)
+        data[name] = entry
+        write(path, dict(sorted(data.items(), key=lambda item: item[0].lower())))
+    finally:
+        os.close(descriptor)
 
 
 def read(path=FILE):
@@ -309,6 +324,7 @@ def summarize(results, ports, tried):
             'regressions': len(results[name]['regressions']) if name in results else 0,
             'before': entry['regressions'] if entry else None,
             'failing': {variant: sorted(entry[variant]['failing']) for variant in VARIANTS} if entry else None,
+            'awaiting_anyio': len(entry['awaiting_anyio']) if entry else None,
             'edits': port.edits,
         })
     causes = {}
@@ -339,6 +355,7 @@ def summarize(results, ports, tried):
             'removed': sum(row['removed'] for row in rows),
             'before': sum(row['before'] for row in good),
             'left': sum(len(row['failing']['patched']) for row in good),
+            'awaiting_anyio': sum(row['awaiting_anyio'] for row in good),
             'broken_on_stock': sum(len(row['failing']['stock']) for row in good),
             # Regressions of the projects whose edits have not been tried as they are, and of those without any.
             'untried': sum(row['regressions'] for row in rows if row['state'] != 'tried'),

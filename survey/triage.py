@@ -45,7 +45,7 @@ class Finding:
     def covers(self, project, test, regression):
         return (self.project == project and self.log in regression['log']
                 and (not self.switches or self.switches == regression['switches'])
-                and any(_matches(test, pattern) for pattern in self.tests))
+                and any(matches(test, pattern) for pattern in self.tests))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Chance:
     text: str  # what it depends on
 
     def covers(self, project, test):
-        return self.project == project and any(_matches(test, pattern) for pattern in self.tests)
+        return self.project == project and any(matches(test, pattern) for pattern in self.tests)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +149,6 @@ def _for_each_project(entry):
     return [{**entry, 'project': name} for name in ([names] if isinstance(names, str) else names)]
 
 
-def _matches(test, pattern):
+def matches(test, pattern):
     """(Brackets are common in names of tests, so they stand for themselves.)"""
     return fnmatch.fnmatchcase(test, pattern.replace('[', '[[]'))

@@ -1,5 +1,6 @@
 """The survey: its list of projects, its runs of tests that hang or crash, and what it concludes."""
 
+import concurrent.futures
 import json
 import pathlib
 import sys
@@ -669,6 +670,13 @@ def test_a_port_that_breaks_a_test(tmp_path, monkeypatch):
     assert any(name == 'note' and 'test_b' in text[0] for name, *text in listener.text)
 
 
+def test_tests_that_wait_for_anyio_are_counted_apart(tmp_path, monkeypatch):
+    text = 'awaits_anyio = ["it/*::test_b"]\n' + textwrap.dedent(EDIT)
+    entry, _, _ = try_port(tmp_path, monkeypatch, text, TESTS.replace('pass', 'core.one'))
+    assert list(entry['stock']['failing']) == entry['awaiting_anyio'] == ['it/test_it.py::test_b']
+    assert entry['patched']['failing'] == {}
+
+
 def test_what_fails_once_only_does_not_count(tmp_path, monkeypatch):
     flag = tmp_path / 'flag'
     entry, _, _ = try_port(tmp_path, monkeypatch, EDIT, TESTS.replace('pass', f"""
@@ -679,6 +687,14 @@ def test_what_fails_once_only_does_not_count(tmp_path, monkeypatch):
         assert not first
     """))
     assert entry['stock']['failing'] == {}
+
+
+def test_ports_that_are_tried_at_the_same_time_are_all_kept(tmp_path):
+    path = tmp_path / 'ports.json'
+    names = [f'p{number}' for number in range(20)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: ports.keep(path, name, {'of': name}), names))
+    assert ports.read(path) == {name: {'of': name} for name in names}
 
 
 def test_a_quick_trial_runs_the_regressions_and_writes_nothing(tmp_path, monkeypatch):
@@ -696,7 +712,7 @@ def test_what_the_report_says_of_ports(tmp_path, monkeypatch):
     assert [(row['name'], row['state']) for row in summary['rows']] == [('changed', 'outdated'), ('it', 'tried')]
     assert summary['missing'] == ['other'] and summary['untried'] == ['changed']
     assert summary['totals'] == {'projects': 2, 'places': 2, 'added': 2, 'removed': 2, 'before': 1, 'left': 0,
-                                 'broken_on_stock': 0, 'untried': 1, 'left_out': 1}
+                                 'awaiting_anyio': 0, 'broken_on_stock': 0, 'untried': 1, 'left_out': 1}
     assert [(group['category'], [project['name'] for project in group['projects']])
             for group in summary['left_out']] == [('anyio', ['waiting'])]
 
