@@ -8,6 +8,7 @@ import pathlib
 import sys
 
 from survey import agreement
+from survey import attribution
 from survey import conduct
 from survey import ports
 from survey import progress
@@ -86,6 +87,8 @@ def run(arguments):
     runs_folder, results = folder / 'runs', conduct.RESULTS
     if arguments.repeat:
         runs_folder, results = folder / 'repeated-runs', folder / 'repeated-results'
+    if not arguments.ported:
+        environments.check_switches(attribution.SWITCHES)
     outcomes = []
     with progress.Progress(len(chosen)) as listener:
         if arguments.ported:

@@ -51,6 +51,14 @@ class Environments:
         path.write_text(header + done, encoding='utf-8')
         return path
 
+    def check_switches(self, switches):
+        """Raises SurveyError if the patched interpreter does not know all of these legacy switches."""
+        done = subprocess.run([self._interpreters['patched'], '-X', f'asyncio_legacy={",".join(switches)}', '-c', ''],
+                              capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SurveyError(f'the patched interpreter does not know a switch that the survey tries:\n'
+                              f'{done.stderr.strip()}\nBuild it: ./build.sh build')
+
     def venv(self, project, variant, *, edits=None):
         """Returns the interpreter of an environment of the project; variant is 'stock' or 'patched'.
 

@@ -12,6 +12,7 @@ import pytest
 from survey import agreement
 from survey import attribution
 from survey import conduct
+from survey import environments
 from survey import history
 from survey import ports
 from survey import projects as projects_module
@@ -387,6 +388,20 @@ def test_names_of_runs():
     assert Plan('patched', 'shield,signals', 'candidates').name == 'patched-shield+signals-candidates-1'
 
 
+@pytest.mark.parametrize('known', [True, False])
+def test_an_interpreter_that_does_not_know_a_switch_is_refused(tmp_path, monkeypatch, known):
+    program = tmp_path / 'python'
+    program.write_text(f'#!/bin/sh\necho "$2" >&2\nexit {int(not known)}\n', encoding='utf-8')
+    program.chmod(0o755)
+    monkeypatch.setenv('PIP_INDEX_URL', 'http://localhost')
+    made_environments = environments.Environments(tmp_path, {'patched': program})
+    if known:
+        made_environments.check_switches(attribution.SWITCHES)
+    else:
+        with pytest.raises(projects_module.SurveyError, match='does not know a switch.*\n.*edge-scopes'):
+            made_environments.check_switches(attribution.SWITCHES)
+
+
 # Two surveys.
 
 def result(version='1', *, flaky=(), **regressions):
@@ -641,11 +656,11 @@ def try_port(tmp_path, monkeypatch, text, test, **options):
                    'flaky': {'it/test_it.py::test_c': []}, 'failing_on_stock': {}, 'summary': {},
                    'regressions': {'it/test_it.py::test_a': {}}}
     (tmp_path / 'it.json').write_text(json.dumps(made_result), encoding='utf-8')
-    environments, listener = Environments(tmp_path, test), Listener()
-    trial = ports.Trial(tmp_path / 'build', environments, {}, listener, load_ports(tmp_path / 'ports'),
+    made_environments, listener = Environments(tmp_path, test), Listener()
+    trial = ports.Trial(tmp_path / 'build', made_environments, {}, listener, load_ports(tmp_path / 'ports'),
                         results=tmp_path, file=tmp_path / 'ports.json', **options)
     entry = trial.conduct(projects_module.Project('it', '1', 'utility'))
-    return entry, environments, listener
+    return entry, made_environments, listener
 
 
 TESTS = """
@@ -657,10 +672,10 @@ TESTS = """
 
 
 def test_a_port_is_tried_on_both_interpreters(tmp_path, monkeypatch):
-    entry, environments, _ = try_port(tmp_path, monkeypatch, EDIT, TESTS)
+    entry, made_environments, _ = try_port(tmp_path, monkeypatch, EDIT, TESTS)
     assert entry['regressions'] == 1 and entry['tests'] == 2
     assert {variant: entry[variant]['failing'] for variant in ports.VARIANTS} == {'stock': {}, 'patched': {}}
-    assert [(variant, len(edits)) for variant, edits in environments.edits] == [('stock', 1), ('patched', 1)]
+    assert [(variant, len(edits)) for variant, edits in made_environments.edits] == [('stock', 1), ('patched', 1)]
     assert ports.read(tmp_path / 'ports.json') == {'it': entry}
 
 
