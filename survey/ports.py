@@ -80,7 +80,9 @@ class Port:
 
     @property
     def digest(self):
-        return hashlib.sha256(repr([dataclasses.astuple(edit) for edit in self.edits]).encode()).hexdigest()[:16]
+        """Changes with what the edits do, and not with what is said of them."""
+        what = [(edit.file, edit.where, edit.old, edit.new, edit.times) for edit in self.edits]
+        return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
 
     def price(self):
         """Return {cause: {'places', 'added', 'removed'}} of its edits."""

@@ -619,6 +619,14 @@ def test_price_of_a_port():
                             'swallowed': {'places': 1, 'added': 0, 'removed': 1}}
 
 
+def test_what_is_said_of_an_edit_does_not_make_its_trial_outdated():
+    def digest(**changes):
+        return ports.Port('it', (edit(**changes),)).digest
+
+    assert digest() == digest(why='Because.', cause='swallowed', tried=())
+    assert len({digest(), digest(new='three'), digest(times=2), digest(where='tests')}) == 4
+
+
 class Environments:
     """Stands in for those that make environments: everything is this interpreter, and a folder of two tests."""
 
