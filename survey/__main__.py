@@ -72,6 +72,8 @@ def run(arguments):
         raise projects_module.SurveyError(f'there is no project {", ".join(unknown)}. See ./build.sh survey --list')
     if arguments.quick and not arguments.ported:
         raise projects_module.SurveyError('--quick goes with --ported only')
+    if arguments.ported and (arguments.repeat or arguments.fresh):
+        raise projects_module.SurveyError('--ported goes with neither --repeat nor --fresh; it makes all its runs anew')
     known_ports = ports.load() if arguments.ported else {}
     ported = [name for name in projects if name in known_ports and not known_ports[name].left_out]
     if arguments.ported and (without := [name for name in arguments.projects if name not in ported]):

@@ -101,7 +101,6 @@ CATEGORIES = {
     'anyio': "They regress for what AnyIO's asyncio backend does, and need no change of their own when it stands on "
              "asyncio.CancelScope.",
     'untried': 'Nothing has been tried yet.',
-    'test': 'The test is about what the change is about, and would have to expect something else.',
 }
 
 
@@ -344,6 +343,7 @@ def summarize(results, ports, tried):
     good = [row for row in rows if row['state'] == 'tried']
     return {
         'rows': rows,
+        'ported': [row['name'] for row in rows if row['edits']],
         'causes': dict(sorted(causes.items(), key=lambda item: -item[1]['added'])),
         'left_out': [{'category': category, 'text': CATEGORIES[category], 'projects': left_out[category]}
                      for category in CATEGORIES if category in left_out],
