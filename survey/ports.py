@@ -350,6 +350,9 @@ def summarize(results, ports, tried):
         'missing': missing(results, ports),
         'regressions_without_port': sum(len(results[name]['regressions']) for name in missing(results, ports)),
         'untried': [row['name'] for row in rows if row['state'] != 'tried'],
+        # Those that were tried on other interpreters than the survey's results are of.
+        'elsewhere': [row['name'] for row in good if row['name'] in results
+                      and tried[row['name']]['interpreters'] != results[row['name']].get('interpreters')],
         'totals': {
             'projects': len(rows),
             'places': sum(row['places'] for row in rows),

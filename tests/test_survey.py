@@ -733,7 +733,9 @@ def test_what_the_report_says_of_ports(tmp_path, monkeypatch):
     results = {name: {'regressions': {'a': {}}} for name in ('it', 'changed', 'waiting', 'other')}
     summary = ports.summarize(results, found, {'it': entry, 'changed': entry})
     assert [(row['name'], row['state']) for row in summary['rows']] == [('changed', 'outdated'), ('it', 'tried')]
-    assert summary['missing'] == ['other'] and summary['untried'] == ['changed']
+    assert summary['missing'] == ['other'] and summary['untried'] == ['changed'] and summary['elsewhere'] == ['it']
+    results['it']['interpreters'] = entry['interpreters']
+    assert ports.summarize(results, found, {'it': entry})['elsewhere'] == []
     assert summary['totals'] == {'projects': 2, 'places': 2, 'added': 2, 'removed': 2, 'before': 1, 'left': 0,
                                  'awaiting_anyio': 0, 'broken_on_stock': 0, 'untried': 1, 'left_out': 1}
     assert [(group['category'], [project['name'] for project in group['projects']])
