@@ -5,6 +5,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import signal
 import sys
 
 from survey import agreement
@@ -44,6 +45,8 @@ def main(argv):
     parser.add_argument('--build', type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument('--identities', type=json.loads, required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
+    # In the background job of a script SIGINT is ignored, and would be in tests that send it to themselves.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return run(arguments)
     except projects_module.SurveyError as error:
