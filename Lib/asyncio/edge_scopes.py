@@ -10,7 +10,6 @@ happens outside the group from the group alone.
 
 __all__ = 'TaskGroup', 'Timeout'
 
-import contextlib
 import contextvars
 
 from . import cancelscopes
@@ -179,21 +178,21 @@ class TaskGroup:
             self._abort()
 
         # Each request to the parent interrupts the wait, and none ends it.  One
-        # by level would interrupt it forever, so that is done with the first.
-        shielded = contextlib.nullcontext()
+        # that is level-triggered would do so forever, so it is once enough.
+        patient = (cancellation is not None
+                   and cancelscopes._is_cancelled(self._parent_task))
         while self._tasks:
             if self._joining is None:
-                self._joining = self._loop.create_future()
+                self._joining = (_PatientWait(loop=self._loop) if patient
+                                 else self._loop.create_future())
             try:
-                with shielded:
-                    await self._joining
+                await self._joining
             except exceptions.CancelledError as interruption:
                 if not self._aborting:
                     cancellation = interruption
                     self._abort()
+                patient = cancelscopes._is_cancelled(self._parent_task)
             self._joining = None
-            if cancelscopes._is_cancelled(self._parent_task):
-                shielded = cancelscopes._shielded()
 
         try:
             if self._base_error is not None:
@@ -289,6 +288,13 @@ class TaskGroup:
             })
         else:
             self._stop()
+
+
+class _PatientWait(futures.Future):
+    """Waits for the tasks of a group whose parent has been cancelled."""
+
+    def cancel(self, msg=None):
+        return not self.done()
 
 
 class _GroupScope(EdgeScope):

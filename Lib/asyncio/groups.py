@@ -388,7 +388,7 @@ class RootGroup(Group):
         # Its exception is handed on here.
         self.main = cancelscopes._spawn_background(
             None, self._loop.create_task, coro, context=context)
-        result = error = None
+        result = error = tb = None
         try:
             try:
                 result = self._loop.run_until_complete(self.main)
@@ -398,7 +398,8 @@ class RootGroup(Group):
             except BaseException as exc:
                 if not self.main.done():
                     raise  # Such as when the loop has been stopped.
-                error = exc
+                # Other tasks that await main raise it as well.
+                error, tb = exc, exc.__traceback__
             if cancelscopes._was_interrupted(self.main):
                 self.main_interrupted = True
             if last or self._aborted:
@@ -410,10 +411,10 @@ class RootGroup(Group):
                     raise _to_group(errors)
             self.main = None
             if error is not None:
-                raise _without_own_frames(error)
+                raise _without_own_frames(error.with_traceback(tb))
             return result
         finally:
-            error = errors = None
+            error = errors = tb = None
 
     def close(self):
         """Cancel the members, wait for them, and raise their errors."""

@@ -21,6 +21,7 @@ from differential import shrink, stock_compare, stock_mutations, stock_programs 
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CHUNK = 50      # programs that a process runs at a time
+AGAIN = 3       # times that a divergence is looked at again before it is believed
 WIDTH = 90      # of a column
 
 _comparison = None      # of this process
@@ -46,8 +47,12 @@ def run_chunk(job):
     made = [make(options.seed, number, options) for number in numbers]
     counts, rules, ops, failures = Counter(), Counter(), Counter(), []
     for number, program, verdict in zip(numbers, made, compare(options).check(made)):
-        if verdict.failed and (again := compare(options).check([program])[0]).label != verdict.label:
-            verdict = again._replace(kind='unsteady', why=f'{verdict.label}, then {again.label}')
+        for _ in range(AGAIN if verdict.failed else 0):
+            again = compare(options).check([program])[0]
+            if again.label != verdict.label:
+                # In which order a set of tasks is cancelled depends on where they are in memory.
+                verdict = again._replace(kind='unsteady', why=f'{verdict.label}, then {again.label}')
+                break
         counts[verdict.label] += 1
         counts['quiet'] += verdict.quiet
         if verdict.kind == 'explained':

@@ -192,8 +192,8 @@ def keeps_result(d):
     """Where stock raises CancelledError, the patched side has the result, or the error, that was there already."""
     # (What gather(return_exceptions=True) returns can be such errors.)
     returned = d.patched[2] == 'gather' and isinstance(d.patched[-1], list)
-    return (d.stock[0] == d.patched[0] and is_cancellation(d.stock)
-            and (returned or 'CancelledError' not in str(d.patched[2:])))
+    kept = re.sub(r' from CancelledError\([^()]*\)', '', str(d.patched[2:]))
+    return (d.stock[0] == d.patched[0] and is_cancellation(d.stock) and (returned or 'CancelledError' not in kept))
 
 
 def is_end_of_run(condition):
@@ -206,6 +206,18 @@ def both_cancelled(d):
         return any(other[:3] == found[:3] and is_cancellation(other) for other in later)
     return (is_cancellation(d.stock) and is_cancellation(d.patched) and d.stock[0] != d.patched[0]
             and comes(d.patched, d.stock_later) and comes(d.stock, d.patched_later))
+
+
+def is_asked_once(d):
+    """A task that is awaited has been interrupted by one timeout, and on stock it is once more, by another one."""
+    return is_cancellation(d.stock) and was_cancelled(d, d.stock[0]) and sum(
+        s['op'] in ('timeout', 'stack', 'wait_for') for s in stock_programs.walk(d.program['main'])) > 1
+
+
+def is_of_destroyed_task(d):
+    """A task that was destroyed within a group ends with another RuntimeError."""
+    return (same_step(d) and d.stock[2] == 'ends with' and 'RuntimeError' in str(d.stock[3])
+            and 'RuntimeError' in str(d.patched[3]) and any('was destroyed' in str(found) for found in d.before))
 
 
 def moved_in_time(d):
@@ -401,6 +413,8 @@ RULES = [
     ('7.4', [CANCEL, BACKGROUND], is_made_late),
     ('7.4', [CANCEL, BACKGROUND], is_report_of_shutdown),
     ('6.5', [SCOPES], does_not_yield),
+    ('6.4', [SCOPES], is_of_destroyed_task),
+    ('2.2', [SCOPES], is_asked_once),
     ('2.3', [SCOPES], moved_in_time),
     ('7.4', [CANCEL], is_end_of_run(moved_in_time)),
 ]
