@@ -75,7 +75,8 @@ _DESTROYED = 'destroyed'  # Its task was destroyed while it was pending.
 # Whether what a task waits for has been asked to give up.
 _NOT_ASKED = 0
 _ASKING = 1  # It is just being asked.
-_ASKED = 2
+_ASKING_ITSELF = 2  # And it has asked the task in turn.
+_ASKED = 3
 
 # What becomes of the exception that a task ends with.
 _PROPAGATE = 'propagate'  # The group that the task belongs to gets it.
@@ -321,13 +322,45 @@ def _interrupt(task):
 
 
 def _cancel_waiter(task, msg):
+    if task._asked in (_ASKING, _ASKING_ITSELF):
+        task._asked = _ASKING_ITSELF
+        return True
     waiter = task._fut_waiter
     task._asked = _ASKING
     try:
-        return waiter.cancel(msg=msg)
+        taken = waiter.cancel(msg=msg)
     finally:
+        itself = task._asked == _ASKING_ITSELF
         if task._fut_waiter is waiter:
             task._asked = _ASKED
+    if itself and task._fut_waiter is waiter:
+        taken = _stop_waiting(task, waiter, msg) or taken
+    return taken
+
+
+def _stop_waiting(task, waiter, msg):
+    """Let *task* go on with CancelledError; return false if *waiter* is done.
+
+    It waits for itself, perhaps through other tasks, so nothing else will end
+    that.
+    """
+    if not waiter.remove_done_callback(task._Task__wakeup):
+        return False
+    futures.future_discard_from_awaited_by(waiter, task)
+    task._fut_waiter = None
+    waiter.add_done_callback(_forget_cancellation)
+    exc = (exceptions.CancelledError() if msg is None
+           else exceptions.CancelledError(msg))
+    task._loop.call_soon(task._Task__step, exc, context=task._context)
+    return True
+
+
+def _forget_cancellation(future):
+    """Nothing waits for *future* any more: that is no reason to log that
+    gather() was cancelled, which it says with an exception."""
+    if isinstance(getattr(future, '_exception', None),
+                  exceptions.CancelledError):
+        future.exception()
 
 
 def _forget_asked(task):

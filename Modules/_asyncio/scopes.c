@@ -252,6 +252,7 @@ scope_find_tree_cause(scope_node *node)
 enum {
     NOT_ASKED,
     ASKING,                     /* what it waits for is just being asked */
+    ASKING_ITSELF,              /* and that has asked the task in turn */
     ASKED,
 };
 
@@ -883,24 +884,83 @@ scope_msg(scope_node *node)
     return Py_NewRef(node->msg == NULL ? Py_None : node->msg);
 }
 
+static PyMethodDef TaskWakeupDef;
+static int task_call_step_soon(asyncio_state *state, TaskObj *, PyObject *);
+
+/* The task waits for itself, perhaps through other tasks, so nothing else will
+   end that.  Let it go on with CancelledError.  Return 1 if it does, 0 if its
+   waiter is done. */
+static int
+task_stop_waiting(TaskObj *task, PyObject *waiter, PyObject *msg)
+{
+    asyncio_state *state = get_asyncio_state_by_def((PyObject *)task);
+    PyObject *wakeup = PyCFunction_New(&TaskWakeupDef, (PyObject *)task);
+    if (wakeup == NULL) {
+        return -1;
+    }
+    PyObject *res = PyObject_CallMethod(waiter, "remove_done_callback", "O",
+                                        wakeup);
+    Py_DECREF(wakeup);
+    int removed = res == NULL ? -1 : PyObject_IsTrue(res);
+    Py_XDECREF(res);
+    if (removed <= 0) {
+        return removed;
+    }
+    if (Future_Check(state, waiter) || Task_Check(state, waiter)) {
+        Py_BEGIN_CRITICAL_SECTION(waiter);
+        removed = future_awaited_by_discard(state, (FutureObj *)waiter,
+                                            (PyObject *)task);
+        Py_END_CRITICAL_SECTION();
+        if (removed < 0) {
+            return -1;
+        }
+    }
+    PyObject *forget = cancelscopes_attr("_forget_cancellation");
+    res = forget == NULL ? NULL
+        : PyObject_CallMethod(waiter, "add_done_callback", "O", forget);
+    Py_XDECREF(forget);
+    if (res == NULL) {
+        task_ignore(task, "stopped waiting for itself");
+    }
+    Py_XDECREF(res);
+    Py_CLEAR(task->task_fut_waiter);
+    PyObject *exc = Py_IsNone(msg)
+        ? PyObject_CallNoArgs(state->asyncio_CancelledError)
+        : PyObject_CallOneArg(state->asyncio_CancelledError, msg);
+    if (exc == NULL) {
+        return -1;
+    }
+    int failed = task_call_step_soon(state, task, exc);
+    Py_DECREF(exc);
+    return failed ? -1 : 1;
+}
+
 /* Call task_fut_waiter.cancel(msg): 1 if it takes the request, 0 if not. */
 static int
 cancel_waiter(TaskObj *task, PyObject *msg)
 {
+    if (task->task_asked == ASKING || task->task_asked == ASKING_ITSELF) {
+        task_set_asked(task, ASKING_ITSELF);
+        return 1;
+    }
     task_set_asked(task, ASKING);
     /* A hostile cancel() could make the task drop its waiter. */
     PyObject *waiter = Py_NewRef(task->task_fut_waiter);
     PyObject *res = PyObject_CallMethodOneArg(waiter, &_Py_ID(cancel), msg);
+    bool itself = task->task_asked == ASKING_ITSELF;
     if (task->task_fut_waiter == waiter) {
         task_set_asked(task, ASKED);
     }
-    Py_DECREF(waiter);
-    if (res == NULL) {
-        return -1;
+    int taken = res == NULL ? -1 : PyObject_IsTrue(res);
+    Py_XDECREF(res);
+    if (taken >= 0 && itself && task->task_fut_waiter == waiter) {
+        int stopped = task_stop_waiting(task, waiter, msg);
+        if (stopped != 0) {
+            taken = stopped;
+        }
     }
-    int is_true = PyObject_IsTrue(res);
-    Py_DECREF(res);
-    return is_true;
+    Py_DECREF(waiter);
+    return taken;
 }
 
 /* The message of the latest request of Task.cancel() to a scope of the task, a new

@@ -494,6 +494,56 @@ class DeliveryTests:
         for first in True, False:
             self.assertEqual(await self.run_body(body), 'done')
 
+    async def test_2_2_task_that_waits_for_itself(self):
+        # On stock cancel() fails with RecursionError, and the task goes on.
+        def gather():
+            return asyncio.gather(asyncio.current_task())
+
+        def nested_gather():
+            return asyncio.gather(asyncio.gather(asyncio.current_task()),
+                                  self.loop.create_future())
+
+        async def other(task):
+            await task
+
+        def another_task():
+            return self.spawn(other(asyncio.current_task()))
+
+        for wait in gather, nested_gather, another_task:
+            for before in False, True:
+                with self.subTest(wait=wait.__name__, before=before):
+                    async def body(cancel):
+                        if before:
+                            cancel()
+                        else:
+                            self.loop.call_later(1, cancel)
+                        with self.assertRaises(asyncio.CancelledError):
+                            await wait()
+                        return 'ended'
+
+                    task = self.start(body)
+                    await asyncio.wait([task], timeout=10)
+                    self.assertIs(task.done(), True)
+                    if not task.cancelled():
+                        self.assertEqual(task.result(), 'ended')
+
+    async def test_8_1_shielded_code_gathers_the_task_that_runs_it(self):
+        async def cleanup(task):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        async def body(cancel):
+            with self.assertRaises(asyncio.CancelledError):
+                await asyncio.shield(cleanup(asyncio.current_task()))
+            asyncio.current_task().uncancel()
+            ended.append(True)
+
+        ended = []
+        task = self.start(body)
+        await asyncio.wait([task], timeout=10)
+        self.assertIs(task.done(), True)
+        self.assertEqual(ended, [True])
+
     async def test_2_2_awaited_task_turns_cancellation_into_a_result(self):
         async def inner():
             try:
