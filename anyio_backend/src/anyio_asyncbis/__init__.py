@@ -1,0 +1,32 @@
+"""AnyIO on the cancel scopes of asyncbis.
+
+On an interpreter whose asyncio has CancelScope, AnyIO's asyncio backend uses
+those scopes instead of imitating them with Task.cancel().  activate() is called
+when the interpreter starts; it only adds a path hook, which waits for AnyIO's
+backends to be imported.  Set ASYNCBIS_ANYIO=0 to have AnyIO's own backend.
+"""
+
+import sys
+
+__all__ = ('TESTED_VERSIONS', 'activate')
+
+__version__ = '1.0.0'
+
+# The releases of AnyIO whose own tests pass with this backend.
+TESTED_VERSIONS = ('4.16.0',)
+
+
+def activate():
+    """Let the next import of AnyIO's asyncio backend bring this one."""
+    if _hook not in sys.path_hooks:
+        sys.path_hooks.insert(0, _hook)
+
+
+def _hook(path):
+    # Asked once for each folder that modules are imported from.  A finder on
+    # sys.meta_path would be asked for each module, and not for AnyIO's where
+    # pytest, whose plugin AnyIO is, imports them to rewrite their assertions.
+    if not path.endswith(('/anyio/_backends', '\\anyio\\_backends')):
+        raise ImportError
+    from ._loader import Finder
+    return Finder(path, _hook)

@@ -1,0 +1,788 @@
+"""What replaces parts of AnyIO's asyncio backend.
+
+This is executed in the namespace of the stock module, after that: names which
+are not defined here are the stock module's, and what is defined here under the
+name of something there takes its place, for the code there as well.
+
+AnyIO's cancel scopes are asyncio's here.  So nothing in this file delivers a
+cancellation, counts the requests of Task.cancel(), or looks into a task:
+asyncio's tree of scopes does all that.  A task that is spawned into a group
+hangs below the scope of the group (CancelScope.create_task()); one that is
+started with start() hangs below the scope of the caller until it has started,
+and is then moved (CancelScope.adopt()).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import math
+import weakref
+from asyncio import CancelledError, current_task, get_running_loop, sleep
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from contextvars import Context, copy_context
+from functools import partial, wraps
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, Unpack
+
+if TYPE_CHECKING:
+    # mypy: disable-error-code="no-redef, misc, attr-defined"
+    from anyio import TaskInfo, abc
+    from anyio._backends._asyncio import (
+        AsyncIOBackend,
+        BaseCancelScope,
+        Runner,
+        TestRunner,
+        _eager_task_factory_code,
+        _forcibly_shutdown_process_pool_on_exit,
+        find_root_task,
+    )
+    from anyio._core._eventloop import set_current_async_library, threadlocals
+    from anyio._core._exceptions import RunFinishedError
+    from anyio._core._streams import create_memory_object_stream
+    from anyio._core._synchronization import CapacityLimiter as BaseCapacityLimiter
+    from anyio._core._tasks import TaskHandle
+    from anyio.abc._tasks import call_for_coroutine, get_callable_name, get_coro_name
+
+T_Retval = TypeVar('T_Retval')
+T_co = TypeVar('T_co', covariant=True)
+PosArgsT = TypeVarTuple('PosArgsT')
+
+#
+# Cancel scopes
+#
+
+_enter_scope = asyncio.CancelScope.__enter__
+_exit_scope = asyncio.CancelScope.__exit__
+_cancel_scope = asyncio.CancelScope.cancel
+_get_deadline = asyncio.CancelScope.deadline.__get__
+_set_deadline = asyncio.CancelScope.deadline.__set__
+_was_cancel_called = asyncio.CancelScope.cancel_called.__get__
+_is_effectively_cancelled = asyncio.CancelScope.effectively_cancelled.__get__
+
+
+class CancelScope(asyncio.CancelScope, BaseCancelScope):
+    """asyncio's CancelScope with AnyIO's interface.
+
+    What AnyIO has and asyncio has not: no deadline is inf, a cancel() after the
+    exit is remembered, and a wrong exit changes nothing.
+    """
+
+    # _cancelled_late is set by a cancel() after the exit.
+    #
+    # _requests is set if the host had been cancelled before the scope was entered:
+    # the value of Task.cancelling() at that time.
+    __slots__ = ('_cancelled_late', '_requests')
+
+    # What stock code asks for, to find the scope of a worker thread's caller;
+    # see AsyncIOBackend.run_sync_in_worker_thread().
+    _parent_scope = None
+
+    def __enter__(self) -> Self:
+        _enter_scope(self)
+        if _is_effectively_cancelled(self):
+            task = current_task()
+            assert task is not None
+            self._requests = task.cancelling()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> bool:
+        # asyncio takes a scope out of the tree after such an error; AnyIO has
+        # always left it where it was, to be left in the right order.  (A
+        # coroutine that is being closed may be closed in any task.)
+        if asyncio.current_scope() is not self and not isinstance(
+            exc_val, GeneratorExit
+        ):
+            raise RuntimeError(
+                'Attempted to exit cancel scope in a different task than it was '
+                'entered in, or in the wrong order; leave a scope once, in the task '
+                'that entered it, after the scopes inside it (an asynchronous '
+                'generator that yields inside a scope can break this)'
+            )
+        if _exit_scope(self, exc_type, exc_val, exc_tb):
+            return True
+        return (
+            isinstance(exc_val, CancelledError)
+            and hasattr(self, '_requests')
+            and _was_cancel_called(self)
+            and self._is_alone()
+        )
+
+    def _is_alone(self) -> bool:
+        """Tell if all that is cancelled around this scope, which has been left, is
+        a task that was cancelled by Task.cancel() before it was entered.
+
+        What asked for that has been raised there.  Such a request does not keep
+        the scope from swallowing its own CancelledError; by level, it is raised
+        once more at the next await.
+        """
+        task = current_task()
+        assert task is not None
+        with asyncio.CancelScope() as probe:
+            return task.cancelling() <= self._requests and not probe.cancels_tasks
+
+    def cancel(self, reason: str | None = None) -> None:
+        if _was_cancel_called(self):
+            return
+        # The start of the message is what AnyIO's users know a cancellation by.
+        message = f'Cancelled via cancel scope {id(self):x}'
+        try:
+            task = current_task()
+        except RuntimeError:
+            task = None  # A scope can be cancelled outside of any event loop.
+        if task is not None:
+            message += f' by {task}'
+        if reason:
+            message += f'; reason: {reason}'
+        _cancel_scope(self, message)
+        if not _was_cancel_called(self):
+            self._cancelled_late = True
+
+    @property
+    def cancel_called(self) -> bool:
+        return _was_cancel_called(self) or hasattr(self, '_cancelled_late')
+
+    @property
+    def effectively_cancelled(self) -> bool:
+        return _is_effectively_cancelled(self) or hasattr(self, '_cancelled_late')
+
+    @property
+    def deadline(self) -> float:
+        deadline = _get_deadline(self)
+        return math.inf if deadline is None else deadline
+
+    @deadline.setter
+    def deadline(self, value: float) -> None:
+        _set_deadline(self, value)
+
+
+#
+# Task groups
+#
+
+
+class _ChildScope(CancelScope):
+    """The scope in which a task of a group runs.
+
+    It is the one of the TaskHandle.  When the task leaves it, the group hears
+    at once how the task has ended, not when its callbacks are run: the siblings
+    of a task that fails are cancelled before they run again.
+    """
+
+    __slots__ = ('_below', '_ended', '_group', '_started', '_starter_id', '_task')
+
+    _group: TaskGroup
+    # What the task hangs below.
+    _below: asyncio.CancelScope
+    # What start() waits for, if that has spawned the task, and which task it is
+    # that waits.
+    _started: asyncio.Future[Any] | None
+    _starter_id: int
+    # A weak reference to the task, once there is one.
+    _task: Callable[[], asyncio.Task[Any] | None]
+    _ended: bool
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> bool:
+        try:
+            if CancelScope.__exit__(self, exc_type, exc_val, exc_tb):
+                exc_val = None
+        except BaseException as exc:
+            self._end(exc)
+            raise
+        else:
+            # (A coroutine that is closed is not a task that ends.)
+            if not isinstance(exc_val, GeneratorExit):
+                self._end(exc_val)
+            return exc_val is None
+        finally:
+            del exc_val, exc_tb
+
+    def _end(self, exc: BaseException | None) -> None:
+        """Tell whom it concerns that the task ends with *exc*, unless None."""
+        if self._ended:
+            return
+        self._ended = True
+        started = self._started
+        if started is None or (started.done() and not started.cancelled()):
+            if exc is not None:
+                self._group._task_failed(exc)
+        elif started.cancelled():
+            pass  # start() itself sees to what the task ends with.
+        elif exc is None:
+            started.set_exception(
+                RuntimeError('Child exited without calling task_status.started()')
+            )
+        else:
+            started.set_exception(exc)
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        if task.cancelled():
+            try:
+                task.result()
+            except CancelledError as exc:
+                self._end(exc)
+        else:
+            # (It has been retrieved from now on.)
+            self._end(task.exception())
+        self._group._remove_task(task)
+
+    def _find_parent_id(self) -> int:
+        if self._started is None or self._started.done():
+            return id(self._group._host_task)
+        return self._starter_id
+
+
+class _TaskStatus(abc.TaskStatus[Any]):
+    def __init__(self, scope: _ChildScope):
+        self._scope = scope
+
+    def started(self, value: Any = None) -> None:
+        scope = self._scope
+        started = scope._started
+        if started.done():
+            if not started.cancelled():
+                raise RuntimeError("called 'started' twice on the same task status")
+            # The caller of start() was cancelled; the task is ending.
+            return
+        started.set_result(value)
+        # The task belongs to the group from here on.  If that is cancelled, the
+        # task is interrupted the next time it has to wait.
+        before, scope._below = scope._below, scope._group.cancel_scope
+        task = scope._task()
+        if before is not scope._below and task is not None:
+            scope._below.adopt(task)
+
+
+class _Join(asyncio.Future[None]):
+    """What the host of a group waits for until there are no tasks left.
+
+    A cancellation does not end that, for the tasks have to be waited for all
+    the same.
+    """
+
+    def __init__(self, group: TaskGroup):
+        super().__init__()
+        self._group = group
+        # The message of a Task.cancel() of the host, in a tuple.
+        self.native_request: tuple[Any] | None = None
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self.done():
+            return False
+        if self._group.cancel_scope.cancels_tasks and not self.native_request:
+            # A scope around the host is cancelled, so the tasks of the group
+            # are as well.  What the host gets is for them to say.
+            return False
+        # Task.cancel() concerns the host alone; the tasks hear of it here.
+        self.native_request = (msg,)
+        _cancel_scope(self._group.cancel_scope, msg)
+        return True
+
+    def complete(self, cancelled: CancelledError | None) -> None:
+        """There are no tasks left, one of which ended with *cancelled*."""
+        if self.native_request is not None:
+            super().cancel(*self.native_request)
+        elif cancelled is not None:
+            super().cancel(*cancelled.args[:1])
+        else:
+            self.set_result(None)
+
+
+# The scope in which each task of a group runs.
+_child_scopes: weakref.WeakKeyDictionary[asyncio.Task[Any], _ChildScope] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _no_task() -> None:
+    """Stand in for the weak reference to a task that does not exist yet."""
+
+
+class TaskGroup(abc.TaskGroup):
+    """A group of tasks on the scope of which its tasks hang.
+
+    asyncio.TaskGroup has other rules: AnyIO always waits at the exit, even
+    without tasks; a task that ends with a CancelledError of its own cancels the
+    group; and KeyboardInterrupt in a task is an error like any other.
+    """
+
+    def __init__(self) -> None:
+        self.cancel_scope: CancelScope = CancelScope()
+        self._entered = self._active = False
+        self._host_task: asyncio.Task[Any] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._join: _Join | None = None
+        self._exceptions: list[BaseException] = []
+        # The first CancelledError that a task has ended with.
+        self._cancelled: CancelledError | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._entered:
+            raise RuntimeError('TaskGroup cannot be entered more than once')
+        self._entered = True
+        self.cancel_scope.__enter__()
+        self._host_task = current_task()
+        self._active = True
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> bool:
+        __tracebackhide__ = True
+        del exc_tb
+        scope = self.cancel_scope
+        error: BaseException | None = None
+        try:
+            # A CancelledError that does not come from the group's own scope,
+            # which is about to be cancelled: it is not that one's to swallow.
+            stray = isinstance(exc_val, CancelledError) and not scope.cancel_called
+            if exc_val is not None:
+                if not isinstance(exc_val, CancelledError):
+                    self._exceptions.append(exc_val)
+                scope.cancel()
+
+            if self._tasks:
+                if (cancelled := await self._wait_for_tasks(exc_val)) is not None:
+                    error, stray = cancelled, False
+            else:
+                await AsyncIOBackend.cancel_shielded_checkpoint()
+
+            self._active = False
+            if self._exceptions:
+                error = BaseExceptionGroup(
+                    'unhandled errors in a TaskGroup', self._exceptions
+                )
+            elif error is None and exc_val is not None:
+                if stray:
+                    _exit_scope(scope, None, None, None)
+                    return False
+                return _exit_scope(scope, exc_type, exc_val, exc_val.__traceback__)
+            elif error is None and self._cancelled is not None:
+                # Of a task that ended before the host came here.
+                error = CancelledError(*self._cancelled.args)
+            if error is None:
+                return _exit_scope(scope, None, None, None)
+            try:
+                # What the host was doing is among the exceptions; it need not
+                # be named once more for each group around this one.
+                raise error from None
+            except BaseException as exc:
+                if _exit_scope(scope, type(exc), exc, exc.__traceback__):
+                    return True
+                raise
+        finally:
+            self._active = False
+            self._exceptions = []
+            self._host_task = self._cancelled = None
+            del exc_val, error
+
+    async def _wait_for_tasks(
+        self, exc_val: BaseException | None
+    ) -> CancelledError | None:
+        """Wait until there are no tasks; return the CancelledError of the wait.
+
+        Not if *exc_val*, with which the body ended, is one that counts.
+        """
+        error = None
+        try:
+            while self._tasks:
+                join = self._join = _Join(self)
+                try:
+                    await join
+                except CancelledError as exc:
+                    if exc_val is None or join.native_request is not None:
+                        error = exc
+                finally:
+                    self._join = None
+            return error
+        finally:
+            del error, exc_val
+
+    def _task_failed(self, exc: BaseException) -> None:
+        if not isinstance(exc, CancelledError):
+            self._exceptions.append(exc)
+        elif self._cancelled is None:
+            self._cancelled = exc
+        self.cancel_scope.cancel()
+
+    def _remove_task(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if self._host_task is not None:
+            asyncio.future_discard_from_awaited_by(task, self._host_task)
+        if self._join is not None and not self._tasks and not self._join.done():
+            self._join.complete(self._cancelled)
+
+    def _check_active(self) -> None:
+        if not self._active:
+            raise RuntimeError(
+                'This task group is not active; no new tasks can be started.'
+            )
+
+    def _make_child_scope(self, below: asyncio.CancelScope) -> _ChildScope:
+        scope = _ChildScope()
+        scope._group = self
+        scope._below = below
+        scope._started = None
+        scope._task = _no_task
+        scope._ended = False
+        return scope
+
+    def _spawn(
+        self,
+        coro: Coroutine[Any, Any, T_co],
+        name: object,
+        scope: _ChildScope,
+    ) -> TaskHandle[T_co]:
+        below = scope._below
+        handle = TaskHandle(coro, name, cancel_scope=scope)
+        wrapper_coro = handle._run_coro()
+        try:
+            factory = get_running_loop().get_task_factory()
+            if getattr(factory, '__code__', None) is _eager_task_factory_code:
+                # AnyIO promises that a task does not start at once.
+                task = below.create_task(
+                    wrapper_coro, name=handle.name, eager_start=False
+                )
+            else:
+                task = below.create_task(wrapper_coro, name=handle.name)
+        except BaseException:
+            with suppress(BaseException):
+                wrapper_coro.close()
+            with suppress(BaseException):
+                coro.close()
+            raise
+        scope._task = weakref.ref(task)
+        if scope._below is not below:
+            # It has run eagerly, and has started.
+            scope._below.adopt(task)
+        _child_scopes[task] = scope
+        self._tasks.add(task)
+        if self._host_task is not None:
+            asyncio.future_add_to_awaited_by(task, self._host_task)
+        task.add_done_callback(scope._task_done)
+        return handle
+
+    def create_task(
+        self,
+        coro: Coroutine[Any, Any, T_co],
+        *,
+        name: object = None,
+        context: Context | None = None,
+    ) -> TaskHandle[T_co]:
+        if not isinstance(coro, Coroutine):
+            raise TypeError(f'expected a coroutine, got {type(coro).__qualname__}')
+        try:
+            self._check_active()
+        except RuntimeError:
+            coro.close()
+            raise
+        name = get_coro_name(coro, name)
+        scope = self._make_child_scope(self.cancel_scope)
+        if context is None:
+            return self._spawn(coro, name, scope)
+        return context.run(self._spawn, coro, name, scope)
+
+    async def start(
+        self,
+        func: Callable[..., Coroutine[Any, Any, T_co]],
+        *args: object,
+        name: object = None,
+        return_handle: bool = False,
+    ) -> Any:
+        self._check_active()
+        # Until the task has started it belongs to the caller, so that
+        # cancelling the group does not concern it.
+        below = asyncio.current_scope()
+        scope = self._make_child_scope(self.cancel_scope if below is None else below)
+        scope._starter_id = id(current_task())
+        scope._started = started = get_running_loop().create_future()
+        coro = call_for_coroutine(func, args, task_status=_TaskStatus(scope))
+        handle = self._spawn(coro, get_callable_name(func, name), scope)
+        try:
+            await started
+        except BaseException:
+            if handle.status in (handle.Status.PENDING, handle.Status.CANCELLING):
+                handle.cancel()
+                with CancelScope(shield=True):
+                    await handle.wait()
+            if started.cancelled() and handle.status is handle.Status.FAILED:
+                # It failed as it was cancelled; there is no other place where
+                # that could be raised.
+                raise handle.exception from None
+            raise
+        if return_handle:
+            handle._start_value = started.result()
+            return handle
+        return started.result()
+
+
+#
+# Tasks
+#
+
+
+class AsyncIOTaskInfo(TaskInfo):
+    def __init__(self, task: asyncio.Task[Any]):
+        scope = _child_scopes.get(task)
+        coro = task.get_coro()
+        assert coro is not None, 'created TaskInfo from a completed Task'
+        super().__init__(
+            id(task), None if scope is None else scope._find_parent_id(), task.get_name(), coro
+        )
+        self._task = weakref.ref(task)
+
+    def has_pending_cancellation(self) -> bool:
+        task = self._task()
+        if task is None or task.done():
+            return False
+        scope = asyncio.current_scope(task)
+        if task is current_task():
+            # It has heard of what Task.cancel() asked.
+            return scope is not None and scope.cancels_tasks
+        if scope is not None:
+            return scope.effectively_cancelled
+        if task.cancelling():
+            return True
+        # A task that has not run yet has not entered its scope.
+        child_scope = _child_scopes.get(task)
+        return child_scope is not None and (
+            child_scope.effectively_cancelled or child_scope._below.cancels_tasks
+        )
+
+
+_find_stock_root_task = find_root_task
+
+
+def find_root_task() -> asyncio.Task[Any]:
+    """Return the task that lives as long as the event loop runs.
+
+    Or else the host of the outermost group around the current task.
+    """
+    task = _find_stock_root_task()
+    while (scope := _child_scopes.get(task)) is not None:
+        host = scope._group._host_task
+        if host is None:
+            break
+        task = host
+    return task
+
+
+#
+# The pytest plugin
+#
+
+
+class TestRunner(TestRunner):
+    async def _run_tests_and_fixtures(self, receive_stream: Any) -> None:
+        from _pytest.outcomes import OutcomeException
+
+        task = current_task()
+        assert task is not None
+        with receive_stream, self._send_stream:
+            async for coro, future in receive_stream:
+                try:
+                    retval = await coro
+                except CancelledError as exc:
+                    if not future.cancelled():
+                        future.cancel(*exc.args)
+                    raise
+                except BaseException as exc:
+                    if not future.cancelled():
+                        future.set_exception(exc)
+                    if not isinstance(exc, (Exception, OutcomeException)):
+                        raise
+                else:
+                    if not future.cancelled():
+                        future.set_result(retval)
+                # A test that has cancelled its task must not have cancelled the
+                # tests after it.
+                while task.cancelling():
+                    task.uncancel()
+
+    async def _call_in_runner_task(
+        self, func: Callable[..., Awaitable[T_Retval]], /, *args: Any, **kwargs: Any
+    ) -> T_Retval:
+        if not self._runner_task:
+            self._send_stream, receive_stream = create_memory_object_stream[Any](1)
+            # What a test raises is raised by whatever has called it; it is not
+            # the failure of a task in the background.
+            self._runner_task = asyncio.create_task(
+                self._run_tests_and_fixtures(receive_stream), errors='await'
+            )
+        coro = func(*args, **kwargs)
+        future: asyncio.Future[T_Retval] = get_running_loop().create_future()
+        self._send_stream.send_nowait((coro, future))
+        return await future
+
+
+#
+# The backend
+#
+
+
+async def _close_process_pool(workers: set[abc.Process]) -> None:
+    """Kill the worker processes when the event loop ends."""
+    try:
+        await sleep(math.inf)
+    finally:
+        # They have to be waited for, although all is cancelled.
+        with CancelScope(shield=True):
+            workers = workers.copy()
+            for process in workers:
+                if process.returncode is None:
+                    process.kill()
+            for process in workers:
+                await process.aclose()
+
+
+class _CallerScope(CancelScope):
+    """The scope around the call of to_thread.run_sync()."""
+
+    __slots__ = ('abandon_on_cancel',)
+
+    abandon_on_cancel: bool
+
+
+class AsyncIOBackend(AsyncIOBackend):
+    @classmethod
+    def run(
+        cls,
+        func: Callable[[Unpack[PosArgsT]], Awaitable[T_Retval]],
+        args: tuple[Unpack[PosArgsT]],
+        kwargs: dict[str, Any],
+        options: dict[str, Any],
+    ) -> T_Retval:
+        @wraps(func)
+        async def wrapper() -> T_Retval:
+            task = current_task()
+            assert task is not None
+            task.set_name(get_callable_name(func))
+            return await func(*args)
+
+        loop_factory = options.get('loop_factory')
+        if loop_factory is None and options.get('use_uvloop', False):
+            import uvloop
+
+            loop_factory = uvloop.new_event_loop
+        with Runner(debug=options.get('debug'), loop_factory=loop_factory) as runner:
+            return runner.run(wrapper())
+
+    @classmethod
+    async def checkpoint_if_cancelled(cls) -> None:
+        if cls.current_effective_deadline() == -math.inf:
+            await sleep(0)
+
+    @classmethod
+    async def cancel_shielded_checkpoint(cls) -> None:
+        task = current_task()
+        assert task is not None
+        requests = task.cancelling()
+        with asyncio.CancelScope(shield=True):
+            await sleep(0)
+        if task.cancelling() > requests:
+            # A shield holds Task.cancel() back until the next await, but this
+            # can be the last one of a task, which has just got a lock, or an
+            # item, that it would then end with.
+            await sleep(0)
+
+    @classmethod
+    def current_effective_deadline(cls) -> float:
+        try:
+            return asyncio.current_effective_deadline()
+        except RuntimeError:
+            return math.inf  # There is no task, or none that can have scopes.
+
+    @classmethod
+    async def run_sync_in_worker_thread(
+        cls,
+        func: Callable[[Unpack[PosArgsT]], T_Retval],
+        args: tuple[Unpack[PosArgsT]],
+        abandon_on_cancel: bool = False,
+        limiter: BaseCapacityLimiter | None = None,
+    ) -> T_Retval:
+        # The stock method shields the wait for the thread, unless it is to be
+        # abandoned.  What the thread asks about, and what it calls back, goes
+        # by the scope around that.
+        caller_scope = _CallerScope()
+        caller_scope.abandon_on_cancel = abandon_on_cancel
+
+        def call_in_thread() -> T_Retval:
+            __tracebackhide__ = True
+            threadlocals.current_cancel_scope = caller_scope
+            return func(*args)
+
+        try:
+            with caller_scope:
+                return await super().run_sync_in_worker_thread(
+                    call_in_thread, (), abandon_on_cancel, limiter
+                )
+        except CancelledError:
+            # An abandoned thread is to find that out even now.
+            caller_scope.cancel('the call has been abandoned')
+            raise
+
+    @classmethod
+    def check_cancelled(cls) -> None:
+        scope = threadlocals.current_cancel_scope
+        if scope.effectively_cancelled:
+            raise CancelledError(f'Cancelled via cancel scope {id(scope):x}')
+
+    @classmethod
+    def run_async_from_thread(
+        cls,
+        func: Callable[[Unpack[PosArgsT]], Coroutine[Any, Any, T_co]],
+        args: tuple[Unpack[PosArgsT]],
+        token: object,
+    ) -> T_co:
+        async def task_wrapper() -> T_co:
+            __tracebackhide__ = True
+            # As in Trio: what the thread calls is cancelled with the caller that
+            # waits for the thread, and not with one that abandons it.
+            if caller_scope is not None and not caller_scope.abandon_on_cancel:
+                caller_scope.adopt(current_task())
+            try:
+                return await func(*args)
+            except CancelledError as exc:
+                raise concurrent.futures.CancelledError(str(exc)) from None
+
+        loop = token or threadlocals.current_token.native_token
+        if loop.is_closed():
+            raise RunFinishedError
+        context = copy_context()
+        context.run(set_current_async_library, 'asyncio')
+        caller_scope: _CallerScope | None
+        caller_scope = getattr(threadlocals, 'current_cancel_scope', None)
+        future: concurrent.futures.Future[T_co] = context.run(
+            asyncio.run_coroutine_threadsafe, task_wrapper(), loop=loop
+        )
+        return future.result()
+
+    @classmethod
+    def setup_process_pool_exit_at_shutdown(cls, workers: set[abc.Process]) -> None:
+        asyncio.create_task(
+            _close_process_pool(workers),
+            name='AnyIO process pool shutdown task',
+            # What goes wrong when a worker is killed is no reason for the
+            # program to fail.
+            errors='log',
+        )
+        find_root_task().add_done_callback(
+            partial(_forcibly_shutdown_process_pool_on_exit, workers)
+        )
+
+
+backend_class = AsyncIOBackend
