@@ -14,6 +14,7 @@ COPY tools tools/
 COPY patches patches/
 COPY Lib Lib/
 COPY Modules Modules/
+COPY anyio_backend anyio_backend/
 # The tarball, if the context has one, goes where build.sh looks first: its cache.  (upstream.conf is there
 # because a COPY with nothing to copy is an error.)
 COPY upstream.conf build/image/*.tar.xz /root/.cache/asyncbis/
@@ -35,7 +36,9 @@ RUN set -eu; \
     find . -name __pycache__ -prune -exec rm -r '{}' +; \
     find . -name '*.a' -delete; \
     find . -type f \( -name '*.so' -o -path './bin/python3.*[0-9]' \) -exec strip --strip-unneeded '{}' +; \
-    ln -s python3 bin/python
+    ln -s python3 bin/python; \
+    cd /asyncbis; \
+    python3 -m tools.wheel /runtime/usr/local/lib/python3.*[0-9]
 
 # The packages that own the shared libraries which the interpreter and its extension modules are linked with:
 # asked of the linker and of dpkg, so that they are right on every BASE.
@@ -65,6 +68,7 @@ COPY --chown=app:app examples/hello.py app.py
 RUN set -eu; \
     python3 -B -c 'import bz2, compression.zstd, ctypes, curses, dbm.gnu, lzma, readline, sqlite3, uuid, zlib'; \
     python3 -B -c 'import ssl; assert ssl.create_default_context().get_ca_certs()'; \
+    python3 -B -c 'import anyio_asyncbis, sys; assert anyio_asyncbis._hook in sys.path_hooks'; \
     PYTHONDONTWRITEBYTECODE=1 pip3 --version; \
     python3 -B app.py
 ENTRYPOINT ["python3"]

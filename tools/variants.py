@@ -19,6 +19,7 @@ from tools import packages
 from tools import project as project_module
 from tools import tree as tree_module
 from tools import ui
+from tools import wheel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +108,9 @@ class Builder:
             # The stamp is void as soon as the sources are others: then everything is made anew.
             configured = self._configure(fingerprint)
         self._make(f'{configured} {fingerprint}', tree)
+        if self._variant.patched and (self._project.root / wheel.FOLDER).exists():
+            library, = (self.folder / 'live' / 'lib').glob('python3*')
+            wheel.put(self._project.root, library)
         self.identity = fingerprint
 
     def _pristine(self, tree):
