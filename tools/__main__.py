@@ -32,6 +32,7 @@ usage: ./build.sh VERB ...
   image               build the container image asyncbis-python [--base IMAGE] [--profile VARIANT]
   check               lint the patch series and all that goes with it; needs no built interpreter
   survey [PROJECT...] run other projects' own tests on stock and on the patched interpreter (`survey --help`)
+  anyio               run AnyIO's own tests with its backend and with the native one (the same as `verify anyio`)
   verify [WHAT ...]   run the long checks and write down their figures; without WHAT: what there is (see below)
   prepare             make build/src, the tree with the patches applied [--until PATCH]
   refresh             export build/src into patches/ and the overlay [--autosquash]
@@ -75,6 +76,7 @@ class _Arguments:
         'shell': (0, {'--variant'}),
         'image': (0, {'--base', '--profile'}),
         'check': (0, set()),
+        'anyio': (0, {'--again'}),
         'verify': (None, {'--report', '--again'}),
         'survey': (None, set()),
         'prepare': (0, {'--until'}),
@@ -244,6 +246,9 @@ class _Verbs:
                                 **self._source).run(selected)
         else:
             print(verify.overview(self._project))
+
+    def anyio(self):
+        verify.Verification(self._project, again='--again' in self._arguments.options, **self._source).run(['anyio'])
 
     def survey(self):
         survey.run(self._project, self._arguments.words, **self._source)

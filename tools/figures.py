@@ -186,6 +186,18 @@ def _against_stock(results):
         'most.']
 
 
+def _anyio(results):
+    result = results['anyio']
+    rows = [('Interpreter and backend', 'Tests for', 'Passed', 'Failed', 'Skipped')]
+    for way, backends in result['ways'].items():
+        rows += [(way, backend if backend != 'none' else 'no backend', *(counts[what] for what in (
+            'passed', 'failed', 'skipped'))) for backend, counts in backends.items()]
+    lines = [_last(result), '', *_table(*rows), '',
+             f'Tests that pass on stock and fail with the native backend: {len(result["new_failures"]) or "none"}, '
+             f'but for {len(result["expected"])} that look at how the stock backend works inside:', '']
+    return lines + [f'- `{name}` {reason}' for name, reason in result['expected'].items()]
+
+
 def _parity(results):
     result = results['parity']
     totals = {'classes': 0, 'tests': 0, 'exempt': 0, **result['totals']}
@@ -231,4 +243,4 @@ def _every_tick(results):
 
 _RENDERERS = {'variants': _variants, 'leaks': _leaks, 'soak': _soak, 'threads': _threads, 'stdlib': _stdlib,
               'differential': _differential, 'against-stock': _against_stock, 'every-tick': _every_tick,
-              'parity': _parity, 'prefixes': _prefixes}
+              'anyio': _anyio, 'parity': _parity, 'prefixes': _prefixes}

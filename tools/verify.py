@@ -11,6 +11,7 @@ import re
 import sys
 import time
 
+from tools import anyio_suite
 from tools import figures
 from tools import modules as modules_module
 from tools import processes
@@ -57,6 +58,7 @@ CHECKS = {
     'against-stock': Check('random programs of the API of stock, on stock and on this asyncio', '60', 'against_stock'),
     'every-tick': Check('every API interrupted at every turn of the loop, patched against stock, and on uvloop', '40',
                         'every_tick'),
+    'anyio': Check("AnyIO's own tests: stock, patched, and patched with the native backend", '15', 'anyio'),
     'parity': Check('each test of ours runs in C and in Python, with lazy and with eager tasks', '1', 'parity'),
     'prefixes': Check("upstream's test_asyncio on every prefix of the series", '20', 'prefixes'),
 }
@@ -312,6 +314,10 @@ class Verification:
                                                      '--disable-pip-version-check', '-r', requirements],
                       log=log, cwd=self._project.root, env=env, mend=mend)
         return python
+
+    def anyio(self):
+        pythons = {name: self._build(name).python for name in ('stock', 'release')}
+        return anyio_suite.Suite(self._project, pythons).run()
 
     def parity(self):
         self._build('release')

@@ -58,6 +58,7 @@ _exit_scope = asyncio.CancelScope.__exit__
 _cancel_scope = asyncio.CancelScope.cancel
 _get_deadline = asyncio.CancelScope.deadline.__get__
 _set_deadline = asyncio.CancelScope.deadline.__set__
+_is_deadline_expired = asyncio.CancelScope.deadline_expired.__get__
 _was_cancel_called = asyncio.CancelScope.cancel_called.__get__
 _is_effectively_cancelled = asyncio.CancelScope.effectively_cancelled.__get__
 
@@ -155,7 +156,14 @@ class CancelScope(asyncio.CancelScope, BaseCancelScope):
     @property
     def deadline(self) -> float:
         deadline = _get_deadline(self)
-        return math.inf if deadline is None else deadline
+        if deadline is None:
+            return math.inf
+        if _is_deadline_expired(self):
+            # uvloop's timers are up to half a millisecond early.  That must not
+            # keep fail_after(), which looks at the clock, from raising.
+            with suppress(RuntimeError):
+                return min(deadline, get_running_loop().time())
+        return deadline
 
     @deadline.setter
     def deadline(self, value: float) -> None:
@@ -347,9 +355,12 @@ class TaskGroup(abc.TaskGroup):
         scope = self.cancel_scope
         error: BaseException | None = None
         try:
-            # A CancelledError that does not come from the group's own scope,
-            # which is about to be cancelled: it is not that one's to swallow.
-            stray = isinstance(exc_val, CancelledError) and not scope.cancel_called
+            # A CancelledError that nothing here has asked for, such as of a Future
+            # that was cancelled elsewhere, is not for the scope to swallow, though
+            # that is about to be cancelled.
+            stray = (
+                isinstance(exc_val, CancelledError) and not scope.effectively_cancelled
+            )
             if exc_val is not None:
                 if not isinstance(exc_val, CancelledError):
                     self._exceptions.append(exc_val)

@@ -1,0 +1,258 @@
+"""What the native backend is on asyncio: AnyIO's scopes, and asyncio's own around and inside them."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import textwrap
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+from conftest import ASYNCIO
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize('anyio_backend', ASYNCIO)]
+
+
+async def test_a_scope_is_one_of_asyncio():
+    with anyio.CancelScope(deadline=anyio.current_time() + 5) as scope:
+        assert isinstance(scope, asyncio.CancelScope) and isinstance(scope, anyio.CancelScope)
+        assert asyncio.current_scope() is scope
+        assert asyncio.current_effective_deadline() == scope.deadline
+
+
+@pytest.mark.parametrize('block', [
+    lambda: asyncio.timeout(0.01),
+    lambda: asyncio.move_on_after(0.01),
+    lambda: asyncio.TaskGroup(),
+], ids=['timeout', 'move_on_after', 'TaskGroup'])
+async def test_shield_holds_against_asyncio(block):
+    async def run():
+        manager = block()
+        if isinstance(manager, asyncio.TaskGroup):
+            async with manager as group:
+                group.create_task(asyncio.sleep(0)).add_done_callback(lambda _: group.cancel())
+                await shielded()
+        elif isinstance(manager, asyncio.CancelScope):
+            with manager:
+                await shielded()
+        else:
+            async with manager:
+                await shielded()
+
+    async def shielded():
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(0.03)
+            log.append('not interrupted')
+        await checkpoint()
+        pytest.fail('the cancellation was lost')
+
+    log = []
+    with contextlib.suppress(TimeoutError):
+        await run()
+    assert log == ['not interrupted']
+
+
+async def test_shield_holds_against_wait_for():
+    async def shielded():
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(0.03)
+            log.append('not interrupted')
+        await checkpoint()
+
+    log = []
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(shielded(), 0.01)
+    assert log == ['not interrupted']
+
+
+async def test_asyncio_timeout_below_a_cancelled_scope():
+    with anyio.CancelScope() as scope:
+        async with asyncio.timeout(5):
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+
+
+async def test_native_cancel_reaches_the_tasks_of_a_group():
+    async def host():
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(child)
+
+    async def child():
+        try:
+            await anyio.sleep_forever()
+        finally:
+            log.append('cancelled')
+
+    log = []
+    task = asyncio.create_task(host())
+    await anyio.wait_all_tasks_blocked()
+    task.cancel('why')
+    with pytest.raises(asyncio.CancelledError, match='why'):
+        await task
+    assert log == 3 * ['cancelled']
+
+
+async def test_cancelled_error_that_the_body_of_a_group_gets_from_elsewhere():
+    future = asyncio.get_running_loop().create_future()
+    future.cancel('elsewhere')
+    with pytest.raises(asyncio.CancelledError, match='elsewhere'):
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.sleep_forever)
+            await future
+    await checkpoint()
+
+
+async def test_native_cancel_loses_no_lock():
+    lock = anyio.Lock()
+    task = asyncio.create_task(lock.acquire())
+    if not lock.locked():
+        await asyncio.sleep(0)
+    assert lock.locked()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not lock.locked()
+
+
+async def test_error_of_a_task_is_no_failure_in_the_background():
+    async def fail():
+        raise ValueError
+
+    with pytest.raises(ExceptionGroup):
+        async with anyio.create_task_group() as group:
+            group.start_soon(fail)
+    await checkpoint()  # Nothing has been cancelled.
+
+
+async def test_task_that_is_never_run():
+    # As after a factory that has failed.
+    def fail(loop, coro, **kwargs):
+        raise ValueError('no task')
+
+    async def child():
+        pytest.fail('it has run')
+
+    loop = asyncio.get_running_loop()
+    factory = loop.get_task_factory()
+    async with anyio.create_task_group() as group:
+        loop.set_task_factory(fail)
+        try:
+            with pytest.raises(ValueError, match='no task'):
+                group.start_soon(child)
+        finally:
+            loop.set_task_factory(factory)
+    assert not group.cancel_scope.cancel_called
+
+
+async def test_wrong_exit_changes_nothing():
+    outer, inner = anyio.CancelScope(), anyio.CancelScope()
+    with outer:
+        with inner:
+            with pytest.raises(RuntimeError, match='order'):
+                outer.__exit__(None, None, None)
+            outer.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await checkpoint()
+    await checkpoint()
+
+
+async def test_shield_is_a_bool():
+    with pytest.raises(TypeError):
+        anyio.CancelScope(shield=1)
+
+
+async def test_deadline_says_so():
+    with anyio.move_on_after(0):
+        with pytest.raises(asyncio.CancelledError, match='deadline'):
+            await checkpoint()
+
+
+@pytest.mark.parametrize('fail', [False, True])
+async def test_runner_lets_no_test_cancel_the_next(fail, anyio_backend):
+    # Both are run in the task of one runner, since the fixture lives that long.
+    program = textwrap.dedent(f"""
+        import asyncio, pytest
+        pytestmark = pytest.mark.anyio
+
+        @pytest.fixture(scope='module')
+        def anyio_backend():
+            return 'asyncio'
+
+        @pytest.fixture(scope='module')
+        async def fixture(anyio_backend):
+            yield
+
+        async def test_first(fixture):
+            asyncio.current_task().cancel()
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                if {fail}:
+                    raise ValueError from None
+
+        async def test_second(fixture):
+            await asyncio.sleep(0)
+    """)
+    result = await run_python('-m', 'pytest', '-p', 'no:cacheprovider', '-q', '-c', os.devnull, '--rootdir=.',
+                              'test_it.py', test_it=program)
+    assert ('1 failed, 1 passed' if fail else '2 passed') in result.stdout, result.stdout
+
+
+#
+# How it gets in
+#
+
+
+async def run_python(*arguments, environment=None, **modules):
+    async with anyio.TemporaryDirectory() as folder:
+        for name, text in modules.items():
+            await (anyio.Path(folder) / f'{name}.py').write_text(text)
+        return await anyio.to_thread.run_sync(lambda: subprocess.run(
+            [sys.executable, *arguments], cwd=folder, env={**os.environ, **(environment or {})}, capture_output=True,
+            text=True, timeout=60))
+
+
+WHICH = 'import anyio._backends._asyncio as a, asyncio; print(issubclass(a.CancelScope, asyncio.CancelScope))'
+
+
+async def test_it_is_there():
+    result = await run_python('-W', 'error', '-c', WHICH)
+    assert (result.stdout, result.stderr) == ('True\n', '')
+
+
+async def test_switch():
+    result = await run_python('-W', 'error', '-c', WHICH, environment={'ASYNCBIS_ANYIO': '0'})
+    assert (result.stdout, result.stderr) == ('False\n', '')
+
+
+async def test_costs_nothing_before():
+    result = await run_python('-c', 'import sys; print(*sorted(n for n in sys.modules if "any" in n or "async" in n))')
+    assert set(result.stdout.split()) <= {'anyio_asyncbis', '_asyncio_legacy'}
+
+
+async def test_other_version():
+    program = f'import anyio_asyncbis; anyio_asyncbis.TESTED_VERSIONS = ("1.2.3",); {WHICH}; import anyio._backends'
+    result = await run_python('-c', program)
+    assert result.stdout == 'False\n'
+    assert result.stderr.count('RuntimeWarning') == 1
+    assert 'only with 1.2.3' in result.stderr and 'ASYNCBIS_ANYIO=0' in result.stderr
+
+
+async def test_interpreter_without_scopes():
+    result = await run_python('-W', 'error', '-c', f'import asyncio as x; S = x.CancelScope; del x.CancelScope\n'
+                              'import anyio._backends._asyncio as a; print(issubclass(a.CancelScope, S))')
+    assert (result.stdout, result.stderr) == ('False\n', '')
+
+
+async def test_modules_are_found_as_before():
+    result = await run_python('-c', 'import anyio._backends, inspect, pkgutil\n'
+                              'print(*sorted(m.name for m in pkgutil.iter_modules(anyio._backends.__path__)))\n'
+                              'from anyio._backends import _asyncio as a\n'
+                              'print(a.__name__, a.__file__.endswith("_asyncio.py"), a.backend_class.__name__)\n'
+                              'print("class StreamProtocol" in inspect.getsource(a))\n'
+                              'print("_was_cancel_called" in inspect.getsource(a.CancelScope.cancel))')
+    assert result.stdout == ('_asyncio _trio\nanyio._backends._asyncio True AsyncIOBackend\nTrue\nTrue\n'), result
