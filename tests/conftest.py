@@ -5,6 +5,8 @@ import shutil
 import pytest
 
 pytest_plugins = ['time_limits']
+# Run by test_anyio.py, on the patched interpreter.
+collect_ignore = ['anyio_backend']
 
 pytest.register_assert_rewrite('fake_project')
 

@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial, wraps
-from types import TracebackType
+from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, Unpack
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ PosArgsT = TypeVarTuple('PosArgsT')
 # Cancel scopes
 #
 
+_current_scope = asyncio.current_scope
 _enter_scope = asyncio.CancelScope.__enter__
 _exit_scope = asyncio.CancelScope.__exit__
 _cancel_scope = asyncio.CancelScope.cancel
@@ -60,7 +61,6 @@ _get_deadline = asyncio.CancelScope.deadline.__get__
 _set_deadline = asyncio.CancelScope.deadline.__set__
 _is_deadline_expired = asyncio.CancelScope.deadline_expired.__get__
 _was_cancel_called = asyncio.CancelScope.cancel_called.__get__
-_is_effectively_cancelled = asyncio.CancelScope.effectively_cancelled.__get__
 
 
 class CancelScope(asyncio.CancelScope, BaseCancelScope):
@@ -82,7 +82,7 @@ class CancelScope(asyncio.CancelScope, BaseCancelScope):
 
     def __enter__(self) -> Self:
         _enter_scope(self)
-        if _is_effectively_cancelled(self):
+        if self.effectively_cancelled:
             task = current_task()
             assert task is not None
             self._requests = task.cancelling()
@@ -97,18 +97,16 @@ class CancelScope(asyncio.CancelScope, BaseCancelScope):
         # asyncio takes a scope out of the tree after such an error; AnyIO has
         # always left it where it was, to be left in the right order.  (A
         # coroutine that is being closed may be closed in any task.)
-        if asyncio.current_scope() is not self and not isinstance(
-            exc_val, GeneratorExit
-        ):
+        if _current_scope() is not self and not isinstance(exc_val, GeneratorExit):
             raise RuntimeError(
                 'Attempted to exit cancel scope in a different task than it was '
                 'entered in, or in the wrong order; leave a scope once, in the task '
                 'that entered it, after the scopes inside it (an asynchronous '
                 'generator that yields inside a scope can break this)'
             )
-        if _exit_scope(self, exc_type, exc_val, exc_tb):
-            return True
-        return (
+        if exc_val is None:
+            return _exit_scope(self, None, None, None)
+        return _exit_scope(self, exc_type, exc_val, exc_tb) or (
             isinstance(exc_val, CancelledError)
             and hasattr(self, '_requests')
             and _was_cancel_called(self)
@@ -150,10 +148,6 @@ class CancelScope(asyncio.CancelScope, BaseCancelScope):
         return _was_cancel_called(self) or hasattr(self, '_cancelled_late')
 
     @property
-    def effectively_cancelled(self) -> bool:
-        return _is_effectively_cancelled(self) or hasattr(self, '_cancelled_late')
-
-    @property
     def deadline(self) -> float:
         deadline = _get_deadline(self)
         if deadline is None:
@@ -180,7 +174,9 @@ class _ChildScope(CancelScope):
 
     It is the one of the TaskHandle.  When the task leaves it, the group hears
     at once how the task has ended, not when its callbacks are run: the siblings
-    of a task that fails are cancelled before they run again.
+    of a task that fails are cancelled before they run again.  The callback is
+    for the exception of the task, which somebody has to retrieve, and for a task
+    that never gets here.
     """
 
     __slots__ = ('_below', '_ended', '_group', '_started', '_starter_id', '_task')
@@ -196,6 +192,9 @@ class _ChildScope(CancelScope):
     _task: Callable[[], asyncio.Task[Any] | None]
     _ended: bool
 
+    # It is the outermost scope of the task, so it needs no more than this.
+    __enter__ = _enter_scope
+
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
@@ -209,8 +208,15 @@ class _ChildScope(CancelScope):
             self._end(exc)
             raise
         else:
-            # (A coroutine that is closed is not a task that ends.)
-            if not isinstance(exc_val, GeneratorExit):
+            if exc_val is None or isinstance(exc_val, CancelledError):
+                task = self._task()
+                if task is not None and not self._ended:
+                    # There is nothing left to do for the callback.
+                    task.remove_done_callback(self._task_done)
+                    self._end(exc_val)
+                    self._group._remove_task(task)
+            elif not isinstance(exc_val, GeneratorExit):
+                # (A coroutine that is closed is not a task that ends.)
                 self._end(exc_val)
             return exc_val is None
         finally:
@@ -235,14 +241,13 @@ class _ChildScope(CancelScope):
             started.set_exception(exc)
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
-        if task.cancelled():
+        if not task.cancelled():
+            self._end(task.exception())
+        elif not self._ended:
             try:
                 task.result()
             except CancelledError as exc:
                 self._end(exc)
-        else:
-            # (It has been retrieved from now on.)
-            self._end(task.exception())
         self._group._remove_task(task)
 
     def _find_parent_id(self) -> int:
@@ -297,11 +302,14 @@ class _Join(asyncio.Future[None]):
         _cancel_scope(self._group.cancel_scope, msg)
         return True
 
-    def complete(self, cancelled: CancelledError | None) -> None:
-        """There are no tasks left, one of which ended with *cancelled*."""
+    def complete(self) -> None:
+        """Let the host go on, unless there are tasks again."""
+        if self.done() or self._group._tasks:
+            return
         if self.native_request is not None:
             super().cancel(*self.native_request)
-        elif cancelled is not None:
+        elif (cancelled := self._group._cancelled) is not None:
+            # What a task has ended with ends the group.
             super().cancel(*cancelled.args[:1])
         else:
             self.set_result(None)
@@ -434,8 +442,9 @@ class TaskGroup(abc.TaskGroup):
         self._tasks.discard(task)
         if self._host_task is not None:
             asyncio.future_discard_from_awaited_by(task, self._host_task)
-        if self._join is not None and not self._tasks and not self._join.done():
-            self._join.complete(self._cancelled)
+        if self._join is not None and not self._tasks:
+            # In a moment, when the task will have ended.
+            self._join.get_loop().call_soon(self._join.complete)
 
     def _check_active(self) -> None:
         if not self._active:
@@ -494,13 +503,11 @@ class TaskGroup(abc.TaskGroup):
         name: object = None,
         context: Context | None = None,
     ) -> TaskHandle[T_co]:
-        if not isinstance(coro, Coroutine):
+        if type(coro) is not CoroutineType and not isinstance(coro, Coroutine):
             raise TypeError(f'expected a coroutine, got {type(coro).__qualname__}')
-        try:
-            self._check_active()
-        except RuntimeError:
+        if not self._active:
             coro.close()
-            raise
+            self._check_active()
         name = get_coro_name(coro, name)
         scope = self._make_child_scope(self.cancel_scope)
         if context is None:
@@ -749,7 +756,7 @@ class AsyncIOBackend(AsyncIOBackend):
     @classmethod
     def check_cancelled(cls) -> None:
         scope = threadlocals.current_cancel_scope
-        if scope.effectively_cancelled:
+        if scope.effectively_cancelled or hasattr(scope, '_cancelled_late'):
             raise CancelledError(f'Cancelled via cancel scope {id(scope):x}')
 
     @classmethod
