@@ -65,6 +65,9 @@ class Loop(events.AbstractEventLoop):
     def create_task(self, coro, **kwargs):
         return self.Task(coro, loop=self, eager_start=self.eager, **kwargs)
 
+    def get_task_factory(self):
+        return None
+
     def get_debug(self):
         return False
 

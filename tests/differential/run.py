@@ -4,6 +4,7 @@
     run.py --replay FILE ...                        run saved programs again, with both traces side by side
     run.py --root --programs 10000                  with tasks in the background, and what run() raises
     run.py --asyncio-only --programs 10000          only C and Python, with what Trio has not: uncancel(), gather() ...
+    run.py --anyio --programs 10000                 through AnyIO's API: on its native asyncio backend, and on Trio
     run.py --show 17 --seed 1                       print the 17th program of that seed
     run.py --mutations                              which deliberate bugs are found, and after how many programs
 """
@@ -34,6 +35,14 @@ def make(seed, number, options):
     return programs.generate(random.Random(make_seed(seed, number)), options.root, options.asyncio_only)
 
 
+def checker(options):
+    """The module that compares."""
+    if not options.anyio:
+        return compare
+    from differential import anyio_side     # AnyIO is not needed for anything else.
+    return anyio_side
+
+
 def run_chunk(job):
     """Check some programs; return counts, statistics of the compared ones, and what has failed."""
     options, numbers = job
@@ -41,7 +50,7 @@ def run_chunk(job):
     counts, stats, failures = Counter(), Counter(), []
     for number in numbers:
         program = make(seed, number, options)
-        verdict = compare.check_safely(program, make_seed(seed, number), options.only)
+        verdict = checker(options).check_safely(program, make_seed(seed, number), options.only)
         counts[verdict.label] += 1
         if verdict.kind == 'same':
             stats += verdict.stats
@@ -117,10 +126,10 @@ def save(options, number):
     """Shrink a program that failed and write it to a file."""
     seed = make_seed(options.seed, number)
     program = make(options.seed, number, options)
-    verdict = compare.check_safely(program, seed, options.only)
+    verdict = checker(options).check_safely(program, seed, options.only)
 
     def fails(smaller):
-        return compare.check_safely(smaller, seed, options.only).label == verdict.label
+        return checker(options).check_safely(smaller, seed, options.only).label == verdict.label
 
     program = shrink.shrink(program, fails)
     folder = pathlib.Path(options.failures)
@@ -129,7 +138,7 @@ def save(options, number):
     path.write_text(json.dumps({'description': f'program {number} of seed {options.seed}: {verdict.label}',
                                 'seed': seed, 'program': program}, indent=1) + '\n')
     print(f'{verdict.label}; saved as {path}\n', file=sys.stderr)
-    show_failure(program, compare.check_safely(program, seed, options.only), file=sys.stderr)
+    show_failure(program, checker(options).check_safely(program, seed, options.only), file=sys.stderr)
     return path
 
 
@@ -138,7 +147,7 @@ def save(options, number):
 def replay(path, options):
     """Run a saved program; return whether it fails."""
     saved = json.loads(pathlib.Path(path).read_text())
-    verdict = compare.check_safely(saved['program'], saved['seed'], options.only)
+    verdict = checker(options).check_safely(saved['program'], saved['seed'], options.only)
     print(f'{path}: {saved["description"]}\n{verdict.label}')
     if verdict.failed or options.verbose:
         if not verdict.failed:
@@ -194,6 +203,8 @@ def parse(arguments):
     parser.add_argument('--root', action='store_true', help='programs with tasks in the background')
     parser.add_argument('--asyncio-only', action='store_true',
                         help='programs that do what Trio has not, too: only C and Python are compared')
+    parser.add_argument('--anyio', action='store_true',
+                        help='programs in terms of AnyIO, on its native asyncio backend and on Trio')
     parser.add_argument('--mutations', action='store_true')
     options = parser.parse_args(arguments)
     options.only = tuple(options.only or compare.CONFIGURATIONS)

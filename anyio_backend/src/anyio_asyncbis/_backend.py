@@ -361,44 +361,36 @@ class TaskGroup(abc.TaskGroup):
         __tracebackhide__ = True
         del exc_tb
         scope = self.cancel_scope
-        error: BaseException | None = None
+        cancelled = exc_val if isinstance(exc_val, CancelledError) else None
         try:
             # A CancelledError that nothing here has asked for, such as of a Future
             # that was cancelled elsewhere, is not for the scope to swallow, though
             # that is about to be cancelled.
-            stray = (
-                isinstance(exc_val, CancelledError) and not scope.effectively_cancelled
-            )
+            stray = cancelled is not None and not scope.effectively_cancelled
             if exc_val is not None:
-                if not isinstance(exc_val, CancelledError):
+                if cancelled is None:
                     self._exceptions.append(exc_val)
                 scope.cancel()
 
             if self._tasks:
-                if (cancelled := await self._wait_for_tasks(exc_val)) is not None:
-                    error, stray = cancelled, False
+                if (error := await self._wait_for_tasks(exc_val)) is not None:
+                    cancelled, stray = error, False
             else:
                 await AsyncIOBackend.cancel_shielded_checkpoint()
+            if cancelled is None and self._cancelled is not None:
+                # Of a task that ended before the host came here.
+                cancelled = CancelledError(*self._cancelled.args)
 
             self._active = False
             if self._exceptions:
-                error = BaseExceptionGroup(
-                    'unhandled errors in a TaskGroup', self._exceptions
-                )
-            elif error is None and exc_val is not None:
-                if stray:
-                    _exit_scope(scope, None, None, None)
-                    return False
+                return self._exit_with_errors(cancelled)
+            if cancelled is None or stray:
+                _exit_scope(scope, None, None, None)
+                return False
+            if cancelled is exc_val:
                 return _exit_scope(scope, exc_type, exc_val, exc_val.__traceback__)
-            elif error is None and self._cancelled is not None:
-                # Of a task that ended before the host came here.
-                error = CancelledError(*self._cancelled.args)
-            if error is None:
-                return _exit_scope(scope, None, None, None)
             try:
-                # What the host was doing is among the exceptions; it need not
-                # be named once more for each group around this one.
-                raise error from None
+                raise cancelled from None
             except BaseException as exc:
                 if _exit_scope(scope, type(exc), exc, exc.__traceback__):
                     return True
@@ -407,7 +399,34 @@ class TaskGroup(abc.TaskGroup):
             self._active = False
             self._exceptions = []
             self._host_task = self._cancelled = None
-            del exc_val, error
+            cancelled = error = None
+            del exc_val
+
+    def _exit_with_errors(self, cancelled: CancelledError | None) -> bool:
+        __tracebackhide__ = True
+        message = 'unhandled errors in a TaskGroup'
+        errors = BaseExceptionGroup(message, self._exceptions)
+        scope = self.cancel_scope
+        try:
+            try:
+                # What the host was doing is among the exceptions; it need not be
+                # named once more for each group around this one.
+                if cancelled is None:
+                    raise errors from None
+                # For the scope to take out.
+                raise BaseExceptionGroup(
+                    message, [*self._exceptions, cancelled]
+                ) from None
+            except BaseException as exc:
+                if _exit_scope(scope, type(exc), exc, exc.__traceback__):
+                    return True
+                if cancelled is None:
+                    raise
+            # It is the business of a scope around this one, and shows at the next
+            # await; AnyIO on asyncio has always raised the errors alone.
+            raise errors from None
+        finally:
+            del errors, cancelled
 
     async def _wait_for_tasks(
         self, exc_val: BaseException | None
