@@ -80,7 +80,7 @@ def test_committed_result():
     result = figures.load(ROOT / figures.RESULTS / 'anyio.json')
     assert result['passed'] and result['new_failures'] == []
     assert f"TESTED_VERSIONS = ('{result['version']}',)" in (
-        PACKAGE / 'src' / 'anyio_asyncbis' / '__init__.py').read_text()
+        PACKAGE / 'src' / 'asyncbis_anyio' / '__init__.py').read_text()
     assert result['version'] == anyio_suite.VERSION
     for backend in anyio_suite.BACKENDS:
         assert result['ways'][anyio_suite.NATIVE][backend]['passed'] > 90
@@ -100,7 +100,7 @@ def test_wheel():
         record = archive.read(f'{info}/RECORD').decode().splitlines()
         assert [line.partition(',')[0] for line in record] == names
         metadata = archive.read(f'{info}/METADATA').decode()
-    assert {'anyio_asyncbis.pth', 'anyio_asyncbis.start', 'anyio_asyncbis/_backend.py', 'anyio_asyncbis/py.typed'} <= set(
+    assert {'anyio_asyncbis.pth', 'anyio_asyncbis.start', 'asyncbis_anyio/_backend.py', 'asyncbis_anyio/py.typed'} <= set(
         names)
     assert re.search(r'^Name: anyio-asyncbis$', metadata, re.MULTILINE)
     assert "Requires-Dist: anyio==4.16.0; extra == 'anyio'" in metadata

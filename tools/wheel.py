@@ -18,8 +18,9 @@ from tools import project as project_module
 FOLDER = 'anyio_backend'
 # Beside the modules of the standard library; see the patch of ensurepip.
 BUNDLED = 'ensurepip-more'
-_PACKAGE = 'anyio_asyncbis'
-_AT_START = f'{_PACKAGE}.pth', f'{_PACKAGE}.start'
+_NAME = 'anyio_asyncbis'
+_PACKAGE = 'asyncbis_anyio'
+_AT_START = f'{_NAME}.pth', f'{_NAME}.start'
 _TIME = (2026, 1, 1, 0, 0, 0)
 
 
@@ -30,7 +31,7 @@ def make(root):
     settings = (folder / 'pyproject.toml').read_text(encoding='utf-8')
     version = re.search(r"^__version__ = '([^']+)'$", (package / '__init__.py').read_text(encoding='utf-8'),
                         re.MULTILINE)[1]
-    info = f'{_PACKAGE}-{version}.dist-info'
+    info = f'{_NAME}-{version}.dist-info'
 
     files = {f'{_PACKAGE}/{path.name}': path.read_bytes() for path in sorted(package.iterdir()) if path.is_file()}
     files.update({name: (folder / name).read_bytes() for name in _AT_START})
@@ -46,7 +47,7 @@ def make(root):
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             wheel.writestr(entry, data)
-    return f'{_PACKAGE}-{version}-py3-none-any.whl', archive.getvalue()
+    return f'{_NAME}-{version}-py3-none-any.whl', archive.getvalue()
 
 
 def _metadata(settings, version, folder):

@@ -231,11 +231,11 @@ async def test_switch():
 
 async def test_costs_nothing_before():
     result = await run_python('-c', 'import sys; print(*sorted(n for n in sys.modules if "any" in n or "async" in n))')
-    assert set(result.stdout.split()) <= {'anyio_asyncbis', '_asyncio_legacy'}
+    assert set(result.stdout.split()) <= {'asyncbis_anyio', '_asyncio_legacy'}
 
 
 async def test_other_version():
-    program = f'import anyio_asyncbis; anyio_asyncbis.TESTED_VERSIONS = ("1.2.3",); {WHICH}; import anyio._backends'
+    program = f'import asyncbis_anyio; asyncbis_anyio.TESTED_VERSIONS = ("1.2.3",); {WHICH}; import anyio._backends'
     result = await run_python('-c', program)
     assert result.stdout == 'False\n'
     assert result.stderr.count('RuntimeWarning') == 1

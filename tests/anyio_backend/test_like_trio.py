@@ -155,6 +155,18 @@ async def test_shield_that_a_task_sets_as_its_group_waits():
     assert log == ['done', 'left']
 
 
+async def test_group_with_errors_and_with_what_it_has_cancelled():
+    async def fail():
+        raise ValueError
+
+    with pytest.raises(ExceptionGroup) as info:
+        async with anyio.create_task_group() as group:
+            group.start_soon(fail)
+            group.start_soon(anyio.sleep_forever)
+    assert [type(exc) for exc in info.value.exceptions] == [ValueError]
+    assert group.cancel_scope.cancelled_caught
+
+
 async def test_failure_cancels_siblings_before_they_run_again():
     async def fail():
         await event.wait()

@@ -8,6 +8,8 @@ A2 (AnyIOMachine.op_deadline) -- in Trio, a deadline in the past takes effect in
     cancel_called, as is done here on both sides, has it take effect at once
 A3 (TimeoutBox, GroupBox) -- a fail_after() that has not been entered has no scope, nor has a group on Trio: what refers
     to it does nothing
+A4 (GroupBox) -- a Cancelled of an outer scope is on its way out of the body when the group is shielded: Trio's nursery,
+    which it cancels, swallows it; here it goes on to that scope, as in asyncio's groups (N8 of trio_side)
 """
 
 import asyncio
@@ -26,9 +28,9 @@ from . import machine
 from .asyncbis_side import Loop, Spinning
 from .compare import Verdict
 from .programs import ASYNCIO_ONLY, walk
-from .trio_side import JITTER, Schedule
+from .trio_side import JITTER, Alarm, Schedule
 
-MATCH_SCHEDULES = 300
+MATCH_SCHEDULES = 2000
 EXTRA_SCHEDULES = 60
 
 
@@ -76,8 +78,15 @@ class GroupBox(ScopeBox):
         self.scope = self.group.cancel_scope
 
     async def __aexit__(self, *exc_info):
+        stray = None
+        if isinstance(exc_info[1], self.machine.Cancelled) and not anyio.get_current_task().has_pending_cancellation():
+            stray = exc_info[1]     # A4
         await self.machine.noise()
         try:
+            if stray is not None:
+                self.scope.cancel()
+                await self.group.__aexit__(None, None, None)
+                raise stray
             return await self.group.__aexit__(*exc_info)
         except BaseExceptionGroup as group:
             rest = group.split(self.machine.Cancelled)[1]
@@ -86,6 +95,7 @@ class GroupBox(ScopeBox):
             raise rest from None    # A1
         finally:
             self.left = True
+            stray = None
             await self.machine.noise()
 
 
@@ -305,7 +315,12 @@ class OnTrioMachine(AnyIOMachine):
     async def sleep(self, task, seconds):
         if self.schedule.jitter:
             seconds += JITTER * self.random.randint(-100, 100)
-        await super().sleep(task, max(seconds, 0))
+        if self.schedule.alarm:
+            # As asyncio's: what a task waits for is done at that time, and counts even if a scope is cancelled then.
+            await Alarm().wait(self.now() + max(seconds, JITTER))
+            await self.noise()
+        else:
+            await super().sleep(task, max(seconds, 0))
 
 
 def schedules(seed):
@@ -317,7 +332,8 @@ def schedules(seed):
 def more_schedules(seed, count):
     rng = random.Random(seed)
     for number in range(count):
-        yield Schedule(seed + 100 + number, noise=rng.choice([0, 0.2, 0.5, 0.8]), jitter=rng.random() < 0.6)
+        yield Schedule(seed + 100 + number, noise=rng.choice([0, 0.2, 0.5, 0.8]), jitter=rng.random() < 0.6,
+                       alarm=rng.random() < 0.5)
 
 
 def check(program, seed):

@@ -156,7 +156,9 @@ class CancelScope(asyncio.CancelScope, BaseCancelScope):
             # uvloop's timers are up to half a millisecond early.  That must not
             # keep fail_after(), which looks at the clock, from raising.
             with suppress(RuntimeError):
-                return min(deadline, get_running_loop().time())
+                now = get_running_loop().time()
+                if now < deadline < now + 0.001:
+                    return now
         return deadline
 
     @deadline.setter

@@ -4,6 +4,9 @@ On an interpreter whose asyncio has CancelScope, AnyIO's asyncio backend uses
 those scopes instead of imitating them with Task.cancel().  activate() is called
 when the interpreter starts; it only adds a path hook, which waits for AnyIO's
 backends to be imported.  Set ASYNCBIS_ANYIO=0 to have AnyIO's own backend.
+
+(The name does not begin with "anyio", for there are tools that take all files
+whose path begins with that of AnyIO for AnyIO's own, such as blockbuster.)
 """
 
 import sys
