@@ -113,3 +113,15 @@ def test_shrinking(seed):
 def test_shrinking_keeps_what_does_not_get_smaller():
     program = {"main": [{"op": "sleep", "d": 1}]}
     assert shrink.shrink(program, lambda smaller: smaller == program) == program
+
+
+def test_no_divergence_through_anyio(tmp_path_factory, tmp_path):
+    """AnyIO on its native asyncio backend does what AnyIO on Trio does."""
+    if not (python := os.environ.get("ASYNCBIS_ANYIO_PYTHON")):
+        folder = tmp_path_factory.mktemp("anyio") / "venv"
+        subprocess.run(["./build.sh", "venv", str(folder)], cwd=ROOT, check=True, timeout=1800)
+        python = folder / "bin" / "python"
+        subprocess.run([python, "-m", "pip", "install", "--only-binary=:all:", "-r",
+                        ROOT / "survey" / "locks" / "anyio.txt"], check=True, timeout=300)
+    summary = compare(python, tmp_path, "--anyio", "--programs", "2000", "--seed", "7")
+    assert summary["compared"] > 1400 and summary["compared"] + summary["matched"] > 1800

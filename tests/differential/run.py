@@ -107,8 +107,9 @@ def summarize(options, counts, stats, seconds, files):
     discarded = {label.partition(': ')[2]: count for label, count in counts.most_common()
                  if label.startswith('discarded')}
     wrong = {label: count for label, count in counts.items() if not label.startswith(FINE)}
-    per_configuration = dict.fromkeys(options.only, same + counts['matched'])
-    parity = {f'{one} and {other}': done for one, other in compare.PARITY if {one, other} <= set(options.only)}
+    only = ('native AnyIO',) if options.anyio else options.only
+    per_configuration = dict.fromkeys(only, same + counts['matched'])
+    parity = {f'{one} and {other}': done for one, other in compare.PARITY if {one, other} <= set(only)}
     return {
         'seed': options.seed, 'root': options.root, 'asyncio_only': options.asyncio_only,
         'programs': done, 'compared': same, 'matched': counts['matched'],
