@@ -258,6 +258,7 @@ async def test_from_thread_below_a_shield():
 
 async def test_abandoned_thread_asks_if_it_is_cancelled():
     def work():
+        from_thread.run_sync(scope.cancel)
         release.wait(10)
         try:
             from_thread.check_cancelled()
@@ -267,11 +268,11 @@ async def test_abandoned_thread_asks_if_it_is_cancelled():
 
     log = []
     release, done = threading.Event(), threading.Event()
-    with anyio.move_on_after(0.01) as scope:
+    with anyio.CancelScope() as scope:
         await to_thread.run_sync(work, abandon_on_cancel=True)
     assert scope.cancelled_caught
     release.set()
-    await to_thread.run_sync(done.wait)
+    await to_thread.run_sync(done.wait, 10)
     assert log == [get_cancelled_exc_class()]
 
 
