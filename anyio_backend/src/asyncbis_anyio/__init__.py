@@ -19,13 +19,13 @@ __version__ = '1.0.0'
 TESTED_VERSIONS = ('4.16.0',)
 
 
-def activate():
+def activate() -> None:
     """Let the next import of AnyIO's asyncio backend bring this one."""
     if _hook not in sys.path_hooks:
         sys.path_hooks.insert(0, _hook)
 
 
-def _hook(path):
+def _hook(path: str) -> object:
     # Asked once for each folder that modules are imported from.  A finder on
     # sys.meta_path would be asked for each module, and not for AnyIO's where
     # pytest, whose plugin AnyIO is, imports them to rewrite their assertions.

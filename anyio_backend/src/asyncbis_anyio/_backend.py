@@ -12,6 +12,9 @@ started with start() hangs below the scope of the caller until it has started,
 and is then moved (CancelScope.adopt()).
 """
 
+# Type checkers know neither asyncio.CancelScope yet nor how names are replaced here.
+# mypy: ignore-errors
+
 from __future__ import annotations
 
 import asyncio
@@ -27,7 +30,6 @@ from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, Unpack
 
 if TYPE_CHECKING:
-    # mypy: disable-error-code="no-redef, misc, attr-defined"
     from anyio import TaskInfo, abc
     from anyio._backends._asyncio import (
         AsyncIOBackend,
@@ -265,6 +267,7 @@ class _TaskStatus(abc.TaskStatus[Any]):
     def started(self, value: Any = None) -> None:
         scope = self._scope
         started = scope._started
+        assert started is not None
         if started.done():
             if not started.cancelled():
                 raise RuntimeError("called 'started' twice on the same task status")
@@ -561,7 +564,12 @@ class TaskGroup(abc.TaskGroup):
             if started.cancelled() and handle.status is handle.Status.FAILED:
                 # It failed as it was cancelled; there is no other place where
                 # that could be raised.
-                raise handle.exception from None
+                error = handle.exception
+                assert error is not None
+                try:
+                    raise error from None
+                finally:
+                    error = None  # Break the cycle with the traceback.
             raise
         if return_handle:
             handle._start_value = started.result()
@@ -580,7 +588,10 @@ class AsyncIOTaskInfo(TaskInfo):
         coro = task.get_coro()
         assert coro is not None, 'created TaskInfo from a completed Task'
         super().__init__(
-            id(task), None if scope is None else scope._find_parent_id(), task.get_name(), coro
+            id(task),
+            None if scope is None else scope._find_parent_id(),
+            task.get_name(),
+            coro,
         )
         self._task = weakref.ref(task)
 
