@@ -11,6 +11,11 @@ whose path begins with that of AnyIO for AnyIO's own, such as blockbuster.)
 
 import sys
 
+# (The module typing is not for each start of an interpreter.)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._loader import Finder
+
 __all__ = ('TESTED_VERSIONS', 'activate')
 
 __version__ = '1.0.0'
@@ -25,7 +30,7 @@ def activate() -> None:
         sys.path_hooks.insert(0, _hook)
 
 
-def _hook(path: str) -> object:
+def _hook(path: str) -> 'Finder':
     # Asked once for each folder that modules are imported from.  A finder on
     # sys.meta_path would be asked for each module, and not for AnyIO's where
     # pytest, whose plugin AnyIO is, imports them to rewrite their assertions.

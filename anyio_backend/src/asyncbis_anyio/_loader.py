@@ -59,7 +59,10 @@ class Finder:
     def iter_modules(self, prefix: str = '') -> Iterator[tuple[str, bool]]:
         """Let pkgutil see the modules."""
         modules: Iterator[tuple[str, bool]]
-        modules = pkgutil.iter_importer_modules(self._finder, prefix)
+        # What pkgutil.iter_modules() asks for each folder.
+        modules = pkgutil.iter_importer_modules(  # type: ignore[attr-defined]
+            self._finder, prefix
+        )
         return modules
 
     def __getattr__(self, name: str) -> Any:
