@@ -202,6 +202,35 @@ async def test_runner_lets_no_test_cancel_the_next(fail, anyio_backend):
     assert ('1 failed, 1 passed' if fail else '2 passed') in result.stdout, result.stdout
 
 
+async def test_runner_blames_the_test_whose_task_in_the_background_fails(anyio_backend):
+    program = textwrap.dedent("""
+        import asyncio, pytest
+        pytestmark = pytest.mark.anyio
+
+        @pytest.fixture(scope='module')
+        def anyio_backend():
+            return 'asyncio'
+
+        @pytest.fixture(scope='module')
+        async def fixture(anyio_backend):
+            yield
+
+        async def fail():
+            raise ValueError('in the background')
+
+        async def test_first(fixture):
+            task = asyncio.create_task(fail())
+            await asyncio.sleep(5)
+
+        async def test_second(fixture):
+            await asyncio.sleep(0)
+    """)
+    result = await run_python('-m', 'pytest', '-p', 'no:cacheprovider', '-q', '-c', os.devnull, '--rootdir=.',
+                              'test_it.py', test_it=program)
+    assert '1 failed, 1 passed' in result.stdout, result.stdout
+    assert "FAILED test_it.py::test_first - ValueError('in the background')" in result.stdout, result.stdout
+
+
 #
 # How it gets in
 #

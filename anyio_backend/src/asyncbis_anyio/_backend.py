@@ -22,7 +22,7 @@ import concurrent.futures
 import math
 import weakref
 from asyncio import CancelledError, current_task, get_running_loop, sleep
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial, wraps
@@ -637,6 +637,56 @@ def find_root_task() -> asyncio.Task[Any]:
 
 
 class TestRunner(TestRunner):
+    def _run(
+        self, func: Callable[..., Awaitable[T_Retval]], /, *args: Any, **kwargs: Any
+    ) -> T_Retval:
+        """Call *func* in the runner task.
+
+        By Runner.run(), so that the failure of a task in the background is raised
+        for the test in which it happens, and the next test starts afresh.
+        """
+        try:
+            retval = self._runner.run(
+                self._call_in_runner_task(func, *args, **kwargs), context=copy_context()
+            )
+        finally:
+            if self._runner_task is not None and self._runner_task.done():
+                self._runner_task = None
+        self._raise_async_exceptions()
+        return retval
+
+    def run_asyncgen_fixture(
+        self,
+        fixture_func: Callable[..., AsyncGenerator[T_Retval, Any]],
+        kwargs: dict[str, Any],
+    ) -> Iterable[T_Retval]:
+        asyncgen = fixture_func(**kwargs)
+        yield self._run(anext, asyncgen)
+        try:
+            self._run(anext, asyncgen)
+        except StopAsyncIteration:
+            self._raise_async_exceptions()
+        else:
+            self._runner.run(asyncgen.aclose())
+            raise RuntimeError('Async generator fixture did not stop')
+
+    def run_fixture(
+        self,
+        fixture_func: Callable[..., Coroutine[Any, Any, T_Retval]],
+        kwargs: dict[str, Any],
+    ) -> T_Retval:
+        return self._run(fixture_func, **kwargs)
+
+    def run_test(
+        self, test_func: Callable[..., Coroutine[Any, Any, Any]], kwargs: dict[str, Any]
+    ) -> None:
+        try:
+            self._run(test_func, **kwargs)
+        except Exception as exc:
+            # Together with what callbacks have raised.
+            self._exceptions.append(exc)
+            self._raise_async_exceptions()
+
     async def _run_tests_and_fixtures(self, receive_stream: Any) -> None:
         from _pytest.outcomes import OutcomeException
 
