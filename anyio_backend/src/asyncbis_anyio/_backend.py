@@ -320,10 +320,8 @@ class _Join(asyncio.Future[None]):
             self.set_result(None)
 
 
-# The scope in which each task of a group runs.
-_child_scopes: weakref.WeakKeyDictionary[asyncio.Task[Any], _ChildScope] = (
-    weakref.WeakKeyDictionary()
-)
+# The scope in which each task of a group runs, until it has ended.
+_child_scopes: dict[asyncio.Task[Any], _ChildScope] = {}
 
 
 def _no_task() -> None:
@@ -464,6 +462,7 @@ class TaskGroup(abc.TaskGroup):
 
     def _remove_task(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
+        _child_scopes.pop(task, None)
         if self._host_task is not None:
             asyncio.future_discard_from_awaited_by(task, self._host_task)
         if self._join is not None and not self._tasks:
@@ -496,7 +495,10 @@ class TaskGroup(abc.TaskGroup):
         wrapper_coro = handle._run_coro()
         try:
             factory = get_running_loop().get_task_factory()
-            if getattr(factory, '__code__', None) is _eager_task_factory_code:
+            if (
+                factory is not None
+                and getattr(factory, '__code__', None) is _eager_task_factory_code
+            ):
                 # AnyIO promises that a task does not start at once.
                 task = below.create_task(
                     wrapper_coro, name=handle.name, eager_start=False
