@@ -254,9 +254,9 @@ def _interrupt_host(host):
         pass  # The request has been taken back meanwhile.
     elif isinstance(host, _TaskScope):
         if (task := host._host()) is not None and not task.done():
-            _call_cancel(task, cause._msg)
+            _call_cancel(task, _get_scope_msg(cause))
     elif host._group is not None:
-        _tell_group(host._group, '_cancel_foreign', cause._msg)
+        _tell_group(host._group, '_cancel_foreign', _get_scope_msg(cause))
 
 
 def _call_cancel(task, msg):
@@ -415,6 +415,14 @@ def _get_msg(task, scope, *, pending):
         for other, msg in reversed(task._shielded_requests):
             if other is scope:
                 return msg
+    return _get_scope_msg(scope)
+
+
+def _get_scope_msg(scope):
+    if (scope._msg is None and isinstance(scope, _ScopeNode)
+            and scope._expired and not scope._movable):
+        # (A timeout says it with its TimeoutError.)
+        return 'deadline exceeded'
     return scope._msg
 
 
@@ -2009,7 +2017,7 @@ class _PyCancelScope(_ScopeBase):
     @property
     def cancel_message(self):
         """The message of the request that cancelled the scope, or None."""
-        return self._node._msg
+        return _get_scope_msg(self._node)
 
     @property
     def deadline_expired(self):
@@ -2026,6 +2034,15 @@ class _PyCancelScope(_ScopeBase):
         from any thread.
         """
         return self._node.effectively_cancelled()
+
+    @property
+    def cancels_tasks(self):
+        """True if the tasks below the scope are cancelled.
+
+        Like effectively_cancelled, but what Task.cancel() asks of the task that
+        has entered the scope does not count: it concerns that task only.
+        """
+        return self._node._tree_cause is not None
 
     @property
     def cancelled_caught(self):
@@ -2055,11 +2072,6 @@ class _PyCancelScope(_ScopeBase):
         """True if the scope is cancelled from outside, visibly."""
         node = self._node
         return node._host_requested or node._outer_cause() is not None
-
-    @property
-    def _cancels_tasks(self):
-        """True if the tasks below the scope are cancelled with it."""
-        return self._node._tree_cause is not None
 
     # For groups.
 
@@ -2111,7 +2123,7 @@ class _PyCancelScope(_ScopeBase):
         """
         self._node._watched = True
         cause = self._node._tree_cause
-        return None if cause is None else (cause._msg,)
+        return None if cause is None else (_get_scope_msg(cause),)
 
     def _spawn(self, errors, create_task, /, *args, **kwargs):
         """Call *create_task*; the task it makes hangs below this scope.

@@ -176,7 +176,7 @@ class _Join(futures.Future):
         self._cancel_requested = True
         self._cancel_requested_msg = msg
         scope = self._group._scope
-        if not scope._cancels_tasks:
+        if not scope.cancels_tasks:
             # Task.cancel() reaches nothing but this Future.
             self.stray = True
             if 'edge-cancel' in legacy():

@@ -1304,17 +1304,20 @@ _asyncio_CancelScope__overruled_get_impl(CancelScopeObj *self)
 /*[clinic input]
 @critical_section
 @getter
-_asyncio.CancelScope._cancels_tasks
+_asyncio.CancelScope.cancels_tasks
 
-True if the tasks below the scope are cancelled with it.
+True if the tasks below the scope are cancelled.
+
+Like effectively_cancelled, but what Task.cancel() asks of the task that has
+entered the scope does not count: it concerns that task only.
 [clinic start generated code]*/
 
 static PyObject *
-_asyncio_CancelScope__cancels_tasks_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=8fe2f7b153d6a7af input=23ac8c9c6606fa4c]*/
+_asyncio_CancelScope_cancels_tasks_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=560d10c493749b3f input=1d852ce0149557e1]*/
 {
     if (self->cs_twin != NULL) {
-        return PyObject_GetAttrString(self->cs_twin, "_cancels_tasks");
+        return PyObject_GetAttrString(self->cs_twin, "cancels_tasks");
     }
     tree_lock(&self->cs_node);
     bool cancels = self->cs_node.tree_cause != NULL;
@@ -2285,7 +2288,7 @@ static PyGetSetDef CancelScope_getsetlist[] = {
     _ASYNCIO_CANCELSCOPE_DEADLINE_EXPIRED_GETSETDEF
     _ASYNCIO_CANCELSCOPE_EFFECTIVELY_CANCELLED_GETSETDEF
     _ASYNCIO_CANCELSCOPE__OVERRULED_GETSETDEF
-    _ASYNCIO_CANCELSCOPE__CANCELS_TASKS_GETSETDEF
+    _ASYNCIO_CANCELSCOPE_CANCELS_TASKS_GETSETDEF
     _ASYNCIO_CANCELSCOPE__GROUP_GETSETDEF
     _ASYNCIO_CANCELSCOPE__OUTER_GROUP_GETSETDEF
     _ASYNCIO_CANCELSCOPE__LOOP_GETSETDEF

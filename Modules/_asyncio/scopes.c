@@ -881,7 +881,20 @@ static void task_ignore(TaskObj *task, const char *what);
 static PyObject *
 scope_msg(scope_node *node)
 {
-    return Py_NewRef(node->msg == NULL ? Py_None : node->msg);
+    if (node->msg != NULL) {
+        return Py_NewRef(node->msg);
+    }
+    /* (A timeout says it with its TimeoutError.) */
+    if (!node->is_task && scope_of_node(node)->cs_expired
+        && !scope_of_node(node)->cs_movable)
+    {
+        PyObject *msg = PyUnicode_FromString("deadline exceeded");
+        if (msg != NULL) {
+            return msg;
+        }
+        PyErr_Clear();      /* The message is not worth the request. */
+    }
+    Py_RETURN_NONE;
 }
 
 static PyMethodDef TaskWakeupDef;

@@ -1195,7 +1195,7 @@ class DeadlineTests:
         with self.CancelScope() as scope:
             scope.deadline = self.loop.time()
             self.assertIs(scope.cancel_called, True)
-            await self.assert_level()
+            await self.assert_level('deadline exceeded')
 
     async def test_3_7_moving_the_deadline_does_not_undo_the_cancel(self):
         with self.CancelScope(deadline=self.loop.time() + 1) as scope:
@@ -1204,7 +1204,7 @@ class DeadlineTests:
             for deadline in self.loop.time() + 10, None, math.inf:
                 scope.deadline = deadline
                 self.assertIs(scope.cancel_called, True)
-                await self.assert_level(times=1)
+                await self.assert_level('deadline exceeded', times=1)
         with self.CancelScope() as scope:
             scope.cancel('by hand')
             scope.deadline = self.loop.time() + 10
@@ -1239,7 +1239,7 @@ class DeadlineTests:
             self.assertIs(scope.cancel_called, False)
             self.loop.advance(1)
             self.assertIs(scope.cancel_called, True)
-            await self.assert_level()
+            await self.assert_level('deadline exceeded')
         scope = self.CancelScope(deadline=self.loop.time() + 2)
         self.assertIs(scope.cancel_called, False)
         self.loop.advance(2)
@@ -3439,7 +3439,8 @@ class ImplementationTests(unittest.TestCase):
 
         self.assertEqual(public(c), {'deadline', 'shield', 'cancel',
                                      'create_task', 'adopt', 'cancel_called', 'cancel_message',
-                                     'cancelled_caught', 'deadline_expired',
+                                     'cancelled_caught', 'cancels_tasks',
+                                     'deadline_expired',
                                      'effectively_cancelled'})
         self.assertEqual(public(py), public(c))
         for name in public(c):

@@ -4,6 +4,7 @@ Names of tests carry the number of the rule that they check.
 """
 
 import asyncio
+import contextlib
 import copy
 import gc
 import pickle
@@ -45,6 +46,69 @@ class GetterTests:
         with self.CancelScope() as scope:
             scope.cancel()
             self.assertIsNone(scope.cancel_message)
+
+    async def test_1_2_cancels_tasks(self):
+        async def host():
+            with self.CancelScope() as scope:
+                scopes.append(scope)
+                task = scope.create_task(member())
+                self.assertIs(scope.cancels_tasks, False)
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.forever()
+                # Task.cancel() stops at the edge of the task.
+                self.assertEqual((scope.effectively_cancelled,
+                                  scope.cancels_tasks), (True, False))
+                with self.CancelScope(shield=True):
+                    await self.settle()
+                self.assertIs(task.done(), False)
+                asyncio.current_task().uncancel()
+                outer.cancel()
+                self.assertIs(scope.cancels_tasks, True)
+                scope.shield = True
+                self.assertIs(scope.cancels_tasks, False)
+                scope.cancel()
+                self.assertIs(scope.cancels_tasks, True)
+            self.assertIs(scope.cancels_tasks, False)
+
+        async def member():
+            await self.forever()
+
+        scopes = []
+        with self.CancelScope() as outer:
+            task = outer.create_task(host())
+            await self.settle()
+            task.cancel()
+            with self.CancelScope(shield=True):
+                await task
+        self.assertIs(self.CancelScope().cancels_tasks, False)
+
+    async def test_2_9_message_of_a_deadline(self):
+        when = self.loop.time() + 1
+        with self.CancelScope(deadline=when) as scope:
+            for _ in range(2):
+                await self.assert_cancelled(self.forever(), 'deadline exceeded')
+            self.assertEqual(scope.cancel_message, 'deadline exceeded')
+            # Inside another scope, and in a task below.
+            with self.CancelScope():
+                await self.assert_cancelled(asyncio.sleep(0),
+                                            'deadline exceeded')
+            task = scope.create_task(self.forever())
+            await self.assert_cancelled(self.settle(), 'deadline exceeded')
+            with self.CancelScope(shield=True):
+                await self.settle()
+            self.assertIs(task.cancelled(), True)
+        with self.CancelScope(deadline=when) as scope:
+            await self.assert_cancelled(asyncio.sleep(0), 'deadline exceeded')
+        with self.CancelScope(deadline=self.loop.time() + 1) as scope:
+            scope.cancel('mine')
+            await asyncio.sleep(0)
+        self.assertEqual(scope.cancel_message, 'mine')
+
+    async def test_2_9_no_message_of_a_timeout(self):
+        # As on stock.
+        async with asyncio.timeout(1) as timeout:
+            await self.assert_cancelled(self.forever())
+        self.assertIs(timeout.expired(), True)
 
     async def test_3_deadline_expired(self):
         now = self.loop.time()

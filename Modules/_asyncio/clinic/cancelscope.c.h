@@ -415,33 +415,36 @@ _asyncio_CancelScope__overruled_get(PyObject *self, void *Py_UNUSED(context))
     return return_value;
 }
 
-PyDoc_STRVAR(_asyncio_CancelScope__cancels_tasks__doc__,
-"True if the tasks below the scope are cancelled with it.");
-#if defined(_asyncio_CancelScope__cancels_tasks_DOCSTR)
-#   undef _asyncio_CancelScope__cancels_tasks_DOCSTR
+PyDoc_STRVAR(_asyncio_CancelScope_cancels_tasks__doc__,
+"True if the tasks below the scope are cancelled.\n"
+"\n"
+"Like effectively_cancelled, but what Task.cancel() asks of the task that has\n"
+"entered the scope does not count: it concerns that task only.");
+#if defined(_asyncio_CancelScope_cancels_tasks_DOCSTR)
+#   undef _asyncio_CancelScope_cancels_tasks_DOCSTR
 #endif
-#define _asyncio_CancelScope__cancels_tasks_DOCSTR _asyncio_CancelScope__cancels_tasks__doc__
+#define _asyncio_CancelScope_cancels_tasks_DOCSTR _asyncio_CancelScope_cancels_tasks__doc__
 
-#if !defined(_asyncio_CancelScope__cancels_tasks_DOCSTR)
-#  define _asyncio_CancelScope__cancels_tasks_DOCSTR NULL
+#if !defined(_asyncio_CancelScope_cancels_tasks_DOCSTR)
+#  define _asyncio_CancelScope_cancels_tasks_DOCSTR NULL
 #endif
-#if defined(_ASYNCIO_CANCELSCOPE__CANCELS_TASKS_GETSETDEF)
-#  undef _ASYNCIO_CANCELSCOPE__CANCELS_TASKS_GETSETDEF
-#  define _ASYNCIO_CANCELSCOPE__CANCELS_TASKS_GETSETDEF {"_cancels_tasks", (getter)_asyncio_CancelScope__cancels_tasks_get, (setter)_asyncio_CancelScope__cancels_tasks_set, _asyncio_CancelScope__cancels_tasks_DOCSTR},
+#if defined(_ASYNCIO_CANCELSCOPE_CANCELS_TASKS_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE_CANCELS_TASKS_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE_CANCELS_TASKS_GETSETDEF {"cancels_tasks", (getter)_asyncio_CancelScope_cancels_tasks_get, (setter)_asyncio_CancelScope_cancels_tasks_set, _asyncio_CancelScope_cancels_tasks_DOCSTR},
 #else
-#  define _ASYNCIO_CANCELSCOPE__CANCELS_TASKS_GETSETDEF {"_cancels_tasks", (getter)_asyncio_CancelScope__cancels_tasks_get, NULL, _asyncio_CancelScope__cancels_tasks_DOCSTR},
+#  define _ASYNCIO_CANCELSCOPE_CANCELS_TASKS_GETSETDEF {"cancels_tasks", (getter)_asyncio_CancelScope_cancels_tasks_get, NULL, _asyncio_CancelScope_cancels_tasks_DOCSTR},
 #endif
 
 static PyObject *
-_asyncio_CancelScope__cancels_tasks_get_impl(CancelScopeObj *self);
+_asyncio_CancelScope_cancels_tasks_get_impl(CancelScopeObj *self);
 
 static PyObject *
-_asyncio_CancelScope__cancels_tasks_get(PyObject *self, void *Py_UNUSED(context))
+_asyncio_CancelScope_cancels_tasks_get(PyObject *self, void *Py_UNUSED(context))
 {
     PyObject *return_value = NULL;
 
     Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope__cancels_tasks_get_impl((CancelScopeObj *)self);
+    return_value = _asyncio_CancelScope_cancels_tasks_get_impl((CancelScopeObj *)self);
     Py_END_CRITICAL_SECTION();
 
     return return_value;
@@ -1277,4 +1280,4 @@ _asyncio_current_effective_deadline(PyObject *module, PyObject *Py_UNUSED(ignore
 {
     return _asyncio_current_effective_deadline_impl(module);
 }
-/*[clinic end generated code: output=b6ee16df17367f19 input=a9049054013a1b77]*/
+/*[clinic end generated code: output=8a9124a7f527632b input=a9049054013a1b77]*/
