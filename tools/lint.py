@@ -166,14 +166,18 @@ def _news(inputs):
             yield f'{path}: holds more than one entry; make a file of each'
 
 
+# What a patch can be about.
+_AREAS = 'asyncio', 'ensurepip'
+
+
 def _header(name, patch):
     """The message says what it must."""
     mend = f'reword the commit in build/src and run {_REFRESH}'
     if name != patch.name:
         yield f'a patch is named after its subject, this one {patch.name}; run {_REFRESH}, which renames it'
-    match = re.fullmatch(r'asyncio: (\S+) .+', patch.subject)
+    match = re.fullmatch(rf'(?:{"|".join(_AREAS)}): (\S+) .+', patch.subject)
     if not match:
-        yield f'the subject must read `asyncio: Do something`; {mend}'
+        yield f'the subject must read `asyncio: Do something`, or begin with another of {", ".join(_AREAS)}; {mend}'
     elif match[1].lower() not in _IMPERATIVES and re.search(r'(ed|ing|[^s]s)$', match[1]):
         yield f'the subject begins with {match[1]!r}, which is no imperative; {mend}'
     if patch.subject.endswith('.') or len(patch.subject) > _SUBJECT_LENGTH:
