@@ -191,9 +191,10 @@ class Closers:
     def _cancel(self):
         for scope in self._scopes:
             scope.cancel()
-        for task in set(self._pending()).difference(
-                *(scope._member_tasks() for scope in self._scopes)):
-            if task is not self._shutdown:
+        members = {task for scope in self._scopes
+                   for task in scope._member_tasks()}
+        for task in self._pending():
+            if task not in members and task is not self._shutdown:
                 task.cancel()
 
     def _wait(self):

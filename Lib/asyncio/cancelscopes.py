@@ -1635,7 +1635,7 @@ class _ScopeNode(_Node):
                 if isinstance(child, _TaskScope):
                     child._requested = True
                     if child._msg is None:
-                        child._msg = self._msg
+                        child._msg = _get_scope_msg(self)
         moved = self._detach(parent)
         self._remove_mark()
         steps = []

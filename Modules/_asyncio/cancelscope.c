@@ -362,7 +362,11 @@ scope_keep_cancelled(scope_node *node)
         if (child->is_task) {
             child->requested = 1;
             if (child->msg == NULL) {
-                child->msg = Py_XNewRef(node->msg);
+                PyObject *msg = scope_msg(node);
+                if (Py_IsNone(msg)) {
+                    Py_CLEAR(msg);
+                }
+                child->msg = msg;
             }
         }
     }

@@ -63,6 +63,7 @@ deadlines_remove(CancelScopeObj *scope)
         deadlines_settle(self, index);
     }
     scope->cs_deadlines = NULL;
+    Py_CLEAR(scope->cs_deadline_mark);      /* That runs no other code. */
     return self;
 }
 
@@ -235,6 +236,14 @@ deadlines_add(asyncio_state *state, CancelScopeObj *scope, PyObject *loop)
     if (self == NULL) {
         return -1;
     }
+    ShieldMarkObj *mark;
+    if (shield_mark_get(state, &mark) < 0) {
+        Py_DECREF(self);
+        return -1;
+    }
+    if (mark != NULL) {
+        Py_SETREF(mark, shield_mark_skip(mark));
+    }
     scope_node *node = &scope->cs_node;
     int res = 0;
     tree_lock(node);
@@ -247,6 +256,7 @@ deadlines_add(asyncio_state *state, CancelScopeObj *scope, PyObject *loop)
                 self->dl_heap, allocated * sizeof(CancelScopeObj *));
             if (heap == NULL) {
                 tree_unlock(node);
+                Py_XDECREF(mark);
                 Py_DECREF(self);
                 PyErr_NoMemory();
                 return -1;
@@ -255,10 +265,13 @@ deadlines_add(asyncio_state *state, CancelScopeObj *scope, PyObject *loop)
             self->dl_allocated = allocated;
         }
         scope->cs_deadlines = (DeadlinesObj *)Py_NewRef(self);
+        scope->cs_deadline_mark = mark;
+        mark = NULL;
         deadlines_put(self, self->dl_size++, scope);
         deadlines_settle(self, scope->cs_heap_index);
     }
     tree_unlock(node);
+    Py_XDECREF(mark);
     /* The loop may do anything, such as to have the scope left. */
     res = deadlines_arm(self);
     if (res < 0) {
@@ -289,13 +302,61 @@ loop_time(PyObject *loop, double *now)
     return *now == -1.0 && PyErr_Occurred() ? -1 : 0;
 }
 
+/* Interrupt the tasks of a list, which is released, on behalf of code that was
+   started in a shielded block, as the timer of this deadline alone would. */
+static int
+deadlines_interrupt_marked(asyncio_state *state, PyObject *mark, PyObject *hosts)
+{
+    PyObject *error = NULL;
+    PyObject *token = PyContextVar_Set(state->shield_mark, mark);
+    if (token == NULL) {
+        keep_error(&error);
+    }
+    if (scope_finish_update(0, hosts) < 0) {
+        keep_error(&error);
+    }
+    if (token != NULL) {
+        if (PyContextVar_Reset(state->shield_mark, token) < 0) {
+            keep_error(&error);
+        }
+        Py_DECREF(token);
+    }
+    return raise_kept(error);
+}
+
+/* A deadline has passed, the scope is off the heap.  Add its tasks to *hosts, or
+   with its mark, the reference to which is taken, to *marked. */
+static int
+deadlines_expire(CancelScopeObj *scope, ShieldMarkObj *mark, PyObject **hosts,
+                 PyObject **marked)
+{
+    scope->cs_expired = 1;
+    scope->cs_node.requested = 1;
+    int res = 0;
+    PyObject *own = NULL;
+    if (scope->cs_node.tree_cause == NULL) {
+        res = scope_mark(&scope->cs_node, mark == NULL ? hosts : &own);
+    }
+    if (own != NULL
+        && ((*marked == NULL && (*marked = PyList_New(0)) == NULL)
+            || PyList_Append(*marked, (PyObject *)mark) < 0
+            || PyList_Append(*marked, own) < 0))
+    {
+        res = -1;
+    }
+    Py_XDECREF(own);
+    Py_XDECREF(mark);
+    return res;
+}
+
 /* The timer is due: cancel the scopes whose deadline has passed. */
 static PyObject *
 Deadlines_call(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwds))
 {
     DeadlinesObj *self = Deadlines_CAST(op);
     double now, when;
-    PyObject *hosts = NULL, *timer = NULL;
+    PyObject *hosts = NULL, *marked = NULL, *timer = NULL;
+    asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
     int res = 0;
 
     if (!PyArg_ParseTuple(args, "d", &when)) {
@@ -319,12 +380,10 @@ Deadlines_call(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwds))
     tree_lock_loop(self->dl_loop);
     while (self->dl_size > 0 && self->dl_heap[0]->cs_deadline <= now) {
         CancelScopeObj *scope = self->dl_heap[0];
+        ShieldMarkObj *mark = scope->cs_deadline_mark;
+        scope->cs_deadline_mark = NULL;
         Py_DECREF(deadlines_remove(scope));     /* It is not the last one. */
-        scope->cs_expired = 1;
-        scope->cs_node.requested = 1;
-        if (scope->cs_node.tree_cause == NULL
-            && scope_mark(&scope->cs_node, &hosts) < 0)
-        {
+        if (deadlines_expire(scope, mark, &hosts, &marked) < 0) {
             res = -1;
         }
     }
@@ -344,8 +403,8 @@ Deadlines_call(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwds))
         else {
             keep_error(&error);
         }
-        if (call_soon(get_asyncio_state_by_cls(Py_TYPE(self)), self->dl_loop,
-                      op, PyTuple_GET_ITEM(args, 0), self->dl_context) < 0)
+        if (call_soon(state, self->dl_loop, op,
+                      PyTuple_GET_ITEM(args, 0), self->dl_context) < 0)
         {
             keep_error(&error);
         }
@@ -353,6 +412,17 @@ Deadlines_call(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwds))
     if (scope_finish_update(0, hosts) < 0) {
         keep_error(&error);
     }
+    for (Py_ssize_t i = 0; marked != NULL && i + 1 < PyList_GET_SIZE(marked);
+         i += 2)
+    {
+        if (deadlines_interrupt_marked(
+                state, PyList_GET_ITEM(marked, i),
+                Py_NewRef(PyList_GET_ITEM(marked, i + 1))) < 0)
+        {
+            keep_error(&error);
+        }
+    }
+    Py_XDECREF(marked);
     if (raise_kept(error) < 0) {
         return NULL;
     }

@@ -583,6 +583,9 @@ scope_hand_up_requests(scope_node *node)
     return outer->host_requested ? outer : NULL;
 }
 
+static PyObject *
+scope_msg(scope_node *node);
+
 /* Release the requests of the list that are in force no more; or all of them.
    The tree is not locked. */
 static void
@@ -603,7 +606,19 @@ task_release_requests(TaskObj *task, bool all)
             link = &request->before;
         }
     }
+    /* (Only now can that be stored: the last use of the message before it can
+       run any code.) */
+    PyObject *msg = NULL;
+    if (!all && own->handed_up) {
+        msg = scope_msg(own);
+        own->handed_up = 0;
+    }
     tree_unlock(own);
+    if (msg != NULL) {
+        Py_BEGIN_CRITICAL_SECTION(task);
+        Py_XSETREF(task->task_cancel_msg, msg);
+        Py_END_CRITICAL_SECTION();
+    }
     while (released != NULL) {
         shield_request *before = released->before;
         Py_XDECREF(released->msg);

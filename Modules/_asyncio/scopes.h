@@ -122,6 +122,9 @@ typedef struct {
     /* The heap that holds this scope while its deadline is armed.  Owned. */
     struct DeadlinesObj *cs_deadlines;
     Py_ssize_t cs_heap_index;
+    /* In which shielded block the code was started that has armed it, or NULL.
+       Owned. */
+    ShieldMarkObj *cs_deadline_mark;
     /* Told what becomes of the members; NULL if there is no group.  Owned; once
        the host has ended, a weak reference. */
     PyObject *cs_group;

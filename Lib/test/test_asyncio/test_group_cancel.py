@@ -1567,8 +1567,9 @@ class ForeignMemberTests(GroupHelpers):
                     await asyncio.wait([self.spawn(host())])
                     said = cancel in (by_group, by_scope, by_outer_scope,
                                       by_task)
-                    self.assertEqual(tasks[0].requests,
-                                     ['why' if said else None])
+                    msg = ('why' if said else 'deadline exceeded'
+                           if cancel is by_outer_deadline else None)
+                    self.assertEqual(tasks[0].requests, [msg])
                     self.assertIs(tasks[0].cancelled(), True)
         await self.assert_not_cancelled()
 

@@ -490,8 +490,9 @@ class EdgeCancelScopes(CaseUtils):
                         await self.assert_level('why')
                     else:
                         scope.deadline = self.loop.time() + 1
-                        await self.assert_cancelled(self.forever())
-                        await self.assert_level()
+                        await self.assert_cancelled(self.forever(),
+                                                    'deadline exceeded')
+                        await self.assert_level('deadline exceeded')
                     await asyncio.sleep(0)
                 self.assert_scope(scope, called=True, caught=True)
                 await self.assert_not_cancelled()

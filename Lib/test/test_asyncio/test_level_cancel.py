@@ -1150,7 +1150,7 @@ class ResultTests:
             else:
                 self.assertIs(future.cancelled(), False)
             self.assertIs(scope.cancel_called, True)
-            await self.assert_level()
+            await self.assert_level('deadline exceeded')
 
     async def test_2_2_requests_of_several_scopes_reach_a_future_once(self):
         """Trap 16."""
@@ -2591,7 +2591,7 @@ class AwaitedTests:
                 await asyncio.wait_for(task, 0)
             self.assertIs(task.cancelled(), True)
             self.assertEqual(self.loop.time(), start + 5)
-            await self.assert_level()
+            await self.assert_level('deadline exceeded')
         await self.assert_not_cancelled()
 
 

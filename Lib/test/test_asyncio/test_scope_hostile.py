@@ -964,7 +964,7 @@ class MessageTests(HostileTestCase):
         scope = self.CancelScope()
         scope.deadline = Deadline(enter)
         self.assertEqual(scope.deadline, self.loop.time() + 5)
-        await self.assert_cancelled(asyncio.sleep(6))
+        await self.assert_cancelled(asyncio.sleep(6), 'deadline exceeded')
         self.assertIs(self.force_exit(scope, asyncio.CancelledError()), True)
         self.assert_scope(scope, called=True, caught=True)
         with self.assertRaises(MyError):
@@ -2919,7 +2919,7 @@ class CrashTests(IsolatedTestCase):
         scope = self.CancelScope(deadline=self.loop.time())
         self.patch_loop('time', enter)
         self.assertIs(scope.cancel_called, True)
-        await self.assert_level(times=1)
+        await self.assert_level('deadline exceeded', times=1)
         exc = asyncio.CancelledError()
         self.assertIs(scope.__exit__(type(exc), exc, None), True)
         self.assert_scope(scope, called=True, caught=True)

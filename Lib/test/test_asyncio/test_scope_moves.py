@@ -130,7 +130,7 @@ class CreateTaskTests(Helpers):
 
     async def test_3_11_stays_cancelled_by_a_deadline(self):
         with self.CancelScope(deadline=self.loop.time() + 1) as scope:
-            task = scope.create_task(self.be_cancelled())
+            task = scope.create_task(self.be_cancelled('deadline exceeded'))
             await self.forever()
         await task
 

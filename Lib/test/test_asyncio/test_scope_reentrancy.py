@@ -412,7 +412,7 @@ class TimerTests(HostileTestCase):
                 self.assertIs(scope.deadline_expired, True)
                 with scope:
                     self.assertIs(scope.deadline_expired, True)
-                    await self.assert_level(times=1)
+                    await self.assert_level('deadline exceeded', times=1)
                 self.assertIs(scope.deadline_expired, True)
                 await self.assert_sound()
 

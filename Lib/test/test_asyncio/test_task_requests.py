@@ -596,6 +596,95 @@ class ShieldTests:
         with self.assertRaises(asyncio.CancelledError):
             await task
 
+    def each_deadline(self, task):
+        """Kinds of code that waits for *task*, but for a second at most."""
+        async def by_timeout():
+            async with asyncio.timeout(1):
+                await task
+
+        async def by_wait_for():
+            await asyncio.wait_for(task, 1)
+
+        async def by_scope():
+            with asyncio.move_on_after(1):
+                await task
+
+        async def by_later_deadline():
+            with self.CancelScope() as scope:
+                self.loop.call_soon(setattr, scope, 'deadline',
+                                    self.loop.time() + 1)
+                await task
+
+        async def by_member():
+            async with asyncio.timeout(1), asyncio.TaskGroup() as group:
+                group.create_task(asyncio.wait_for(task, None))
+
+        return by_timeout, by_wait_for, by_scope, by_later_deadline, by_member
+
+    async def wait_until_deadline(self, code):
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+            await code()
+
+    async def test_5_9_deadline_of_code_inside(self):
+        """A deadline that was set inside, whatever else is due then."""
+        async def host(number, others):
+            task, start = asyncio.current_task(), self.loop.time()
+            for _ in range(others):
+                self.spawn(self.wait_until_deadline(
+                    lambda: asyncio.wait_for(self.forever(), 1)))
+            with self.CancelScope(shield=True):
+                self.spawn(self.wait_until_deadline(
+                    self.each_deadline(task)[number]))
+                await self.assert_cancelled(asyncio.sleep(3))
+                self.assertEqual(self.loop.time(), start + 1)
+                await self.assert_level()
+                task.uncancel()
+                await asyncio.sleep(3)
+            await self.assert_not_cancelled()
+
+        for number, code in enumerate(self.each_deadline(None)):
+            for others in 0, 1:
+                with self.subTest(code=code.__name__, others=others):
+                    await self.spawn(host(number, others))
+                    await self.settle()
+
+    async def test_5_9_deadline_of_code_outside(self):
+        """Nor does one inside that comes first say anything of it."""
+        async def host(number):
+            task = asyncio.current_task()
+            self.spawn(self.wait_until_deadline(
+                self.each_deadline(task)[number]))
+            await self.settle()
+            with self.CancelScope(shield=True):
+                self.spawn(self.wait_until_deadline(
+                    lambda: asyncio.wait_for(self.forever(), 0.5)))
+                await asyncio.sleep(3)
+            await self.assert_level()
+            task.uncancel()
+            await self.assert_not_cancelled()
+
+        for number, code in enumerate(self.each_deadline(None)):
+            with self.subTest(code=code.__name__):
+                await self.spawn(host(number))
+                await self.settle()
+
+    async def test_5_9_message_of_a_request_that_goes_on(self):
+        """It is that of the task then, which gather() asks for."""
+        async def child():
+            await asyncio.sleep(1)
+            with self.CancelScope(shield=True):
+                waiting.cancel('first')
+                waiting.cancel('second')
+            raise ValueError
+
+        async def wait():
+            await asyncio.gather(child(), return_exceptions=True)
+
+        waiting = self.spawn(wait())
+        with self.assertRaises(asyncio.CancelledError) as caught:
+            await waiting
+        self.assertEqual(caught.exception.args, ('second',))
+
     async def test_5_9_code_that_outlives_the_block(self):
         """Its requests are ordinary ones from then on."""
         task = asyncio.current_task()
