@@ -215,7 +215,7 @@ class Machine:
         self.started = set()    # ids of the coroutines that have started
         self.blocks = {}        # id -> timeout, group, stack
         self.things = {}        # id -> event, lock, queue ...
-        self.times = {}         # id -> how often a coroutine of that name was started
+        self.times = {}         # id -> how often a coroutine of that name was made
         self.awaited = {}       # task -> those that it has awaited
         self.hosts = {}         # group -> its task
         self.timers = 0         # how many have been set
@@ -306,10 +306,13 @@ class Machine:
         if timers and not self.frozen:
             self.log('end', 'timers', timers)
 
-    async def coroutine(self, name, body, host=None):
+    def coroutine(self, name, body, host=None):
         """A coroutine of the program; *host* awaits it."""
+        # (Counted as it is made: whether one starts that is cancelled before is what the two sides differ in.)
         times = self.times[name] = self.times.get(name, 0) + 1
-        me = name if times == 1 else f'{name}.{times}'
+        return self.run_coroutine(name if times == 1 else f'{name}.{times}', name, body, host)
+
+    async def run_coroutine(self, me, name, body, host):
         task = tasks.current_task()
         self.register(name, task)
         self.awaited.setdefault(host, []).append(task)
@@ -341,9 +344,9 @@ class Machine:
             try:
                 result = await STATEMENTS[op](self, me, s)
             except BaseException as exc:
-                self.log(me, self.now(), op, s.get('id'), 'raises', describe(exc, self.depth))
+                self.log(me, self.now(), op, s.get('id') or s.get('of'), 'raises', describe(exc, self.depth))
                 raise
-            self.log(me, self.now(), op, s.get('id'), result)
+            self.log(me, self.now(), op, s.get('id') or s.get('of'), result)
 
     # What does not wait.
 

@@ -188,6 +188,21 @@ def is_redelivery(d):
     return is_cancellation(d.patched) and was_cancelled(d, d.patched[0])
 
 
+def shares_redelivery(d):
+    """It interrupts a task that waits for the future for which such a task waits as well."""
+    return is_cancellation(d.patched) and d.patched[3] is not None and any(
+        is_cancellation(found) and found[1:4] == d.patched[1:4] and was_cancelled(d, found[0])
+        for found in d.patched_later[1:])
+
+
+def is_named_finished(d):
+    """A group that refuses a task is called finished, and not what it was when it was left."""
+    def strip(found):
+        return re.sub('<TaskGroup[^>]*>', '', str(found))
+    return (same_step(d) and d.stock[2] == 'spawn' and 'finished> is finished' in str(d.patched[3])
+            and strip(d.stock) == strip(d.patched))
+
+
 def keeps_result(d):
     """Where stock raises CancelledError, the patched side has the result, or the error, that was there already."""
     # (What gather(return_exceptions=True) returns can be such errors.)
@@ -277,6 +292,20 @@ def is_made_late(d):
         if found[0] == 'main' and found[2] in ('ends', 'ends with'):
             ended = True
         if ended and found[2] == 'start' and found[0] == (d.patched[0] or '').split(':')[0]:
+            return True
+    return False
+
+
+def is_report_of_made_late(d):
+    """What is reported is the error of a task that was made after the end of main, or of one that waits for it."""
+    ended, made = False, set()
+    for found in d.before:
+        if found[0] == 'main' and found[2] in ('ends', 'ends with'):
+            ended = True
+        if ended and found[2] == 'start':
+            made.add(found[0])
+        if found[0] in made and found[2] == 'ends with' and any(
+                each[2] == 'late handler' and str(each[-1]) == str(found[3]) for each in (d.stock, d.patched)):
             return True
     return False
 
@@ -396,6 +425,8 @@ RULES = [
     ('3.7', [SCOPES], is_of_past_deadline),
     ('6.2', [SCOPES], spawned_late),
     ('2.1', [CANCEL, SCOPES], is_redelivery),
+    ('2.1', [CANCEL, SCOPES], shares_redelivery),
+    ('3.10', [SCOPES], is_named_finished),
     ('2.3', [SCOPES], keeps_result),
     ('2.3', [CANCEL], is_end_of_run(keeps_result)),
     ('7.4', [CANCEL], is_end_of_run(both_cancelled)),
@@ -411,6 +442,7 @@ RULES = [
     ('2.6', [SCOPES], is_done_in_spite),
     ('2.6', [CANCEL], is_end_of_run(is_done_in_spite)),
     ('7.4', [CANCEL, BACKGROUND], is_made_late),
+    ('7.4', [CANCEL, BACKGROUND], is_report_of_made_late),
     ('7.4', [CANCEL, BACKGROUND], is_report_of_shutdown),
     ('6.5', [SCOPES], does_not_yield),
     ('6.4', [SCOPES], is_of_destroyed_task),
