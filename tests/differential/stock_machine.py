@@ -401,13 +401,13 @@ class Machine:
             case 'f' if not thing.done():
                 thing.set_result('result') if s['how'] == 'result' else thing.set_exception(E1('future'))
             case 'f':
-                return 'done'
+                return [s['of'], 'done']
 
     def clear(self, s):
         self.thing(s['of']).clear()
 
     def cancel_future(self, s):
-        return self.thing(s['of']).cancel(s['msg'])
+        return [s['of'], self.thing(s['of']).cancel(s['msg'])]
 
     def put_nowait(self, s):
         self.thing(s['of']).put_nowait(self.item())

@@ -188,6 +188,20 @@ def is_redelivery(d):
     return is_cancellation(d.patched) and was_cancelled(d, d.patched[0])
 
 
+def outlives_request(d):
+    """A task that was asked by cancel() went on with something else, since what it waited for made that of the request,
+    and is interrupted at its next yield."""
+    task, asked, went_on = task_of(d.program, d.patched[0]), False, False
+    for found in d.before:
+        if found[2] in ('cancel', 'uncancel') and isinstance(found[3], list):
+            name = task_of(d.program, found[0] if found[3][0] == 'self' else found[3][0])
+            if name == task:
+                asked, went_on = (found[3][2] is True if found[2] == 'cancel' else asked and found[3][1] > 0), False
+                continue
+        went_on = went_on or task_of(d.program, found[0]) == task
+    return is_cancellation(d.patched) and asked and went_on and not was_cancelled(d, d.patched[0])
+
+
 def shares_redelivery(d):
     """It interrupts a task that waits for the future for which such a task waits as well."""
     return is_cancellation(d.patched) and d.patched[3] is not None and any(
@@ -201,6 +215,14 @@ def is_named_finished(d):
         return re.sub('<TaskGroup[^>]*>', '', str(found))
     return (same_step(d) and d.stock[2] == 'spawn' and 'finished> is finished' in str(d.patched[3])
             and strip(d.stock) == strip(d.patched))
+
+
+def is_gone_at_once(d):
+    """Who would complete a future sees that it is cancelled, since a task that waits for it is interrupted now."""
+    return same_step(d) and d.patched[2] in ('set', 'cancel_future') and isinstance(d.patched[3], list) and (
+        d.patched[3][1] in ('done', False)) and any(
+            is_cancellation(found) and found[1:4] == [d.patched[1], 'wait', d.patched[3][0]]
+            for found in d.patched_later[1:])
 
 
 def keeps_result(d):
@@ -426,6 +448,8 @@ RULES = [
     ('6.2', [SCOPES], spawned_late),
     ('2.1', [CANCEL, SCOPES], is_redelivery),
     ('2.1', [CANCEL, SCOPES], shares_redelivery),
+    ('2.2', [CANCEL], outlives_request),
+    ('2.3', [SCOPES], is_gone_at_once),
     ('3.10', [SCOPES], is_named_finished),
     ('2.3', [SCOPES], keeps_result),
     ('2.3', [CANCEL], is_end_of_run(keeps_result)),
