@@ -183,6 +183,13 @@ def is_overdue_wait_for(d):
         or any(found[:3] == d.patched[:3] for found in d.stock_later))
 
 
+def waits_for_what_it_cancelled(d):
+    """wait_for() with a time that is over waits until what it has cancelled is done, where stock is interrupted."""
+    return d.stock[2] == 'wait_for' and is_cancellation(d.stock) and any(
+        found[0] == d.stock[0] and found[2] == 'wait_for' for found in d.patched_later) and any(
+            s['op'] == 'wait_for' and s['delay'] == 0 for s in stock_programs.walk(d.program['main']))
+
+
 def is_redelivery(d):
     """What the patched side does is to interrupt a task that a CancelledError has reached before."""
     return is_cancellation(d.patched) and was_cancelled(d, d.patched[0])
@@ -217,12 +224,26 @@ def is_named_finished(d):
             and strip(d.stock) == strip(d.patched))
 
 
-def is_gone_at_once(d):
-    """Who would complete a future sees that it is cancelled, since a task that waits for it is interrupted now."""
-    return same_step(d) and d.patched[2] in ('set', 'cancel_future') and isinstance(d.patched[3], list) and (
-        d.patched[3][1] in ('done', False)) and any(
-            is_cancellation(found) and found[1:4] == [d.patched[1], 'wait', d.patched[3][0]]
-            for found in d.patched_later[1:])
+def host_is_interrupted_again(d):
+    """A member of a group is interrupted, since the host, which a CancelledError has reached before, waits for it."""
+    groups = {group for name in awaiters(d.program, d.patched[0]) for _, _, group in spawns(d, name)} - {'root'}
+    return is_cancellation(d.patched) and any(
+        found[2] in ('left', 'group', 'stack') and found[3] in groups and was_cancelled(d, found[0])
+        for found in d.patched_later)
+
+
+def waiters_that_go(d):
+    """Who is interrupted while it waits for a future; who would complete that, sees that it is cancelled."""
+    if not same_step(d) or d.patched[2] not in ('set', 'cancel_future') or not isinstance(d.patched[3], list) or (
+            d.patched[3][1] not in ('done', False)):
+        return []
+    return [found[0] for found in d.patched_later[1:]
+            if is_cancellation(found) and found[1:4] == [d.patched[1], 'wait', d.patched[3][0]]]
+
+
+def is_gone_again(d):
+    """It is one that a CancelledError has reached before."""
+    return any(was_cancelled(d, name) for name in waiters_that_go(d))
 
 
 def keeps_result(d):
@@ -449,7 +470,10 @@ RULES = [
     ('2.1', [CANCEL, SCOPES], is_redelivery),
     ('2.1', [CANCEL, SCOPES], shares_redelivery),
     ('2.2', [CANCEL], outlives_request),
-    ('2.3', [SCOPES], is_gone_at_once),
+    ('2.2', [SCOPES], waits_for_what_it_cancelled),
+    ('2.1', [CANCEL, SCOPES], host_is_interrupted_again),
+    ('2.1', [CANCEL, SCOPES], is_gone_again),
+    ('2.3', [SCOPES], waiters_that_go),
     ('3.10', [SCOPES], is_named_finished),
     ('2.3', [SCOPES], keeps_result),
     ('2.3', [CANCEL], is_end_of_run(keeps_result)),
