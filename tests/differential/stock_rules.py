@@ -273,9 +273,10 @@ def is_asked_once(d):
 
 
 def is_of_destroyed_task(d):
-    """A task that was destroyed within a group ends with another RuntimeError."""
-    return (same_step(d) and d.stock[2] == 'ends with' and 'RuntimeError' in str(d.stock[3])
-            and 'RuntimeError' in str(d.patched[3]) and any('was destroyed' in str(found) for found in d.before))
+    """A task that was destroyed within a group, or a timeout, ends with another RuntimeError."""
+    return (same_step(d) and d.stock[2] in ('ends with', 'stack', 'group', 'timeout')
+            and 'RuntimeError' in str(d.stock[-1]) and 'RuntimeError' in str(d.patched[-1])
+            and any('was destroyed' in str(found) for found in d.before))
 
 
 def moved_in_time(d):
@@ -286,6 +287,12 @@ def moved_in_time(d):
             and comes(d.patched, d.stock_later) and comes(d.stock, d.patched_later)
             and any('CancelledError' in str(word) or word == 'cancel' for found in [*d.before, d.stock, d.patched]
                     for word in found[2:]))
+
+
+def moved_by_redelivery(d):
+    """So they do since a task goes on that swallowed a CancelledError, and is interrupted at once at its next yield."""
+    return moved_in_time(d) and any(found[2] in ('catches', 'retries') and 'CancelledError' in str(found[3])
+                                    for found in d.before)
 
 
 def spawns(d, name):
@@ -336,6 +343,10 @@ def is_made_late(d):
             ended = True
         if ended and found[2] == 'start' and found[0] == (d.patched[0] or '').split(':')[0]:
             return True
+        # One that stock runs since the loop still turns, and that is cancelled before here.
+        if (ended and found[2] == 'spawn' and isinstance(found[3], list) and d.stock[2] == 'start'
+                and found[3][0] == d.stock[0].partition('.')[0]):
+            return True
     return False
 
 
@@ -373,10 +384,19 @@ def is_left_elsewhere(d):
 
 
 def is_of_generator(left, right):
-    """What differs first is the moment at which an abandoned generator is closed."""
+    """What differs first is the moment at which an abandoned generator is closed, or whether it is at the end of run()
+    by a task that nobody awaits or by shutdown_asyncgens()."""
     place = first_difference(left, right)
-    return any('generator ends' in (found := event(record, place) or ()) or 'asynchronous generator' in str(found)
-               for record in (left, right))
+    events = [event(record, place) or (None, None, None) for record in (left, right)]
+    closing, ended = set(), False
+    for found in left[:place]:
+        ended = ended or found[0] == 'main' and found[2] in ('ends', 'ends with')
+        if found[2] == 'generator ends':
+            closing.add(found[0])
+        elif found[2] == 'generator has ended':
+            closing.discard(found[0])
+    return any('generator ends' in found or 'asynchronous generator' in str(found) or ended and found[0] in closing
+               for found in events)
 
 
 def times_out(d):
@@ -497,4 +517,5 @@ RULES = [
     ('2.2', [SCOPES], is_asked_once),
     ('2.3', [SCOPES], moved_in_time),
     ('7.4', [CANCEL], is_end_of_run(moved_in_time)),
+    ('2.1', [CANCEL], moved_by_redelivery),
 ]
