@@ -267,9 +267,11 @@ def both_cancelled(d):
 
 
 def is_asked_once(d):
-    """A task that is awaited has been interrupted by one timeout, and on stock it is once more, by another one."""
-    return is_cancellation(d.stock) and was_cancelled(d, d.stock[0]) and sum(
-        s['op'] in ('timeout', 'stack', 'wait_for') for s in stock_programs.walk(d.program['main'])) > 1
+    """A task that is awaited has been interrupted by one timeout, or by cancel(), and on stock it is once more, by another
+    timeout."""
+    timeouts = sum(s['op'] in ('timeout', 'stack', 'wait_for') for s in stock_programs.walk(d.program['main']))
+    asked = any(found[2] == 'cancel' for found in d.before)
+    return is_cancellation(d.stock) and was_cancelled(d, d.stock[0]) and timeouts > (0 if asked else 1)
 
 
 def is_of_destroyed_task(d):
@@ -472,11 +474,19 @@ def is_shielded_coroutine(d):
                for found in [*d.before, d.stock, d.patched])
 
 
+def is_below_shield(d):
+    """Stock interrupts what shield() was given, or a task that this has made."""
+    inside = {s['id'] for shield in stock_programs.walk(d.program['main']) if shield['op'] == 'shield'
+              for s in stock_programs.walk(shield['items']) if s['op'] in ('co', 'spawn')}
+    return is_cancellation(d.stock) and d.stock[0].split(':')[0].partition('.')[0] in inside
+
+
 SCOPES, CANCEL, SHIELD, BACKGROUND = 'edge-scopes', 'edge-cancel', 'shield', 'background-errors'
 
 # (rule, the changes that it is a part of, its condition): the first one counts.
 RULES = [
     ('8.1', [SHIELD], is_shielded_coroutine),
+    ('8.1', [CANCEL], is_end_of_run(is_below_shield)),
     ('7.2', [BACKGROUND], background_failed),
     ('7.8', [BACKGROUND], is_closing),
     ('7.8', [CANCEL], is_closing_itself),
