@@ -316,6 +316,13 @@ def awaited_by_cancelled(d):
         and found[2] in ('ref', 'gather', 'wait_for', 'co', 'stack') for found in d.patched_later[1:])
 
 
+def hears_once(d):
+    """Stock interrupts a member of a group twice as run() ends, since its host tells it later than run() does."""
+    return is_cancellation(d.stock) and was_cancelled(d, d.stock[0]) and any(
+        found[:1] == d.stock[:1] and found[1] == d.stock[1] and is_cancellation(found) for found in d.before) and any(
+            group != 'root' for name in awaiters(d.program, d.stock[0]) for _, _, group in spawns(d, name))
+
+
 def member_has_failed(d):
     """A member of a group has just failed, which interrupts the host and the others at once."""
     return is_cancellation(d.patched) and any(
@@ -512,6 +519,7 @@ RULES = [
     ('6.2', [CANCEL, SCOPES], is_late_member),
     ('1.2', [SCOPES], member_hears_at_once),
     ('1.2', [SCOPES], member_never_starts),
+    ('1.2', [SCOPES], is_end_of_run(hears_once)),
     ('6.3', [SCOPES], member_has_failed),
     ('5.6', [CANCEL, SCOPES], awaited_by_cancelled),
     ('4.4', [CANCEL, SCOPES], is_left_elsewhere),
