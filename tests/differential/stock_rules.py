@@ -420,6 +420,13 @@ def is_done_in_spite(d):
             and d.patched[2] != 'pending')
 
 
+def is_gathered_in_spite(d):
+    """gather() returns the result of such a task."""
+    results = d.stock[-1], d.patched[-1]
+    return same_step(d) and d.stock[2] == 'gather' and all(isinstance(each, list) for each in results) and all(
+        one == other or str(one).startswith('CancelledError') for one, other in zip(*results))
+
+
 def ends_cancelled(d):
     """A coroutine has returned while a request was undelivered: its task ends cancelled."""
     return d.stock[0] == 'end' and d.stock[:2] == d.patched[:2] and d.patched[2] == 'cancelled'
@@ -526,6 +533,7 @@ RULES = [
     ('4.1', [CANCEL, SCOPES], times_out),
     ('5.2', [CANCEL], ends_cancelled),
     ('2.6', [SCOPES], is_done_in_spite),
+    ('2.6', [SCOPES], is_gathered_in_spite),
     ('2.6', [CANCEL], is_end_of_run(is_done_in_spite)),
     ('7.4', [CANCEL, BACKGROUND], is_made_late),
     ('7.4', [CANCEL, BACKGROUND], is_report_of_made_late),
