@@ -155,8 +155,8 @@ MUTATIONS = {
         ('timeout',), switches=False),
     'errors_of_members_lose_the_first': Mutation(
         'taskgroups.py',
-        '                                      list(self._errors.values()))',
-        '                                      list(self._errors.values())[-1:])',
+        '                                      list(self._errors))',
+        '                                      list(self._errors)[-1:])',
         ('group',), switches=False),
     'body_error_is_not_in_the_group': Mutation(
         'taskgroups.py',
