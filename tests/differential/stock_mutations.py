@@ -160,8 +160,8 @@ MUTATIONS = {
         ('group',), switches=False),
     'body_error_is_not_in_the_group': Mutation(
         'taskgroups.py',
-        '            self._errors[id(exc)] = exc\n        # Errors have',
-        '            self._errors.setdefault(id(exc), exc) if not self._errors else None\n        # Errors have',
+        '            self._errors.append(exc)\n        # Errors have',
+        '            self._errors or self._errors.append(exc)\n        # Errors have',
         ('group',), switches=False),
     'group_does_not_wait': Mutation(
         'taskgroups.py',
@@ -170,8 +170,8 @@ MUTATIONS = {
         ('group',), switches=False),
     'failed_member_does_not_cancel': Mutation(
         'groups.py',
-        '        self._errors[id(exc)] = exc\n        self._abort()',
-        '        self._errors[id(exc)] = exc',
+        '        self._errors.append(task.exception())\n        self._abort()',
+        '        self._errors.append(task.exception())',
         ('group',), switches=False),
     # The end of run().
     'shutdown_reports_nothing': Mutation(
