@@ -635,9 +635,11 @@ class ShieldTests:
             with self.CancelScope(shield=True):
                 self.spawn(self.wait_until_deadline(
                     self.each_deadline(task)[number]))
-                await self.assert_cancelled(asyncio.sleep(3))
+                # (What a scope says of its deadline is passed on.)
+                with self.assertRaises(asyncio.CancelledError) as cm:
+                    await asyncio.sleep(3)
                 self.assertEqual(self.loop.time(), start + 1)
-                await self.assert_level()
+                await self.assert_level(*cm.exception.args)
                 task.uncancel()
                 await asyncio.sleep(3)
             await self.assert_not_cancelled()
@@ -659,7 +661,9 @@ class ShieldTests:
                 self.spawn(self.wait_until_deadline(
                     lambda: asyncio.wait_for(self.forever(), 0.5)))
                 await asyncio.sleep(3)
-            await self.assert_level()
+            with self.assertRaises(asyncio.CancelledError) as cm:
+                await asyncio.sleep(0)
+            await self.assert_level(*cm.exception.args)
             task.uncancel()
             await self.assert_not_cancelled()
 
