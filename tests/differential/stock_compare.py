@@ -18,7 +18,7 @@ MACHINE = pathlib.Path(__file__).with_name('stock_machine.py')
 ALL = 'all'
 # The switches that restore what stock does, in the order in which they are tried.
 SWITCHES = 'edge-scopes', 'edge-cancel', 'shield', 'background-errors'
-SECONDS = 20    # that a worker may take for what it is given
+SECONDS = 5     # that a worker may take for what it is given
 
 
 class Worker:
