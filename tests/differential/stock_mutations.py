@@ -176,14 +176,9 @@ MUTATIONS = {
     # The end of run().
     'shutdown_reports_nothing': Mutation(
         'groups.py',
-        '        for task in unreported:\n            self._report(task)',
-        '        del unreported',
+        '            if not task.cancelled() and task.exception() is not None:\n                self._report(task)',
+        '            del task',
         ('spawn',)),
-    'generators_are_not_closed': Mutation(
-        'base_events.py',
-        '            self.call_soon_threadsafe(asyncgens.close, self, agen.aclose())',
-        '            pass',
-        ('agen',)),
 }
 
 
