@@ -366,8 +366,7 @@ def request_is_lost_with_its_shielded_block(patch):
 @mutation('C lazy', 'Python lazy')
 def failed_member_does_not_cancel_the_group(patch):
     def _member_failed(self, task):
-        exc = task.exception()
-        self._errors[id(exc)] = exc
+        self._errors.append(task.exception())
     patch(groups.Group, '_member_failed', _member_failed)
 
 
@@ -407,7 +406,7 @@ def cancellation_has_priority_over_errors(patch):
 def error_of_the_body_is_lost(patch):
     def _pick_error(self, exc, cancelled):
         if exc is not None and len(self._errors) > 1:
-            self._errors.pop(id(exc), None)
+            self._errors = [error for error in self._errors if error is not exc]
         return original(self, exc, cancelled)
     original = asyncio.TaskGroup._pick_error
     patch(asyncio.TaskGroup, '_pick_error', _pick_error)
