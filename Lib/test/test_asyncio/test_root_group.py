@@ -1008,6 +1008,35 @@ class FailureTests:
             self.run_main(main())
         self.assertEqual(trace, ['background', 'main'])
 
+    def test_7_2_traceback_of_mains_error_is_mains(self):
+        # Another task raises the same exception as run() ends.
+        async def wait(main):
+            try:
+                await asyncio.sleep(5)
+            finally:
+                try:
+                    await main
+                except MyError:
+                    raised.append(True)
+
+        async def main():
+            asyncio.create_task(wait(asyncio.current_task()))
+            await asyncio.sleep(1)
+            raise MyError
+
+        raised = []
+        names = []
+        try:
+            self.run_main(main())
+        except MyError as exc:
+            tb = exc.__traceback__
+            while tb is not None:
+                names.append(tb.tb_frame.f_code.co_name)
+                tb = tb.tb_next
+        self.assertEqual(raised, [True])
+        self.assertEqual(names[-1], 'main')
+        self.assertNotIn('wait', names)
+
     def test_7_2_error_of_main_is_in_the_group(self):
         for own in MyError('main'), ExceptionGroup('', [MyError('main')]):
             with self.subTest(own=own):
