@@ -1,4 +1,4 @@
-# switches:
+# switches: edge-scopes
 """A deadline and another timer are due at the very same moment: which comes first?
 
 Stock makes a timer for each timeout(), and of two timers for the same moment the older one comes first.  Here the deadlines of a loop share
