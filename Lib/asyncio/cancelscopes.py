@@ -347,8 +347,10 @@ def _stop_waiting(task, waiter, msg):
     if not waiter.remove_done_callback(task._Task__wakeup):
         return False
     futures.future_discard_from_awaited_by(waiter, task)
-    task._fut_waiter = None
     waiter.add_done_callback(_forget_cancellation)
+    if task._fut_waiter is not waiter:
+        return True  # What was called here has let it go on already.
+    task._fut_waiter = None
     exc = (exceptions.CancelledError() if msg is None
            else exceptions.CancelledError(msg))
     task._loop.call_soon(task._Task__step, exc, context=task._context)

@@ -917,7 +917,7 @@ static int task_call_step_soon(asyncio_state *state, TaskObj *, PyObject *);
 
 /* The task waits for itself, perhaps through other tasks, so nothing else will
    end that.  Let it go on with CancelledError.  Return 1 if it does, 0 if its
-   waiter is done. */
+   waiter is done.  `waiter` is owned by the caller. */
 static int
 task_stop_waiting(TaskObj *task, PyObject *waiter, PyObject *msg)
 {
@@ -951,6 +951,9 @@ task_stop_waiting(TaskObj *task, PyObject *waiter, PyObject *msg)
         task_ignore(task, "stopped waiting for itself");
     }
     Py_XDECREF(res);
+    if (task->task_fut_waiter != waiter) {
+        return 1;   /* What was called here has let it go on already. */
+    }
     Py_CLEAR(task->task_fut_waiter);
     PyObject *exc = Py_IsNone(msg)
         ? PyObject_CallNoArgs(state->asyncio_CancelledError)
