@@ -40,6 +40,7 @@ EXEMPT = {
 WITHOUT_TWIN = {
     'FutureIter': 'the iterator of a C Future; a generator in Python',
     'TaskStepMethWrapper': 'a bound method in Python',
+    '_cancel_once': 'what its namesake in Python does for a task in C',
     '_take_errors': 'asks the accelerator for what a pure-Python task cannot know',
 }
 
