@@ -11,6 +11,7 @@ import sys
 from survey import agreement
 from survey import attribution
 from survey import conduct
+from survey import native
 from survey import ports
 from survey import progress
 from survey import projects as projects_module
@@ -43,6 +44,7 @@ def main(argv):
                         help='another list of projects than survey/projects.toml')
     # For build.sh.
     parser.add_argument('--build', type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument('--package', type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument('--identities', type=json.loads, required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     # In the background job of a script SIGINT is ignored, and would be in tests that send it to themselves.
@@ -85,9 +87,10 @@ def run(arguments):
     build = arguments.build.resolve()
     # The longest first, so that none is left alone at the end.
     chosen.sort(key=lambda project: -project.seconds)
+    package = arguments.package and native.Package(arguments.package.resolve())
     environments = Environments(build / 'survey', {
         'stock': build / 'stock' / 'live' / 'bin' / 'python3',
-        'patched': build / 'release' / 'live' / 'bin' / 'python3'}, offline=arguments.offline)
+        'patched': build / 'release' / 'live' / 'bin' / 'python3'}, offline=arguments.offline, package=package)
     folder = build / 'survey'
     runs_folder, results = folder / 'runs', conduct.RESULTS
     if arguments.repeat:
@@ -101,7 +104,7 @@ def run(arguments):
                                  quick=arguments.quick)
         else:
             survey = conduct.Survey(folder, environments, arguments.identities, listener, runs=runs_folder,
-                                    results=results, fresh=arguments.fresh)
+                                    results=results, fresh=arguments.fresh, package=package)
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
             try:
                 for future in [pool.submit(survey.conduct, project) for project in chosen]:

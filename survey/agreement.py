@@ -19,22 +19,36 @@ def compare(first, second):
     one, two = first['regressions'], second['regressions']
     flaky = first['flaky'].keys() | second['flaky'].keys()
     both = one.keys() & two.keys()
-    differing = one.keys() ^ two.keys()
-    return {
+    compared = {
         'tests': len(first['tests'].keys() | second['tests'].keys()),
         'regressions': len(both),
-        'only_in_the_first': sorted((differing - flaky) & one.keys()),
-        'only_in_the_second': sorted((differing - flaky) & two.keys()),
-        'flaky_in_one': sorted(differing & flaky),
+        **_differences(one, two, flaky),
         'attributed_differently': {
             test: [one[test]['switches'], two[test]['switches']] for test in sorted(both)
             if one[test]['switches'] != two[test]['switches']},
     }
+    one, two = (result.get('native_anyio') or {} for result in (first, second))
+    if 'left' in one and 'left' in two and one['package'] == two['package']:
+        compared['native_anyio'] = {
+            'left': len(one['left'].keys() & two['left'].keys()),
+            **_differences(one['left'], two['left'], flaky.union(one['flaky'], two['flaky']))}
+    return compared
+
+
+def _differences(one, two, flaky):
+    """Returns what is in one of two dicts of tests only; that apart which is flaky in one of the surveys."""
+    differing = one.keys() ^ two.keys()
+    return {
+        'only_in_the_first': sorted((differing - flaky) & one.keys()),
+        'only_in_the_second': sorted((differing - flaky) & two.keys()),
+        'flaky_in_one': sorted(differing & flaky),
+    }
 
 
 def agrees(compared):
-    """Tells whether the two surveys of a project agree on its regressions."""
-    return not compared['only_in_the_first'] and not compared['only_in_the_second']
+    """Tells whether the two surveys of a project agree on its regressions, and on what the native AnyIO leaves."""
+    return not any(entry['only_in_the_first'] or entry['only_in_the_second']
+                   for entry in (compared, compared.get('native_anyio')) if entry)
 
 
 def write(first_folder, second_folder, path=FILE):

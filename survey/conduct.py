@@ -11,6 +11,7 @@ import time
 import traceback
 
 from survey import attribution
+from survey import native
 from survey import runs as runs_module
 from survey import services
 from survey.projects import HERE, SurveyError
@@ -31,9 +32,10 @@ class Survey:
         fresh: make all runs anew.
         runs: the folder that keeps the runs.
         results: the folder that gets the results.
+        package: a native.Package, AnyIO's native backend; without it there are no runs with it.
     """
 
-    def __init__(self, folder, environments, identities, listener, *, runs, results, fresh=False):
+    def __init__(self, folder, environments, identities, listener, *, runs, results, fresh=False, package=None):
         self._folder = folder
         self._runs = runs
         self._results = results
@@ -41,6 +43,11 @@ class Survey:
         self._identities = identities
         self._listener = listener
         self._fresh = fresh
+        self._package = package
+        # What a run on each of them depends on.
+        self._dependencies = dict(identities)
+        if package is not None:
+            self._dependencies[native.VARIANT] = f'{identities["patched"]} {package.identity}'
 
     def conduct(self, project):
         """Makes the runs of one project; returns what is in its result file, or None if it could not be surveyed."""
@@ -67,16 +74,39 @@ class Survey:
                 for plan in wanted:
                     only = None if plan.scope == 'all' else candidates
                     known[plan] = self._make(project, lock, plan, only)
-        result = describe(project, known, self._identities)
+            with_package = {}
+            backend = self._try_package(project, lock, attribution.Attribution(known), with_package)
+        result = describe(project, {**known, **with_package}, self._identities, native_anyio=backend)
         self._results.mkdir(parents=True, exist_ok=True)
         write(self._results / f'{project.name}.json', result)
         self._listener.finished(project, result)
+        if backend is not None and backend['state'] != native.ABSENT:
+            self._listener.note(f'{project.name}: native AnyIO: {_in_short(result)}')
         return result
+
+    def _try_package(self, project, lock, found, runs):
+        """Makes the runs with AnyIO's native backend and puts them into runs; returns what the result says of them."""
+        if self._package is None:
+            return None
+        version = native.find_anyio(lock)
+        if version is None:
+            return {'state': native.ABSENT}
+        comparison = native.Comparison(found, runs)
+        try:
+            while plan := comparison.wanted():
+                runs[plan] = self._make(project, lock, plan)
+        except native.Off as off:
+            return {'state': native.OFF, 'anyio': off.version, 'package': self._package.identity}
+        if not any(run.outcomes for run in runs.values()):
+            problems = '\n'.join(runs[next(iter(runs))].problems)
+            raise SurveyError(f"{project.name}: with AnyIO's native backend not a single test was run.\n"
+                              f'{problems[-3000:]}')
+        return comparison.describe(_publish, anyio=version, package=self._package.identity)
 
     def _make(self, project, lock, plan, only=None):
         """Returns the Run of a plan: one of before, or a new one."""
         key = hashlib.sha256(json.dumps([
-            _FORMAT, repr(project), lock, self._identities[plan.variant], None if only is None else sorted(only),
+            _FORMAT, repr(project), lock, self._dependencies[plan.variant], None if only is None else sorted(only),
         ]).encode()).hexdigest()[:16]
         path = self._runs / project.name / f'{plan.name}-{key}.json'
         if path.exists() and not self._fresh:
@@ -85,17 +115,41 @@ class Survey:
         work = self._folder / 'work' / project.name / plan.name
         source = self._environments.unpack(project, work / 'source')
         runs_module.prepare(project, source, python)
+        runner = runs_module.Runner(project, python, source, work, variant=plan.variant, switches=plan.switches,
+                                    only=only, tick=lambda done: self._listener.moved(project, done))
+        if plan.variant == native.VARIANT:
+            native.check(project, runner.ask(native.PROBE))
         self._listener.started(project, plan)
-        run = runs_module.Runner(project, python, source, work, variant=plan.variant, switches=plan.switches, only=only,
-                                 tick=lambda done: self._listener.moved(project, done)).run()
+        run = runner.run()
+        native.check_run(project, run)
         run.save(path)
         shutil.rmtree(work, ignore_errors=True)
         self._listener.ran(project, plan, run)
         return run
 
 
-def describe(project, known, identities):
-    """Returns what is written to the result file of a project.  (known is {Plan: Run}.)"""
+def _in_short(result):
+    backend = result['native_anyio']
+    if backend['state'] == native.OFF:
+        return f'off: anyio {backend["anyio"]}'
+    return (f'{len(backend["repaired"])} repaired, {len(backend["left"])} left, '
+            f'{len(native.find_new(result))} of them new')
+
+
+def _publish(log):
+    # Where this checkout lies is nobody's business.
+    return log.replace(f'{HERE.parent}/', '')
+
+
+def describe(project, known, identities, *, native_anyio=None):
+    """Returns what is written to the result file of a project.
+
+    Args:
+        project: the Project.
+        known: {Plan: Run}.
+        identities: see Survey.
+        native_anyio: what is said of the runs with AnyIO's native backend; None if none were to be made.
+    """
     found = attribution.Attribution(known)
     attributed = found.attribute()
     fine_in_the_first_step = found.fine_in_the_first_step()
@@ -106,9 +160,7 @@ def describe(project, known, identities):
         return run.outcomes[test].outcome if test in run.outcomes else 'absent'
 
     def log(run, test):
-        text = run.outcomes[test].log if test in run.outcomes else ''
-        # Where this checkout lies is nobody's business.
-        return text.replace(f'{HERE.parent}/', '')
+        return _publish(run.outcomes[test].log if test in run.outcomes else '')
 
     return {
         'name': project.name,
@@ -120,6 +172,7 @@ def describe(project, known, identities):
                              'counts': dict(sorted(run.counts().items())), 'problems': run.problems}
                  for plan, run in known.items()},
         'summary': found.summary(),
+        **({} if native_anyio is None else {'native_anyio': native_anyio}),
         'regressions': {test: {
             'stock': outcome(stock, test), 'patched': outcome(patched, test), 'switches': attributed[test],
             'fine_in_the_first_step': test in fine_in_the_first_step,

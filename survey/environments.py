@@ -20,6 +20,7 @@ import urllib.request
 
 from packaging import utils
 
+from survey import native
 from survey.projects import HERE, SurveyError
 
 LOCKS = HERE / 'locks'
@@ -29,9 +30,10 @@ _JSON = 'application/vnd.pypi.simple.v1+json'
 class Environments:
     """Makes them, below a folder."""
 
-    def __init__(self, folder, interpreters, *, offline=False):
+    def __init__(self, folder, interpreters, *, offline=False, package=None):
         self._folder = folder
         self._interpreters = interpreters  # {name: path}
+        self._package = package  # a native.Package
         self._offline = offline
         self._uv_env = {**os.environ, 'UV_CACHE_DIR': str(folder / 'uv-cache'), 'UV_NO_CONFIG': '1',
                         'UV_PYTHON_DOWNLOADS': 'never', 'UV_NATIVE_TLS': '1',
@@ -60,14 +62,19 @@ class Environments:
                               f'{done.stderr.strip()}\nBuild it: ./build.sh build')
 
     def venv(self, project, variant, *, edits=None):
-        """Returns the interpreter of an environment of the project; variant is 'stock' or 'patched'.
+        """Returns the interpreter of an environment of the project; variant is 'stock', 'patched' or native.VARIANT.
 
-        With edits (of ports.py), it is an environment of its own, in which they have been made.
+        The last is the patched interpreter with AnyIO's native backend installed as well.  (It comes with each
+        environment that `python -m venv` makes, by ensurepip; uv asks for nothing of the kind, so that the others do not
+        have it.)  With edits (of ports.py), it is an environment of its own, in which they have been made.
         """
         lock = self.lock(project)
         folder = self._folder / 'venvs' / f'{project.name}-{variant}{"" if edits is None else "-ported"}'
-        interpreter = self._interpreters[variant]
+        package = self._package if variant == native.VARIANT else None
+        interpreter = self._interpreters['patched' if package else variant]
         identity = f'{interpreter}\n{lock.read_text(encoding="utf-8")}' + (repr(edits) if edits else '')
+        if package:
+            identity += package.identity
         identity = hashlib.sha256(identity.encode()).hexdigest()
         stamp = folder / 'asyncbis-installed'
         python = folder / 'bin' / 'python'
@@ -77,6 +84,10 @@ class Environments:
         self._uv('venv', '--python', interpreter, '--quiet', folder, what=f'{project.name}: making an environment')
         self._uv('pip', 'install', '--python', python, '--quiet', '--no-deps', '-r', lock,
                  what=f'{project.name}: installing on {variant}')
+        if package:
+            # Not by way of the cache, which could have another one of the same version.
+            self._uv('pip', 'install', '--python', python, '--quiet', '--no-deps', '--no-cache', package.path,
+                     what=f"{project.name}: installing AnyIO's native backend")
         if edits:
             packages, = folder.glob('lib/python*/site-packages')
             for edit in edits:

@@ -10,10 +10,12 @@ import json
 from survey import agreement
 from survey import attribution
 from survey import history
+from survey import native
 from survey import ports
 from survey import projects as projects_module
 from survey import triage
 from survey.conduct import RESULTS
+from survey.environments import LOCKS
 from survey.projects import HERE, SurveyError
 
 PAGE = HERE / 'index.html'
@@ -58,6 +60,7 @@ def collect():
     """
     projects, excluded = projects_module.load()
     results = load_results(projects)
+    native.complete(results, LOCKS)
     identities = collections.Counter(json.dumps(result['interpreters']) for result in results.values())
     judgement = triage.load()
     for result in results.values():
@@ -91,6 +94,7 @@ def collect():
         # {column: the projects whose results are older than it}, for those columns that are incomplete.
         'missing': {column: names for column, names in missing.items() if names},
         'history': history.compare(results, causes, judgement.topics),
+        'native': {**native.summarize(results), 'causes': _native_causes(causes, results)},
         'ports': ports.summarize(results, ports.load(), ports.read()),
         'rows': rows,
         'pending': sorted(projects.keys() - results.keys(), key=str.lower),
@@ -129,7 +133,40 @@ def _repeated(results):
         'chance': sum(len(entry['chance']) for entry in compared),
         'only_in_one': sum(len(entry['only_in_the_first']) + len(entry['only_in_the_second']) for entry in compared),
         'attributed_differently': sum(len(entry['attributed_differently']) for entry in compared),
+        'native': _repeated_native([entry['native_anyio'] for entry in compared if entry.get('native_anyio')]),
     }
+
+
+def _repeated_native(compared):
+    """Return the same for what is left with AnyIO's native backend; None if that has not been repeated."""
+    return {
+        'left': sum(entry['left'] for entry in compared),
+        'only_in_one': sum(len(entry['only_in_the_first']) + len(entry['only_in_the_second']) for entry in compared),
+        'flaky': sum(len(entry['flaky_in_one']) for entry in compared),
+    } if compared else None
+
+
+def _native_causes(causes, results):
+    """Return what is left of each cause with AnyIO's native backend, in the projects that have been run with it.
+
+    Those of which there is something with or without it.
+    """
+    tried = {name for name, result in results.items()
+             if result.get('native_anyio', {}).get('state') == native.ACTIVE}
+    rows = []
+    for cause in causes:
+        before = sum(len(finding.regressions) for finding in cause.findings if finding.project in tried)
+        if before or cause.left:
+            groups = {}
+            for left in cause.left:
+                group = groups.setdefault((left.project, id(left.finding)), {
+                    'project': left.project, 'finding': left.finding, 'tests': []})
+                group['tests'].append({
+                    'test': left.test, 'new': left.test not in results[left.project]['regressions'], **left.entry})
+            rows.append({'id': cause.id, 'title': cause.title, 'before': before, 'left': len(cause.left),
+                         'new': sum(test['new'] for group in groups.values() for test in group['tests']),
+                         'groups': list(groups.values())})
+    return rows
 
 
 def _is_left(regression, switches):
@@ -165,6 +202,8 @@ def _row(project, result):
         'fine_on_stock': summary['tests'] - summary['flaky'] - summary['failing_on_stock'],
         'regressions': summary['regressions'],
         'mended': summary['mended'],
+        'native': native.count(result),
+        'native_off': result.get('native_anyio', {}).get('state') == native.OFF,
         'switches': {column: remaining(column) for column in COLUMNS},
         'seconds': result['runs']['patched-1']['seconds'],
         'notes': project.notes,

@@ -13,6 +13,7 @@ import threading
 import time
 import xml.etree.ElementTree
 
+from survey import native
 from survey.projects import HERE, SUPPORT, SurveyError
 
 PLUGIN = HERE / 'plugin'
@@ -41,11 +42,12 @@ class Outcome:
 @dataclasses.dataclass
 class Run:
     """What became of all tests of one run."""
-    variant: str  # 'stock' or 'patched'
+    variant: str  # 'stock', 'patched' or native.VARIANT
     switches: str = ''  # the value of $PYTHONASYNCIOLEGACY
     seconds: float = 0
     outcomes: dict = dataclasses.field(default_factory=dict)  # {test: Outcome}
     problems: list = dataclasses.field(default_factory=list)  # what went wrong outside of tests
+    anyio: str | None = None  # whose asyncio backend AnyIO had: 'native', 'stock', or None if the tests did without
 
     def counts(self):
         return collections.Counter(outcome.outcome for outcome in self.outcomes.values())
@@ -153,7 +155,27 @@ class Runner:
             'ASYNCBIS_SURVEY_EVENTS': str(self._events), 'ASYNCBIS_SURVEY_PLAN': str(self._scratch / 'plan')})
         if self._run.switches:
             env['PYTHONASYNCIOLEGACY'] = self._run.switches
+        if self._run.variant != native.VARIANT:
+            # It is not installed, but environments that tests make can bring it.
+            env['ASYNCBIS_ANYIO'] = '0'
         return env
+
+    def ask(self, program):
+        """Returns what a program prints that is run as the tests are: with their interpreter, folder and environment.
+
+        Raises:
+            SurveyError: it fails.
+        """
+        try:
+            done = subprocess.run([str(self._python), '-c', program], cwd=self._source / self._project.folder,
+                                  env=self._environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                  timeout=_SILENCE, check=False)
+        except subprocess.TimeoutExpired:
+            raise SurveyError(f'{self._project.name}: no answer for {_SILENCE} s to:\n{program}') from None
+        if done.returncode:
+            raise SurveyError(f'{self._project.name}: exit status {done.returncode} of:\n{program}\n'
+                              f'{done.stderr[-3000:]}')
+        return done.stdout
 
     def _process(self):
         """One pytest process for what has not been run yet; returns its exit status and the end of its output."""
@@ -228,6 +250,7 @@ class Runner:
                 self._run.outcomes[event['done']] = Outcome(event['outcome'], event['seconds'], event['log'])
             elif 'end' in event:
                 self._ended = True
+                self._run.anyio = event['anyio'] or self._run.anyio
         self._tick(len(self._run.outcomes))
         return True
 

@@ -19,7 +19,10 @@ class Cause:
     text: str
     reproduction: str = ''  # a file in reproductions/
     rules: str = ''  # of docs/semantics.md
+    # It is AnyIO's own backend that makes it, so that what is left with the native one has another cause.
+    of_anyio: bool = False
     findings: list = dataclasses.field(default_factory=list)
+    left: list = dataclasses.field(default_factory=list)  # what is left with AnyIO's native backend, [Left, ...]
 
     @property
     def regressions(self):
@@ -40,6 +43,7 @@ class Finding:
     fix: str = ''
     log: str = ''  # what their logs have in common
     switches: list = dataclasses.field(default_factory=list)  # what they are attributed to
+    native: bool = False  # they are those that fail with AnyIO's native backend, whether or not without it
     regressions: list = dataclasses.field(default_factory=list)  # [(test, what the result says)]
 
     def covers(self, project, test, regression):
@@ -49,11 +53,21 @@ class Finding:
 
 
 @dataclasses.dataclass(frozen=True)
+class Left:
+    """A test that fails with AnyIO's native backend."""
+    project: str
+    test: str
+    entry: dict  # what the result says
+    finding: Finding | None  # that gives it its cause
+
+
+@dataclasses.dataclass(frozen=True)
 class Chance:
     """Tests of one project that are flaky, although five runs in a row have not shown it."""
     project: str
     tests: list  # patterns as those of the shell
     text: str  # what it depends on
+    of_anyio: bool = False  # AnyIO's own backend makes it so: with the native one the tests count
 
     def covers(self, project, test):
         return self.project == project and any(matches(test, pattern) for pattern in self.tests)
@@ -92,6 +106,9 @@ class Triage:
         self.findings = list(findings)
         self.chance = list(chance)
         for finding in self.findings:
+            if finding.native and finding.switches:
+                raise SurveyError(f'{TRIAGE}: {finding.project}: a native finding has no switches, for there are no '
+                                  f'runs under switches with the native backend. Take them out.')
             if finding.cause not in self.causes:
                 raise SurveyError(f'{TRIAGE}: {finding.project}: there is no cause {finding.cause}.')
             self.causes[finding.cause].findings.append(finding)
@@ -108,6 +125,13 @@ class Triage:
             result['flaky'][test] = [regression['stock'], regression['patched']]
             result['summary']['regressions'] -= 1
             result['summary']['flaky'] += 1
+        if 'left' in (entry := result.get('native_anyio', {})):
+            native = {test for test in (*entry['left'], *entry['repaired'])
+                      if any(chance.covers(result['name'], test) and not chance.of_anyio for chance in self.chance)}
+            entry['left'] = {test: left for test, left in entry['left'].items() if test not in native}
+            entry['repaired'] = [test for test in entry['repaired'] if test not in native and test not in aside]
+            entry['flaky'] += sorted(native)
+            aside += sorted(native.difference(aside))
         return aside
 
     def give_causes(self, results):
@@ -119,7 +143,8 @@ class Triage:
         open_findings = {}
         for name, result in results.items():
             for test, regression in result['regressions'].items():
-                matching = [finding for finding in self.findings if finding.covers(name, test, regression)]
+                matching = [finding for finding in self.findings
+                            if not finding.native and finding.covers(name, test, regression)]
                 if matching:
                     matching[0].regressions.append((test, regression))
                 else:
@@ -127,8 +152,29 @@ class Triage:
                         open_findings[name] = Finding(name, [], UNTRIAGED, '')
                         untriaged.findings.append(open_findings[name])
                     open_findings[name].regressions.append((test, regression))
+            for test, entry in result.get('native_anyio', {}).get('left', {}).items():
+                finding = self._explain(name, test, entry, result['regressions'].get(test))
+                cause = self.causes[finding.cause] if finding else untriaged
+                cause.left.append(Left(name, test, entry, finding))
         found = sorted(self.causes.values(), key=lambda cause: -cause.regressions)
-        return [*found, untriaged] if untriaged.findings else found
+        return [*found, untriaged] if untriaged.findings or untriaged.left else found
+
+    def _explain(self, name, test, entry, regression):
+        """Return the finding for a test that is left with AnyIO's native backend, None if there is none.
+
+        One of those that are about this backend or, where the test regresses without it as well, the one that is given
+        there; but not if its log is another one now, nor if its cause is one that the native backend takes away.
+        """
+        for finding in self.findings:
+            if finding.native and finding.covers(name, test, {'log': entry['log'], 'switches': []}):
+                return finding
+        if regression is None:
+            return None
+        for finding in self.findings:
+            if not finding.native and finding.covers(name, test, regression):
+                usable = finding.log in entry['log'] and not self.causes[finding.cause].of_anyio
+                return finding if usable else None
+        return None
 
 
 def load(path=TRIAGE):

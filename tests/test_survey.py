@@ -3,9 +3,12 @@
 import concurrent.futures
 import json
 import pathlib
+import re
+import shutil
 import sys
 import textwrap
 import threading
+import types
 
 import pytest
 
@@ -14,12 +17,14 @@ from survey import attribution
 from survey import conduct
 from survey import environments
 from survey import history
+from survey import native
 from survey import ports
 from survey import projects as projects_module
 from survey import report
 from survey import runs
 from survey import triage
 from survey.attribution import Plan
+from tools import survey as tool
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -481,6 +486,370 @@ def test_finding_without_a_cause():
 def test_topic_of_a_cause_that_does_not_exist():
     with pytest.raises(projects_module.SurveyError, match='topic it: there is no cause nonsense'):
         triage.Triage(topics=[triage.Topic('it', '', '', '', causes=['nonsense'])])
+
+
+# AnyIO's native backend.
+
+@pytest.mark.parametrize('lock, version', [
+    ('# ["it==1", "anyio==1"]\nattrs==1\nanyio==4.16.0\n', '4.16.0'),
+    ('AnyIO[trio] == 3.7.1 ; python_version > "3"\n', '3.7.1'),
+    ('aioanyio==1\nanyio-asyncbis==1.0.0\n    # via anyio==1\n', None),
+])
+def test_version_of_anyio_in_a_lock(lock, version):
+    assert native.find_anyio(lock) == version
+
+
+def _package(tmp_path, **changes):
+    """The wheel that the tool makes of anyio_backend/, with texts that are added to some of its files."""
+    root = tmp_path / 'root'
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(ROOT / 'anyio_backend', root / 'anyio_backend')
+    for name, text in changes.items():
+        path, = (root / 'anyio_backend').rglob(f'{name}.*')
+        path.write_text(path.read_text(encoding='utf-8') + text, encoding='utf-8')
+    return native.Package(tool._put_package(types.SimpleNamespace(root=root, build=tmp_path)))
+
+
+def test_runs_depend_on_what_the_package_installs(tmp_path):
+    before = _package(tmp_path)
+    readme, backend = _package(tmp_path, README='More.\n'), _package(tmp_path, _backend='# More.\n')
+    assert readme.identity == before.identity != backend.identity
+    # A survey that is under way keeps its file.
+    assert len({package.path for package in (before, readme, backend)}) == 3
+    assert all(package.path.exists() for package in (before, readme, backend))
+
+
+def _answer(**changes):
+    return 'Chatter.\n' + json.dumps({'anyio': '4.16.0', 'tested': ['4.16.0'], 'active': True, **changes}) + '\n'
+
+
+def test_a_backend_that_is_active():
+    native.check(projects_module.Project('it', '1', 'utility'), _answer())
+
+
+def test_a_version_of_anyio_that_the_package_does_not_know():
+    with pytest.raises(native.Off, match='^off: anyio 3.7.1$'):
+        native.check(projects_module.Project('it', '1', 'utility'), _answer(anyio='3.7.1', active=False))
+
+
+@pytest.mark.parametrize('answer, complaint', [
+    (_answer(active=False), 'knows AnyIO 4.16.0, but AnyIO does not use its backend'),
+    (_answer(anyio='5'), 'does not know AnyIO 5, but AnyIO uses its backend'),
+    ('', 'AnyIO cannot be asked'),
+    ('Chatter.', 'AnyIO cannot be asked'),
+])
+def test_a_backend_that_is_not_what_it_should_be(answer, complaint):
+    with pytest.raises(projects_module.SurveyError, match=complaint):
+        native.check(projects_module.Project('it', '1', 'utility'), answer)
+
+
+def _with_package(known, *bad):
+    """(what the result says, the runs that were made) if these tests fail in the runs with the package."""
+    made_runs = {}
+    comparison = native.Comparison(attribution.Attribution(known), made_runs)
+    while plan := comparison.wanted():
+        made_runs[plan] = made(**bad[len(made_runs)])
+    return comparison.describe(str, anyio='4', package='p'), [plan.name for plan in made_runs]
+
+
+def test_one_run_with_the_package_is_enough_if_nothing_fails():
+    told, asked = _with_package(base(patched=({'a': 'failed'}, {'a': 'failed'})), {})
+    assert asked == ['native-1']
+    assert (told['left'], told['repaired'], told['flaky']) == ({}, ['a'], [])
+    assert (told['state'], told['anyio'], told['package'], told['used']) == ('active', '4', 'p', False)
+
+
+def test_what_fails_twice_with_the_package_is_left():
+    bad = {'a': 'failed', 'b': 'failed', 'c': 'failed'}
+    # d fails only with the package; b and e are chance.
+    told, asked = _with_package(base(patched=(bad, bad)), dict.fromkeys('abd', 'failed'), dict.fromkeys('ade', 'hangs'))
+    assert asked == ['native-1', 'native-2']
+    assert {test: entry['native'] for test, entry in told['left'].items()} == {'a': 'hangs', 'd': 'hangs'}
+    assert (told['repaired'], told['flaky']) == (['c'], ['b', 'e'])
+    assert native.find_new({'native_anyio': told, 'regressions': bad}) == ['d']
+
+
+def test_what_is_not_fine_on_stock_says_nothing_of_the_package():
+    bad = {'a': 'failed'}
+    told, asked = _with_package(base(stock=(bad, bad, bad)), {'a': 'failed'})
+    assert (told['left'], asked) == ({}, ['native-1'])
+    told, _ = _with_package(base(stock=(bad, {}, {})), {'a': 'failed'})
+    assert told['left'] == {} and told['flaky'] == []
+
+
+def test_what_is_flaky_without_the_package_only_counts_with_it():
+    told, _ = _with_package(base(patched=({'a': 'failed'}, {})), {'a': 'failed'}, {'a': 'failed'})
+    assert list(told['left']) == ['a']
+
+
+def test_a_test_that_is_not_there_with_the_package_is_left():
+    known, made_runs = base(), {}
+    comparison = native.Comparison(attribution.Attribution(known), made_runs)
+    while plan := comparison.wanted():
+        made_runs[plan] = made()
+        del made_runs[plan].outcomes['a']
+    assert comparison.describe(str, anyio='4', package='p')['left'] == {'a': {'native': 'absent', 'log': ''}}
+
+
+# An AnyIO whose backend is native unless ASYNCBIS_ANYIO is 0, and on other interpreters than asyncbis as well.
+ANYIO = """
+    import asyncio, os
+
+    class CancelScope:
+        pass
+
+    if os.environ.get('ASYNCBIS_ANYIO') != '0':
+        asyncio.CancelScope = CancelScope
+    elif not hasattr(asyncio, 'CancelScope'):
+        asyncio.CancelScope = int
+    run = lambda main: asyncio.new_event_loop().run_until_complete(main())
+    """
+# Fails by default, and passes with the package; the other way round; passes.
+ANYIO_TESTS = """
+    import asyncio
+    from anyio._backends._asyncio import CancelScope
+    native = CancelScope is asyncio.CancelScope
+    def test_repaired(): assert native or {on_stock!r} in __file__
+    def test_new(): assert not native
+    def test_fine(): pass
+    """
+
+
+class AnyIOEnvironments:
+    """Stands in for those that make environments: each is this interpreter with the AnyIO above."""
+
+    def __init__(self, folder, *, lock='anyio==4.16.0\n', anyio=ANYIO, version='4.16.0'):
+        self._folder = folder
+        self._lock = lock
+        self._anyio = anyio
+        self._version = version
+        self.made = []
+
+    def lock(self, project):
+        path = self._folder / 'it.txt'
+        path.write_text(self._lock, encoding='utf-8')
+        return path
+
+    def venv(self, project, variant):
+        self.made.append(variant)
+        return pathlib.Path(sys.executable)
+
+    def unpack(self, project, folder):
+        for name, text in {
+                'anyio/__init__.py': self._anyio,
+                'anyio/_backends/__init__.py': '',
+                'anyio/_backends/_asyncio.py': 'from anyio import CancelScope',
+                f'anyio-{self._version}.dist-info/METADATA': f'Name: anyio\nVersion: {self._version}\n',
+                'asyncbis_anyio.py': 'TESTED_VERSIONS = ("4.16.0",)',
+                'test_it.py': ANYIO_TESTS.format(on_stock='/stock-')}.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text), encoding='utf-8')
+        return folder
+
+
+def survey_with_package(tmp_path, monkeypatch, *, package='one', patched='p', **options):
+    """(result or None, the variants of the runs that were made, what the listener heard)."""
+    monkeypatch.setattr(attribution, 'SWITCHES', ('signals',))
+    made_environments, listener = AnyIOEnvironments(tmp_path, **options), Listener()
+    survey = conduct.Survey(tmp_path / 'build', made_environments, {'stock': 's', 'patched': patched}, listener,
+                            runs=tmp_path / 'runs', results=tmp_path / 'results',
+                            package=package and types.SimpleNamespace(identity=package))
+    result = survey.conduct(projects_module.Project('it', '1', 'utility'))
+    if result is not None:
+        assert json.loads((tmp_path / 'results' / 'it.json').read_text(encoding='utf-8')) == result
+    return result, made_environments.made, listener.text
+
+
+def test_a_survey_with_the_package(tmp_path, monkeypatch):
+    made_result, asked, heard = survey_with_package(tmp_path, monkeypatch)
+    assert list(made_result['regressions']) == ['test_it.py::test_repaired']
+    told = made_result['native_anyio']
+    assert (told['state'], told['anyio'], told['package'], told['used']) == ('active', '4.16.0', 'one', True)
+    assert list(told['left']) == ['test_it.py::test_new']
+    assert 'not native' in told['left']['test_it.py::test_new']['log']
+    assert told['repaired'] == ['test_it.py::test_repaired']
+    assert asked.count('native') == 2 and {'native-1', 'native-2'} <= made_result['runs'].keys()
+    assert made_result['interpreters'] == {'stock': 's', 'patched': 'p'}
+    assert ('note', 'it: native AnyIO: 1 repaired, 1 left, 1 of them new') in heard
+
+    # Nothing is run again, or what depends on what has changed.
+    again, asked, _ = survey_with_package(tmp_path, monkeypatch)
+    assert asked == [] and again == made_result
+    again, asked, _ = survey_with_package(tmp_path, monkeypatch, package='two')
+    assert asked == ['native', 'native'] and again['native_anyio'] == {**told, 'package': 'two'}
+    again, asked, _ = survey_with_package(tmp_path, monkeypatch, patched='p2')
+    assert set(asked) == {'patched', 'native'}
+
+
+def test_an_earlier_survey_is_completed_with_the_package(tmp_path, monkeypatch):
+    before, asked, _ = survey_with_package(tmp_path, monkeypatch, package=None)
+    assert 'native_anyio' not in before and 'native' not in asked
+    after, asked, _ = survey_with_package(tmp_path, monkeypatch)
+    assert asked == ['native', 'native']
+    assert {**before, 'native_anyio': after['native_anyio'], 'runs': after['runs']} == after
+
+
+def test_a_survey_of_a_project_without_anyio(tmp_path, monkeypatch):
+    made_result, asked, _ = survey_with_package(tmp_path, monkeypatch, lock='anyio-asyncbis==1\n')
+    assert made_result['native_anyio'] == {'state': 'absent'} and 'native' not in asked
+
+
+def test_a_survey_with_an_anyio_that_the_package_does_not_know(tmp_path, monkeypatch):
+    inactive = ANYIO.replace("os.environ.get('ASYNCBIS_ANYIO') != '0'", 'False')
+    made_result, _, heard = survey_with_package(tmp_path, monkeypatch, lock='anyio==3.7.1\n', version='3.7.1',
+                                                anyio=inactive)
+    assert made_result['native_anyio'] == {'state': 'off', 'anyio': '3.7.1', 'package': 'one'}
+    assert not any(name.startswith('native') for name in made_result['runs'])
+    assert ('note', 'it: native AnyIO: off: anyio 3.7.1') in heard
+
+
+@pytest.mark.parametrize('condition, complaint', [
+    # The package is active in the environment, and something turns it off for the tests.
+    ('"pytest" not in sys.modules', 'run on native used the stock backend of AnyIO.*turns anyio-asyncbis off'),
+    # It gets into the other environments.
+    ('True', 'run on stock used the native backend of AnyIO.*turns anyio-asyncbis on'),
+    # The program that asks fails.
+    ('"pytest" in sys.modules or os.environ.get("ASYNCBIS_ANYIO") == "0" or sys.exit("Boom")', 'Boom'),
+])
+def test_runs_with_another_backend_than_they_should_have_are_not_reported(tmp_path, monkeypatch, condition, complaint):
+    condition = condition if condition == 'True' else f'os.environ.get("ASYNCBIS_ANYIO") != "0" and ({condition})'
+    text = ANYIO.replace("os.environ.get('ASYNCBIS_ANYIO') != '0'", condition)
+    made_result, _, heard = survey_with_package(tmp_path, monkeypatch, anyio=text.replace('os\n', 'os, sys\n'))
+    assert made_result is None
+    (_, reason), = [text for name, *text in heard if name == 'failed']
+    assert re.search(complaint, reason, re.DOTALL)
+
+
+def test_only_the_environment_of_the_column_gets_the_package(tmp_path, monkeypatch):
+    monkeypatch.setenv('PIP_INDEX_URL', 'http://localhost')
+    monkeypatch.setattr(environments, 'LOCKS', tmp_path)
+    project = projects_module.Project('it', '1', 'utility')
+    (tmp_path / 'it.txt').write_text(f'# {json.dumps(project.wanted)}\nanyio==4.16.0\n', encoding='utf-8')
+    calls = []
+    monkeypatch.setattr(environments.Environments, '_uv', lambda self, *arguments, **options: (
+        calls.append([str(argument) for argument in arguments]),
+        arguments[0] == 'venv' and arguments[-1].mkdir(parents=True)))
+
+    def make(variant, identity='one'):
+        calls.clear()
+        package = types.SimpleNamespace(path=tmp_path / 'it.whl', identity=identity)
+        made_environments = environments.Environments(tmp_path, {'stock': 'python-s', 'patched': 'python-p'},
+                                                      package=package)
+        python = made_environments.venv(project, variant)
+        installed = [call for call in calls if call[-1].endswith('.whl')]
+        return python, [call for call in calls if call[0] == 'venv'], installed
+
+    folders = set()
+    for variant, interpreter, wheels in ('stock', 's', 0), ('patched', 'p', 0), ('native', 'p', 1):
+        python, venvs, installed = make(variant)
+        assert f'python-{interpreter}' in venvs[0] and len(installed) == wheels
+        folders.add(python)
+    assert len(folders) == 3
+    assert make('native')[1:] == ([], []) and make('patched', 'two')[1] == []
+    assert len(make('native', 'two')[2]) == 1
+
+
+def _judge():
+    """A result with two regressions, three tests that fail with the package, and triage that knows their causes."""
+    made_result = result(a=['shield'], b=['shield'])
+    made_result['summary'] = {'regressions': 2, 'flaky': 0}
+    for entry in made_result['regressions'].values():
+        entry.update(stock='passed', patched='failed', log='Boom')
+    logs = {'a': 'Boom', 'b': 'Other', 'c': 'New'}
+    made_result['native_anyio'] = {
+        'state': 'active', 'anyio': '4', 'package': 'p', 'used': True, 'repaired': [], 'flaky': [],
+        'left': {test: {'native': 'failed', 'log': log} for test, log in logs.items()}}
+    return made_result
+
+
+def _causes(made_result, *findings, of_anyio=False):
+    judgement = triage.Triage([triage.Cause('one', 'One', '', of_anyio=of_anyio), triage.Cause('two', 'Two', '')],
+                              [triage.Finding('it', **finding) for finding in findings])
+    causes = judgement.give_causes({'it': made_result})
+    return {cause.id: ''.join(left.test for left in cause.left) for cause in causes if cause.left}
+
+
+BY_DEFAULT = {'tests': ['*'], 'cause': 'one', 'text': ''}
+WITH_PACKAGE = {'tests': ['*'], 'cause': 'two', 'text': '', 'native': True}
+
+
+def test_what_is_left_has_the_cause_that_it_has_by_default():
+    assert _causes(_judge(), BY_DEFAULT) == {'one': 'ab', 'untriaged': 'c'}
+    # But not if it is another error.
+    assert _causes(_judge(), {**BY_DEFAULT, 'log': 'Boom'}) == {'one': 'a', 'untriaged': 'bc'}
+    # And not if that is a cause that the package takes away.
+    assert _causes(_judge(), BY_DEFAULT, of_anyio=True) == {'untriaged': 'abc'}
+
+
+def test_what_is_left_has_the_cause_of_a_finding_about_the_package():
+    assert _causes(_judge(), BY_DEFAULT, WITH_PACKAGE) == {'two': 'abc'}
+    assert _causes(_judge(), BY_DEFAULT, {**WITH_PACKAGE, 'log': 'New'}) == {'one': 'ab', 'two': 'c'}
+    judgement = triage.Triage([triage.Cause('two', 'Two', '')], [triage.Finding('it', **WITH_PACKAGE)])
+    *_, untriaged = judgement.give_causes({'it': _judge()})
+    assert [test for test, _ in untriaged.findings[0].regressions] == ['a', 'b']
+
+
+def test_finding_about_the_package_with_switches():
+    with pytest.raises(projects_module.SurveyError, match='a native finding has no switches'):
+        triage.Triage([triage.Cause('two', 'Two', '')], [triage.Finding('it', switches=['shield'], **WITH_PACKAGE)])
+
+
+def test_what_depends_on_chance_is_set_aside_with_the_package_as_well():
+    made_result = _judge()
+    made_result['native_anyio']['repaired'] = ['d']
+    judgement = triage.Triage(chance=[triage.Chance('it', ['b', 'c', 'd'], 'The weather.')])
+    assert judgement.set_aside(made_result) == ['b', 'c', 'd']
+    told = made_result['native_anyio']
+    assert (list(told['left']), told['repaired'], told['flaky']) == (['a'], [], ['b', 'c', 'd'])
+    assert judgement.set_aside(made_result) == []
+
+
+def test_what_depends_on_chance_because_of_anyio_counts_with_the_package():
+    made_result = _judge()
+    judgement = triage.Triage(chance=[triage.Chance('it', ['b'], 'Its plugin.', of_anyio=True)])
+    assert judgement.set_aside(made_result) == ['b']
+    assert list(made_result['native_anyio']['left']) == ['a', 'b', 'c']
+    assert native.find_new(made_result) == ['b', 'c']
+
+
+def test_two_surveys_with_the_package_are_compared():
+    first, second = _judge(), _judge()
+    del second['native_anyio']['left']['a'], second['native_anyio']['left']['b']
+    second['native_anyio']['flaky'] = ['b']
+    compared = agreement.compare(first, second)
+    assert compared['native_anyio'] == {'left': 1, 'only_in_the_first': ['a'], 'only_in_the_second': [],
+                                        'flaky_in_one': ['b']}
+    assert not agreement.agrees(compared)
+    second['native_anyio']['flaky'] = ['a', 'b']
+    assert agreement.agrees(agreement.compare(first, second))
+    second['native_anyio']['package'] = 'another'
+    assert 'native_anyio' not in agreement.compare(first, second)
+    assert report._repeated_native([]) is None
+    assert report._repeated_native([compared['native_anyio']]) == {'left': 1, 'only_in_one': 1, 'flaky': 1}
+
+
+def test_what_the_report_says_of_the_package(tmp_path):
+    off, without, old = _judge(), _judge(), _judge()
+    off['native_anyio'] = {'state': 'off', 'anyio': '3', 'package': 'p'}
+    del without['native_anyio'], old['native_anyio']
+    results = {'it': _judge(), 'off': off, 'without': without, 'old': old}
+    (tmp_path / 'without.txt').write_text('attrs==1\n', encoding='utf-8')
+    (tmp_path / 'old.txt').write_text('anyio==4\n', encoding='utf-8')
+    native.complete(results, tmp_path)
+    assert {name: native.count(each) for name, each in results.items()} == {
+        'it': 3, 'off': 2, 'without': 2, 'old': None}
+    told = native.summarize(results)
+    assert (told['missing'], told['total'], told['off'], told['absent']) == (['old'], None, {'off': '3'}, ['without'])
+    del results['old']
+    told = native.summarize(results)
+    assert (told['missing'], told['total'], told['regressions'], told['left'], told['new']) == ([], 7, 2, 3, 1)
+
+    causes = triage.Triage([triage.Cause('one', 'One', '')], [triage.Finding('it', **BY_DEFAULT)]).give_causes(results)
+    one, untriaged = report._native_causes(causes, results)
+    assert (one['before'], one['left'], one['new']) == (2, 2, 0)
+    assert (untriaged['before'], untriaged['left'], untriaged['new']) == (0, 1, 1)
+    assert [(test['test'], test['new']) for test in untriaged['groups'][0]['tests']] == [('c', True)]
 
 
 # Then and now.

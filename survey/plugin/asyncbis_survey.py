@@ -1,7 +1,7 @@
 """A pytest plugin: writes down what becomes of each test, at once, so that a run that hangs or crashes is not lost.
 
 Every line of $ASYNCBIS_SURVEY_EVENTS is a JSON object: {"start": ID}, {"done": ID, "outcome": ..., "seconds": ...,
-"log": ...}, {"collected": [ID, ...]} or {"end": exit status}.
+"log": ...}, {"collected": [ID, ...]} or {"end": exit status, "anyio": whose asyncio backend AnyIO has}.
 
 $ASYNCBIS_SURVEY_PLAN names a JSON file {"only": [ID, ...] or null, "without": [ID, ...]}: which of the collected tests
 to run.
@@ -14,6 +14,7 @@ import json
 import os
 import re
 import signal
+import sys
 
 import pytest
 
@@ -25,6 +26,16 @@ _FLEETING = re.compile(r"\b0x[0-9a-fA-F]{6,}|(?<=\bid=')\d{6,}(?=')|(?<=\bdateti
 
 def _identify(nodeid):
     return _FLEETING.sub(lambda match: '0x' if match[0].startswith('0x') else '...', nodeid)
+
+
+def _find_anyio_backend():
+    """Return 'native' or 'stock', None if AnyIO's asyncio backend has not been imported."""
+    # (Tests can depend on what is imported, so nothing is.)
+    scope = getattr(sys.modules.get('anyio._backends._asyncio'), 'CancelScope', None)
+    if not isinstance(scope, type):
+        return None
+    native = getattr(sys.modules.get('asyncio'), 'CancelScope', None)
+    return 'native' if native is not None and issubclass(scope, native) else 'stock'
 
 
 class Recorder:
@@ -93,7 +104,7 @@ class Recorder:
             self.write(done=identity, outcome='error', seconds=0, log=report.longreprtext[-_LOG_LIMIT:])
 
     def pytest_sessionfinish(self, session, exitstatus):
-        self.write(end=int(exitstatus))
+        self.write(end=int(exitstatus), anyio=_find_anyio_backend())
 
 
 def pytest_configure(config):
