@@ -604,22 +604,26 @@ ANYIO = """
         asyncio.CancelScope = int
     run = lambda main: asyncio.new_event_loop().run_until_complete(main())
     """
-# Fails by default, and passes with the package; the other way round; passes.
+# Fails only with the package; passes.
 ANYIO_TESTS = """
     import asyncio
     from anyio._backends._asyncio import CancelScope
     native = CancelScope is asyncio.CancelScope
-    def test_repaired(): assert native or {on_stock!r} in __file__
     def test_new(): assert not native
     def test_fine(): pass
+    """
+# Fails by default, and passes with the package.
+REPAIRED = """
+    def test_repaired(): assert native or '/stock-' in __file__
     """
 
 
 class AnyIOEnvironments:
     """Stands in for those that make environments: each is this interpreter with the AnyIO above."""
 
-    def __init__(self, folder, *, lock='anyio==4.16.0\n', anyio=ANYIO, version='4.16.0'):
+    def __init__(self, folder, *, lock='anyio==4.16.0\n', anyio=ANYIO, version='4.16.0', tests=ANYIO_TESTS):
         self._folder = folder
+        self._tests = tests
         self._lock = lock
         self._anyio = anyio
         self._version = version
@@ -641,7 +645,7 @@ class AnyIOEnvironments:
                 'anyio/_backends/_asyncio.py': 'from anyio import CancelScope',
                 f'anyio-{self._version}.dist-info/METADATA': f'Name: anyio\nVersion: {self._version}\n',
                 'asyncbis_anyio.py': 'TESTED_VERSIONS = ("4.16.0",)',
-                'test_it.py': ANYIO_TESTS.format(on_stock='/stock-')}.items():
+                'test_it.py': self._tests}.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(textwrap.dedent(text), encoding='utf-8')
@@ -650,7 +654,9 @@ class AnyIOEnvironments:
 
 def survey_with_package(tmp_path, monkeypatch, *, package='one', patched='p', **options):
     """(result or None, the variants of the runs that were made, what the listener heard)."""
-    monkeypatch.setattr(attribution, 'SWITCHES', ('signals',))
+    # Each run takes a second.
+    for name, value in ('SWITCHES', ('signals',)), ('STOCK_RUNS', 1), ('PATCHED_RUNS', 1):
+        monkeypatch.setattr(attribution, name, value)
     made_environments, listener = AnyIOEnvironments(tmp_path, **options), Listener()
     survey = conduct.Survey(tmp_path / 'build', made_environments, {'stock': 's', 'patched': patched}, listener,
                             runs=tmp_path / 'runs', results=tmp_path / 'results',
@@ -662,7 +668,7 @@ def survey_with_package(tmp_path, monkeypatch, *, package='one', patched='p', **
 
 
 def test_a_survey_with_the_package(tmp_path, monkeypatch):
-    made_result, asked, heard = survey_with_package(tmp_path, monkeypatch)
+    made_result, asked, heard = survey_with_package(tmp_path, monkeypatch, tests=ANYIO_TESTS + REPAIRED)
     assert list(made_result['regressions']) == ['test_it.py::test_repaired']
     told = made_result['native_anyio']
     assert (told['state'], told['anyio'], told['package'], told['used']) == ('active', '4.16.0', 'one', True)
@@ -673,21 +679,20 @@ def test_a_survey_with_the_package(tmp_path, monkeypatch):
     assert made_result['interpreters'] == {'stock': 's', 'patched': 'p'}
     assert ('note', 'it: native AnyIO: 1 repaired, 1 left, 1 of them new') in heard
 
-    # Nothing is run again, or what depends on what has changed.
-    again, asked, _ = survey_with_package(tmp_path, monkeypatch)
-    assert asked == [] and again == made_result
-    again, asked, _ = survey_with_package(tmp_path, monkeypatch, package='two')
-    assert asked == ['native', 'native'] and again['native_anyio'] == {**told, 'package': 'two'}
-    again, asked, _ = survey_with_package(tmp_path, monkeypatch, patched='p2')
-    assert set(asked) == {'patched', 'native'}
 
-
-def test_an_earlier_survey_is_completed_with_the_package(tmp_path, monkeypatch):
+def test_only_the_runs_that_depend_on_what_has_changed_are_made_again(tmp_path, monkeypatch):
     before, asked, _ = survey_with_package(tmp_path, monkeypatch, package=None)
-    assert 'native_anyio' not in before and 'native' not in asked
+    assert 'native_anyio' not in before and asked == ['stock', 'patched']
+    # An earlier survey is completed.
     after, asked, _ = survey_with_package(tmp_path, monkeypatch)
     assert asked == ['native', 'native']
     assert {**before, 'native_anyio': after['native_anyio'], 'runs': after['runs']} == after
+    again, asked, _ = survey_with_package(tmp_path, monkeypatch)
+    assert asked == [] and again == after
+    again, asked, _ = survey_with_package(tmp_path, monkeypatch, package='two')
+    assert asked == ['native', 'native'] and again['native_anyio'] == {**after['native_anyio'], 'package': 'two'}
+    again, asked, _ = survey_with_package(tmp_path, monkeypatch, patched='p2')
+    assert asked == ['patched', 'native', 'native']
 
 
 def test_a_survey_of_a_project_without_anyio(tmp_path, monkeypatch):
