@@ -14,7 +14,8 @@ otherwise the whole suite is run under each switch.  Then they are run under eac
                                     and under all but two of which either may be enough
     fails under `all` too           'none': a bug of ours or a change without a switch, to be looked into
 
-The regressions are run once more under FIRST_STEP, the switches that leave in force what is proposed first.
+The regressions are run once more under FIRST_STEP, the switches that leave in force what is proposed first.  For the runs
+with AnyIO's native backend, which nothing is attributed by, see native.py.
 """
 
 import collections

@@ -1,6 +1,7 @@
 """The survey: its list of projects, its runs of tests that hang or crash, and what it concludes."""
 
 import concurrent.futures
+import contextlib
 import json
 import pathlib
 import re
@@ -517,6 +518,23 @@ def test_runs_depend_on_what_the_package_installs(tmp_path):
     # A survey that is under way keeps its file.
     assert len({package.path for package in (before, readme, backend)}) == 3
     assert all(package.path.exists() for package in (before, readme, backend))
+
+
+@pytest.mark.parametrize('arguments, has_package', [(['it'], True), (['it', '--offline'], True), (['--report'], False)])
+def test_the_tool_hands_the_package_on(tmp_path, monkeypatch, arguments, has_package):
+    monkeypatch.setattr(tool.python_environment, 'ensure', lambda *arguments, **options: 'python')
+    monkeypatch.setattr(tool.variants, 'Builder', lambda project, name: types.SimpleNamespace(
+        identity=name, build=lambda **options: None))
+    monkeypatch.setattr(tool.tree, 'Tree', lambda project: types.SimpleNamespace(fingerprint=lambda without: 'p'))
+    monkeypatch.setattr(tool.os, 'chdir', lambda folder: None)
+    called = []
+    monkeypatch.setattr(tool.os, 'execve', lambda *arguments: called.append(arguments))
+    tool.run(types.SimpleNamespace(root=ROOT, build=tmp_path, lock=contextlib.nullcontext), arguments)
+    (_, command, _), = called
+    assert command[-len(arguments):] == arguments
+    assert ('--package' in command) == has_package
+    if has_package:
+        assert native.Package(pathlib.Path(command[command.index('--package') + 1])).identity
 
 
 def _answer(**changes):
