@@ -25,6 +25,7 @@ from survey import report
 from survey import runs
 from survey import triage
 from survey.attribution import Plan
+from tools import anyio_suite
 from tools import survey as tool
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -811,6 +812,14 @@ def test_what_is_left_has_the_cause_of_a_finding_about_the_package():
     judgement = triage.Triage([triage.Cause('two', 'Two', '')], [triage.Finding('it', **WITH_PACKAGE)])
     *_, untriaged = judgement.give_causes({'it': _judge()})
     assert [test for test, _ in untriaged.findings[0].regressions] == ['a', 'b']
+
+
+def test_what_anyio_is_expected_to_fail_with_the_package_has_a_cause():
+    findings = [finding for finding in triage.load().findings if finding.native and finding.project == 'anyio']
+    for name in anyio_suite.EXPECTED:
+        module, _, test = name.partition('::')
+        entry = {'log': "no attribute '_deliver_cancellation'", 'switches': []}
+        assert any(finding.covers('anyio', f'tests/{module}.py::{test}[asyncio]', entry) for finding in findings)
 
 
 def test_finding_about_the_package_with_switches():
