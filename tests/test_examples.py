@@ -387,3 +387,17 @@ def test_server_answers_under_load(venv, stock, loop):
     asked = [int(word) for word in seen.replace(",", "").split() if word.isdigit()]
     assert served[0] == served[1] >= 300
     assert asked[0] == asked[1] >= 300
+
+
+@pytest.mark.parametrize("loop", [[], ["--uvloop"]], ids=["asyncio", "uvloop"])
+def test_api(venv, stock, loop):
+    """Clients that go away, time out and fail leave nothing behind, and SIGTERM ends the server when all is answered."""
+    with started(venv, "examples/api.py", *loop) as server:
+        port = server.stdout.readline().split()[1]
+        with started(stock, "tests/api_client.py", port, "60") as client:
+            outcomes, busy = client.stdout.readline(), client.stdout.readline()
+            server.send_signal(signal.SIGTERM)
+            out, err = server.communicate(timeout=60)
+            seen, problems = client.communicate(timeout=60)
+    assert (client.returncode, busy, seen, problems) == (0, "busy\n", "20 answers to the end\n", ""), outcomes + err
+    assert (server.returncode, out, err) == (-signal.SIGTERM, "pool closed, 0 seats held\n", "")

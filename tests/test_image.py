@@ -3,6 +3,7 @@ import json
 import pathlib
 import re
 import subprocess
+import sys
 import textwrap
 import time
 
@@ -75,17 +76,16 @@ def test_pip_installs_over_tls(run, tmp_path):
 
 
 @pytest.fixture
-def shutting_down(docker, image):
-    """Start the example that shuts down in order, as process 1, and return the container and its output."""
+def start(docker, image):
+    """Start an example, or another program, as process 1, and return the container and its output."""
     containers, readers = [], []
 
-    def start(*arguments):
-        containers.append(docker("run", "--detach", "--volume", f"{ROOT}/examples:/app:ro", image,
-                                 "shutdown.py", *arguments).stdout.strip())
-        logs = subprocess.Popen(["docker", "logs", "--follow", containers[-1]], stdout=subprocess.PIPE, text=True)
-        readers.append(logs)
-        assert logs.stdout.readline() == "running\n"
-        return containers[-1], logs
+    def start(*arguments, options=()):
+        containers.append(docker("run", "--detach", "--volume", f"{ROOT}/examples:/app:ro", *options, image,
+                                 *arguments).stdout.strip())
+        logs = ["docker", "logs", "--follow", containers[-1]]
+        readers.append(subprocess.Popen(logs, stdout=subprocess.PIPE, text=True))
+        return containers[-1], readers[-1]
 
     yield start
     for container in containers:
@@ -93,6 +93,18 @@ def shutting_down(docker, image):
     for logs in readers:
         logs.kill()
         logs.communicate(timeout=60)
+
+
+@pytest.fixture
+def shutting_down(start):
+    """Start the example that shuts down in order."""
+
+    def start_it(*arguments):
+        container, logs = start("shutdown.py", *arguments)
+        assert logs.stdout.readline() == "running\n"
+        return container, logs
+
+    return start_it
 
 
 def exit_status(docker, container):
@@ -117,6 +129,41 @@ def test_second_sigterm_ends_process_1(docker, shutting_down):
     docker("kill", "--signal", "TERM", container)
     assert exit_status(docker, container) == 143
     assert "has said goodbye" not in logs.communicate(timeout=60)[0]
+
+
+@pytest.fixture
+def packages(tmp_path):
+    """The options for a container that has the packages of the examples."""
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--target", tmp_path, "--python-version", "3.14", "--only-binary=:all:",
+         "--no-deps", "--requirement", "examples/requirements.txt"], cwd=ROOT, check=True, timeout=300)
+    tmp_path.chmod(0o755)  # the container's user is not ours
+    return ["--volume", f"{tmp_path}:/packages:ro", "--env", "PYTHONPATH=/packages"]
+
+
+def test_anyio_is_on_native_scopes(run, packages):
+    assert run("-c", textwrap.dedent("""\
+        import anyio, asyncio
+
+        async def main():
+            print(isinstance(anyio.CancelScope(), asyncio.CancelScope))
+
+        anyio.run(main)
+        """), options=packages) == "True\n"
+
+
+def test_api(docker, start, packages):
+    """What test_examples.py does with it, as process 1."""
+    server, logs = start("api.py", options=packages)
+    port = logs.stdout.readline().split()[1]
+    client, seen = start("/tests/api_client.py", port, "60",
+                         options=["--network", f"container:{server}", "--volume", f"{ROOT}/tests:/tests:ro"])
+    outcomes, busy = seen.stdout.readline(), seen.stdout.readline()
+    docker("kill", "--signal", "TERM", server)
+    status = exit_status(docker, server)
+    assert (exit_status(docker, client), busy, seen.stdout.read()) == (0, "busy\n", "20 answers to the end\n"), outcomes
+    done = docker("logs", server)
+    assert (status, done.stdout, done.stderr) == (143, f"port {port}\npool closed, 0 seats held\n", "")
 
 
 def test_asyncio_passes_in_it(run):
