@@ -11,12 +11,12 @@ stock interpreter as well.  SIGTERM ends it when all requests in work have been 
     ./build.sh venv DIR && DIR/bin/python -m pip install -r examples/requirements.txt
     DIR/bin/python examples/api.py [PORT] [--uvloop]
 
-    curl 127.0.0.1:PORT/price?seconds=0.1           an answer
-    curl 127.0.0.1:PORT/price?seconds=9             504: it takes too long
-    curl -X POST 127.0.0.1:PORT/booking?seconds=9   the same, or press Ctrl+C before: no seat stays held
-    curl 127.0.0.1:PORT/offers?failing=1            502: one of three requests fails, two are cancelled
-    curl 127.0.0.1:PORT/feed                        lines, until you press Ctrl+C
-    curl 127.0.0.1:PORT/status                      what is in use: after all this, what it was before
+    curl '127.0.0.1:PORT/price?seconds=0.1'             an answer
+    curl '127.0.0.1:PORT/price?seconds=9'               504: it takes too long
+    curl -X POST '127.0.0.1:PORT/booking?seconds=9'     the same, or press Ctrl+C before: no seat stays held
+    curl '127.0.0.1:PORT/offers?failing=1'              502: one of three requests fails, two are cancelled
+    curl 127.0.0.1:PORT/feed                            lines, until you press Ctrl+C
+    curl 127.0.0.1:PORT/status                          what is in use: after all this, what it was before
 """
 import asyncio
 import contextlib

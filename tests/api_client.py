@@ -3,9 +3,9 @@
     api_client.py PORT CLIENTS
 
 Each client makes some requests, one connection for each, all clients at the same time.  Then whatever the server has in
-use has to come back to what it was before, and each connection of its pool must be usable.  After that "busy" is printed
-when some clients have the first line of their answers, and at the end how many of them got all lines.  Needs no more than
-a stock asyncio.
+use has to come back to what it was before, and each connection of its pool must be usable.  At the end some clients get
+the first lines of their answers, "busy" is printed, and how many of them got all lines.  Needs no more than a stock
+asyncio.
 """
 import asyncio
 import collections
@@ -82,10 +82,13 @@ async def load(port, clients):
         for request in range(REQUESTS):
             await make(port, KINDS[(number + request) % len(KINDS)], True, outcomes)
 
-    async with asyncio.timeout(LIMIT):
-        for kind in KINDS:
-            await make(port, kind, False, outcomes)
-        await asyncio.gather(*map(client, range(clients)))
+    try:
+        async with asyncio.timeout(LIMIT):
+            for kind in KINDS:
+                await make(port, kind, False, outcomes)
+            await asyncio.gather(*map(client, range(clients)))
+    except TimeoutError:
+        sys.exit(f"some requests have no answer after {LIMIT} s; the others: {dict(outcomes)}; in use: {await in_use(port)}")
     return outcomes
 
 

@@ -132,10 +132,11 @@ def test_second_sigterm_ends_process_1(docker, shutting_down):
 
 
 @pytest.fixture
-def packages(tmp_path):
-    """The options for a container that has the packages of the examples."""
+def packages(run, tmp_path):
+    """The options for a container that has the packages of the examples, which need no network in it."""
+    version = run("-c", "import platform; print(platform.python_version())").strip()
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--target", tmp_path, "--python-version", "3.14", "--only-binary=:all:",
+        [sys.executable, "-m", "pip", "install", "--target", tmp_path, "--python-version", version, "--only-binary=:all:",
          "--no-deps", "--requirement", "examples/requirements.txt"], cwd=ROOT, check=True, timeout=300)
     tmp_path.chmod(0o755)  # the container's user is not ours
     return ["--volume", f"{tmp_path}:/packages:ro", "--env", "PYTHONPATH=/packages"]
