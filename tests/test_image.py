@@ -131,15 +131,16 @@ def test_second_sigterm_ends_process_1(docker, shutting_down):
     assert "has said goodbye" not in logs.communicate(timeout=60)[0]
 
 
-@pytest.fixture
-def packages(run, tmp_path):
+@pytest.fixture(scope="module")
+def packages(run, tmp_path_factory):
     """The options for a container that has the packages of the examples, which need no network in it."""
+    folder = tmp_path_factory.mktemp("packages")
     version = run("-c", "import platform; print(platform.python_version())").strip()
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--target", tmp_path, "--python-version", version, "--only-binary=:all:",
+        [sys.executable, "-m", "pip", "install", "--target", folder, "--python-version", version, "--only-binary=:all:",
          "--no-deps", "--requirement", "examples/requirements.txt"], cwd=ROOT, check=True, timeout=300)
-    tmp_path.chmod(0o755)  # the container's user is not ours
-    return ["--volume", f"{tmp_path}:/packages:ro", "--env", "PYTHONPATH=/packages"]
+    folder.chmod(0o755)  # the container's user is not ours
+    return ["--volume", f"{folder}:/packages:ro", "--env", "PYTHONPATH=/packages"]
 
 
 def test_anyio_is_on_native_scopes(run, packages):
