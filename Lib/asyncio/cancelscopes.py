@@ -1053,11 +1053,19 @@ def _create_task_below(scope, coro, *, name=None, context=None,
     # (Not every loop and every factory knows them all.)
     kwargs = {key: kwargs[key] for key in kwargs if kwargs[key] is not None}
     task = scope._spawn(errors, loop.create_task, coro, **kwargs)
-    if not _can_have_scopes(task) and scope._group is None and not task.done():
-        # It has no place in the tree.
+    if not _can_have_scopes(task):
+        _add_external(scope, loop, task, errors)
+    return task
+
+
+def _add_external(scope, loop, task, errors):
+    """Keep *task*, which has no place in the tree, for a scope without a group.
+
+    (A group has been given it already.)
+    """
+    if scope._group is None and not task.done():
         from . import groups
         groups.ExternalTasks(scope, loop)._add_foreign(task, errors)
-    return task
 
 
 def _create_task(loop, coro, *, errors, **kwargs):

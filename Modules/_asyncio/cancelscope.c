@@ -1194,18 +1194,21 @@ _asyncio_CancelScope_cancel_message_get_impl(CancelScopeObj *self)
     return msg;
 }
 
-/* Is the scope effectively cancelled but for deadlines, or with those that have
-   passed by `now`? */
+/* Return true if the scope is effectively cancelled, whatever the time is.
+   Otherwise set *deadline to the earliest one by which it will be. */
 static bool
-scope_is_cancelled(CancelScopeObj *self, const double *now)
+scope_is_cancelled(CancelScopeObj *self, double *deadline)
 {
+    *deadline = Py_INFINITY;
     tree_lock(&self->cs_node);
     bool cancelled = self->cs_node.cause != NULL || self->cs_node.requested;
-    scope_node *node = now == NULL ? NULL : &self->cs_node;
-    while (node != NULL && !cancelled) {
+    scope_node *node = cancelled ? NULL : &self->cs_node;
+    while (node != NULL) {
         if (!node->is_task) {
             CancelScopeObj *scope = scope_of_node(node);
-            cancelled = !scope->cs_relative && scope->cs_deadline <= *now;
+            if (!scope->cs_relative && scope->cs_deadline < *deadline) {
+                *deadline = scope->cs_deadline;
+            }
         }
         node = node->shield ? NULL : node->parent;
     }
@@ -1235,8 +1238,12 @@ _asyncio_CancelScope_effectively_cancelled_get_impl(CancelScopeObj *self)
                                 &_Py_ID(effectively_cancelled));
     }
     /* Changes nothing, for it may be asked from any thread. */
-    if (scope_is_cancelled(self, NULL)) {
+    double deadline;
+    if (scope_is_cancelled(self, &deadline)) {
         Py_RETURN_TRUE;
+    }
+    if (isinf(deadline) && deadline > 0) {
+        Py_RETURN_FALSE;
     }
     tree_lock(&self->cs_node);
     scope_state life = self->cs_state;
@@ -1259,7 +1266,7 @@ _asyncio_CancelScope_effectively_cancelled_get_impl(CancelScopeObj *self)
     if (res < 0) {
         return NULL;
     }
-    return PyBool_FromLong(scope_is_cancelled(self, &now));
+    return PyBool_FromLong(deadline <= now);
 }
 
 /*[clinic input]
@@ -1688,33 +1695,6 @@ PyDoc_STRVAR(CancelScope_create_task__doc__,
 "Raise RuntimeError, and close the coroutine, if the scope is not active.");
 
 static PyObject *
-CancelScope_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-                        PyObject *kwnames)
-{
-    PyObject *create = cancelscopes_attr("_create_task_below");
-    if (create == NULL) {
-        return NULL;
-    }
-    Py_ssize_t total = nargs
-        + (kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames));
-    PyObject **stack = PyMem_New(PyObject *, total + 1);
-    PyObject *res = NULL;
-    if (stack == NULL) {
-        PyErr_NoMemory();
-    }
-    else {
-        stack[0] = op;
-        for (Py_ssize_t i = 0; i < total; i++) {
-            stack[i + 1] = args[i];
-        }
-        res = PyObject_Vectorcall(create, stack, nargs + 1, kwnames);
-        PyMem_Free(stack);
-    }
-    Py_DECREF(create);
-    return res;
-}
-
-static PyObject *
 CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
@@ -1757,6 +1737,88 @@ CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         Py_CLEAR(task);
     }
     return task;
+}
+
+/* Do what create_task(coro, ...) does; or return NULL without an exception if
+   asyncio.cancelscopes has to do it: the arguments are unusual, or the scope is
+   not active. */
+static PyObject *
+scope_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                  PyObject *kwnames)
+{
+    CancelScopeObj *self = CancelScope_CAST(op);
+    /* name, context, eager_start. */
+    PyObject *stack[2 + 1 + 3];
+    Py_ssize_t count = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    if (nargs != 1 || count > 3) {
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *key = PyTuple_GET_ITEM(kwnames, i);
+        if (Py_IsNone(args[1 + i])
+            || (key != &_Py_ID(name) && key != &_Py_ID(context)
+                && key != &_Py_ID(eager_start)))
+        {
+            return NULL;
+        }
+        stack[3 + i] = args[1 + i];
+    }
+    PyObject *loop = scope_loop(self);
+    if (loop == NULL) {
+        return NULL;
+    }
+    PyObject *create_task = PyObject_GetAttr(loop, &_Py_ID(create_task));
+    if (create_task == NULL) {
+        Py_DECREF(loop);
+        return NULL;
+    }
+    stack[0] = Py_None;  /* The awaiter of the task gets its exception. */
+    stack[1] = create_task;
+    stack[2] = args[0];
+    PyObject *task = CancelScope__spawn(op, stack, 3, kwnames);
+    Py_DECREF(create_task);
+    if (task != NULL && !Task_Check(scope_module_state(self), task)) {
+        PyObject *add = cancelscopes_attr("_add_external");
+        PyObject *none = add == NULL ? NULL : PyObject_CallFunctionObjArgs(
+            add, op, loop, task, Py_None, NULL);
+        Py_XDECREF(add);
+        if (none == NULL) {
+            Py_CLEAR(task);
+        }
+        Py_XDECREF(none);
+    }
+    Py_DECREF(loop);
+    return task;
+}
+
+static PyObject *
+CancelScope_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                        PyObject *kwnames)
+{
+    PyObject *res = scope_create_task(op, args, nargs, kwnames);
+    if (res != NULL || PyErr_Occurred()) {
+        return res;
+    }
+    PyObject *create = cancelscopes_attr("_create_task_below");
+    if (create == NULL) {
+        return NULL;
+    }
+    Py_ssize_t total = nargs
+        + (kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames));
+    PyObject **stack = PyMem_New(PyObject *, total + 1);
+    if (stack == NULL) {
+        PyErr_NoMemory();
+    }
+    else {
+        stack[0] = op;
+        for (Py_ssize_t i = 0; i < total; i++) {
+            stack[i + 1] = args[i];
+        }
+        res = PyObject_Vectorcall(create, stack, nargs + 1, kwnames);
+        PyMem_Free(stack);
+    }
+    Py_DECREF(create);
+    return res;
 }
 
 /*[clinic input]
