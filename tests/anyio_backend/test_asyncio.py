@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 
 import anyio
 import pytest
@@ -285,3 +286,78 @@ async def test_modules_are_found_as_before():
                               'print("class StreamProtocol" in inspect.getsource(a))\n'
                               'print("_was_cancel_called" in inspect.getsource(a.CancelScope.cancel))')
     assert result.stdout == ('_asyncio _trio\nanyio._backends._asyncio True AsyncIOBackend\nTrue\nTrue\n'), result
+
+
+class AnotherLoop:
+    """An event loop in a thread of its own, in which a program that shares a group between threads spawns tasks."""
+
+    def __enter__(self):
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info):
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def run(self, function, *args):
+        """Await function(*args) there; as long as it takes, whatever is cancelled here."""
+        future = asyncio.run_coroutine_threadsafe(function(*args), self._loop)
+        with anyio.CancelScope(shield=True):
+            return await asyncio.wrap_future(future)
+
+
+async def test_group_waits_for_a_task_that_another_loop_spawns():
+    ended = []
+
+    async def task(name, *, task_status=anyio.TASK_STATUS_IGNORED):
+        task_status.started(name)
+        await anyio.sleep(0.01)
+        ended.append((name, threading.get_ident()))
+
+    async def spawn(group):
+        group.start_soon(task, 'start_soon')
+        assert await group.start(task, 'start') == 'start'
+
+    with AnotherLoop() as other:
+        async with anyio.create_task_group() as group:
+            await other.run(spawn, group)
+    assert sorted(name for name, _ in ended) == ['start', 'start_soon']
+    assert {thread for _, thread in ended} == {other._thread.ident}
+
+
+@pytest.mark.parametrize('end', ['cancel', 'cancel in the body', 'failure', 'failure there'])
+async def test_end_of_a_group_cancels_a_task_that_another_loop_has_spawned(end):
+    ended = []
+
+    async def task(*, task_status=anyio.TASK_STATUS_IGNORED):
+        task_status.started()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.append(threading.get_ident())
+
+    async def fail():
+        raise LookupError('failed there')
+
+    async def spawn(group):
+        await group.start(task)
+        if end == 'failure there':
+            group.start_soon(fail)
+
+    async def cancel(scope):
+        scope.cancel()
+
+    with AnotherLoop() as other, (pytest.raises(ExceptionGroup) if 'failure' in end else contextlib.nullcontext()):
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                await other.run(spawn, group)
+                if end == 'cancel':
+                    group.start_soon(cancel, scope)  # While the host waits for the tasks.
+                elif end == 'cancel in the body':
+                    group.cancel_scope.cancel()
+                elif end == 'failure':
+                    raise LookupError('failed here')
+    assert ended == [other._thread.ident]

@@ -176,24 +176,16 @@ class CancelScope(asyncio.CancelScope, BaseCancelScope):
 class _ChildScope(CancelScope):
     """The scope in which a task of a group runs.
 
-    It is the one of the TaskHandle.  When the task leaves it, the group hears
+    It is the one of the TaskHandle.  When the task exits it, the group hears
     at once how the task has ended, not when its callbacks are run: the siblings
     of a task that fails are cancelled before they run again.  The callback is
-    for the exception of the task, which somebody has to retrieve, and for a task
+    for the exception of the task, which has to be retrieved, and for a task
     that never gets here.
     """
 
-    __slots__ = ('_below', '_ended', '_group', '_started', '_starter_id', '_task')
+    __slots__ = ('_ended', '_group')
 
     _group: TaskGroup
-    # What the task hangs below.
-    _below: asyncio.CancelScope
-    # What start() waits for, if that has spawned the task, and which task it is
-    # that waits.
-    _started: asyncio.Future[Any] | None
-    _starter_id: int
-    # A weak reference to the task, once there is one.
-    _task: Callable[[], asyncio.Task[Any] | None]
     _ended: bool
 
     # It is the outermost scope of the task, so it needs no more than this.
@@ -205,20 +197,22 @@ class _ChildScope(CancelScope):
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> bool:
+        # The exit of the class if all is well, else the one that raises an error.
+        exit = _exit_scope if _current_scope() is self else CancelScope.__exit__
         try:
-            if CancelScope.__exit__(self, exc_type, exc_val, exc_tb):
+            if exit(self, exc_type, exc_val, exc_tb):
                 exc_val = None
         except BaseException as exc:
             self._end(exc)
             raise
         else:
             if exc_val is None or isinstance(exc_val, CancelledError):
-                task = self._task()
-                if task is not None and not self._ended:
+                if not self._ended:
                     # There is nothing left to do for the callback.
-                    task.remove_done_callback(self._task_done)
-                    self._end(exc_val)
-                    self._group._remove_task(task)
+                    task = current_task()
+                    if task is not None and task.remove_done_callback(self._task_done):
+                        self._end(exc_val)
+                        self._group._remove_task(task)
             elif not isinstance(exc_val, GeneratorExit):
                 # (A coroutine that is closed is not a task that ends.)
                 self._end(exc_val)
@@ -227,22 +221,11 @@ class _ChildScope(CancelScope):
             del exc_val, exc_tb
 
     def _end(self, exc: BaseException | None) -> None:
-        """Tell whom it concerns that the task ends with *exc*, unless None."""
-        if self._ended:
-            return
-        self._ended = True
-        started = self._started
-        if started is None or (started.done() and not started.cancelled()):
+        """Tell the group that the task ends with *exc*, unless None."""
+        if not self._ended:
+            self._ended = True
             if exc is not None:
                 self._group._task_failed(exc)
-        elif started.cancelled():
-            pass  # start() itself sees to what the task ends with.
-        elif exc is None:
-            started.set_exception(
-                RuntimeError('Child exited without calling task_status.started()')
-            )
-        else:
-            started.set_exception(exc)
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         if not task.cancelled():
@@ -254,26 +237,66 @@ class _ChildScope(CancelScope):
                 self._end(exc)
         self._group._remove_task(task)
 
+    def _find_below(self) -> asyncio.CancelScope:
+        """Return the scope that the task hangs below."""
+        return self._group.cancel_scope
+
     def _find_parent_id(self) -> int:
-        if self._started is None or self._started.done():
-            return id(self._group._host_task)
+        return id(self._group._host_task)
+
+
+class _StartedChildScope(_ChildScope):
+    """The scope of a task that start() has spawned."""
+
+    __slots__ = ('_below', '_started', '_starter_id', '_task')
+
+    # The scope of the caller, until the task has started; then that of the group.
+    _below: asyncio.CancelScope
+    # What start() waits for, and the id of the task that waits.
+    _started: asyncio.Future[Any]
+    _starter_id: int
+    # A weak reference to the task, once there is one.
+    _task: Callable[[], asyncio.Task[Any] | None]
+
+    def _end(self, exc: BaseException | None) -> None:
+        started = self._started
+        if self._ended or (started.done() and not started.cancelled()):
+            super()._end(exc)
+            return
+        self._ended = True
+        if started.cancelled():
+            pass  # start() itself sees to what the task ends with.
+        elif exc is None:
+            started.set_exception(
+                RuntimeError('Child exited without calling task_status.started()')
+            )
+        else:
+            started.set_exception(exc)
+
+    def _find_below(self) -> asyncio.CancelScope:
+        return self._below
+
+    def _find_parent_id(self) -> int:
+        if self._started.done():
+            return super()._find_parent_id()
         return self._starter_id
 
 
 class _TaskStatus(abc.TaskStatus[Any]):
-    def __init__(self, scope: _ChildScope):
+    def __init__(self, scope: _StartedChildScope):
         self._scope = scope
 
     def started(self, value: Any = None) -> None:
         scope = self._scope
         started = scope._started
-        assert started is not None
         if started.done():
             if not started.cancelled():
                 raise RuntimeError("called 'started' twice on the same task status")
             # The caller of start() was cancelled; the task is ending.
             return
         started.set_result(value)
+        if scope._group._loop is not get_running_loop():
+            return  # It cannot hang below the scope of the group.
         # The task belongs to the group from here on.  If that is cancelled, the
         # task is interrupted the next time it has to wait.
         before, scope._below = scope._below, scope._group.cancel_scope
@@ -298,6 +321,7 @@ class _Join(asyncio.Future[None]):
     def cancel(self, msg: Any = None) -> bool:
         if self.done():
             return False
+        self._group._cancel_distant()
         if self._group.cancel_scope.cancels_tasks and not self.native_request:
             # A scope around the host is cancelled, so the tasks of the group
             # are as well.  What the host gets is for them to say.
@@ -340,6 +364,9 @@ class TaskGroup(abc.TaskGroup):
         self.cancel_scope: CancelScope = CancelScope()
         self._entered = self._active = False
         self._host_task: asyncio.Task[Any] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # The scopes of tasks in other event loops.
+        self._distant: dict[CancelScope, asyncio.AbstractEventLoop] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._join: _Join | None = None
         self._exceptions: list[BaseException] = []
@@ -352,6 +379,7 @@ class TaskGroup(abc.TaskGroup):
         self._entered = True
         self.cancel_scope.__enter__()
         self._host_task = current_task()
+        self._loop = get_running_loop()
         self._active = True
         return self
 
@@ -376,6 +404,8 @@ class TaskGroup(abc.TaskGroup):
                 scope.cancel()
 
             if self._tasks:
+                if scope.effectively_cancelled:
+                    self._cancel_distant()
                 if (error := await self._wait_for_tasks(exc_val)) is not None:
                     cancelled, stray = error, False
             else:
@@ -458,16 +488,37 @@ class TaskGroup(abc.TaskGroup):
             self._exceptions.append(exc)
         elif self._cancelled is None:
             self._cancelled = exc
-        self.cancel_scope.cancel()
+        if not _was_cancel_called(self.cancel_scope):
+            self._call(self.cancel_scope.cancel)
 
     def _remove_task(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        _child_scopes.pop(task, None)
+        scope = _child_scopes.pop(task, None)
+        if self._distant:
+            self._distant.pop(scope, None)
         if self._host_task is not None:
             asyncio.future_discard_from_awaited_by(task, self._host_task)
         if self._join is not None and not self._tasks:
             # In a moment, when the task will have ended.
-            self._join.get_loop().call_soon(self._join.complete)
+            self._call(self._loop.call_soon, self._join.complete)
+
+    def _call(self, function: Callable[..., object], *args: object) -> None:
+        """Call *function* in the event loop of the group, in which this usually is."""
+        loop = self._loop
+        try:
+            is_here = get_running_loop() is loop
+        except RuntimeError:
+            is_here = True  # A coroutine is being closed, outside of any event loop.
+        if is_here:
+            function(*args)
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(function, *args)
+
+    def _cancel_distant(self) -> None:
+        """Cancel the tasks that do not hang below the scope."""
+        for scope, loop in list(self._distant.items()):
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(scope.cancel)
 
     def _check_active(self) -> None:
         if not self._active:
@@ -475,52 +526,45 @@ class TaskGroup(abc.TaskGroup):
                 'This task group is not active; no new tasks can be started.'
             )
 
-    def _make_child_scope(self, below: asyncio.CancelScope) -> _ChildScope:
-        scope = _ChildScope()
-        scope._group = self
-        scope._below = below
-        scope._started = None
-        scope._task = _no_task
-        scope._ended = False
-        return scope
-
     def _spawn(
         self,
-        coro: Coroutine[Any, Any, T_co],
-        name: object,
+        handle: TaskHandle[Any],
         scope: _ChildScope,
-    ) -> TaskHandle[T_co]:
-        below = scope._below
-        handle = TaskHandle(coro, name, cancel_scope=scope)
-        wrapper_coro = handle._run_coro()
+        below: asyncio.CancelScope,
+    ) -> asyncio.Task[None]:
+        scope._group = self
+        scope._ended = False
+        coro = handle._run_coro()
+        loop = get_running_loop()
+        # What makes the task.  Another event loop than that of the group must not be
+        # used like this, but is by programs that share a group between threads.
+        # AnyIO runs the task in the loop that asks for it.
+        create_task = below.create_task
+        if loop is not self._loop:
+            create_task = partial(asyncio.create_task, errors='await')
+            self._distant[scope] = loop
         try:
-            factory = get_running_loop().get_task_factory()
+            factory = loop.get_task_factory()
             if (
                 factory is not None
                 and getattr(factory, '__code__', None) is _eager_task_factory_code
             ):
                 # AnyIO promises that a task does not start at once.
-                task = below.create_task(
-                    wrapper_coro, name=handle.name, eager_start=False
-                )
+                task = create_task(coro, name=handle.name, eager_start=False)
             else:
-                task = below.create_task(wrapper_coro, name=handle.name)
+                task = create_task(coro, name=handle.name)
         except BaseException:
             with suppress(BaseException):
-                wrapper_coro.close()
-            with suppress(BaseException):
                 coro.close()
+            with suppress(BaseException):
+                handle.coro.close()
             raise
-        scope._task = weakref.ref(task)
-        if scope._below is not below:
-            # It has run eagerly, and has started.
-            scope._below.adopt(task)
         _child_scopes[task] = scope
         self._tasks.add(task)
         if self._host_task is not None:
             asyncio.future_add_to_awaited_by(task, self._host_task)
         task.add_done_callback(scope._task_done)
-        return handle
+        return task
 
     def create_task(
         self,
@@ -534,11 +578,13 @@ class TaskGroup(abc.TaskGroup):
         if not self._active:
             coro.close()
             self._check_active()
-        name = get_coro_name(coro, name)
-        scope = self._make_child_scope(self.cancel_scope)
+        scope = _ChildScope()
+        handle = TaskHandle(coro, get_coro_name(coro, name), cancel_scope=scope)
         if context is None:
-            return self._spawn(coro, name, scope)
-        return context.run(self._spawn, coro, name, scope)
+            self._spawn(handle, scope, self.cancel_scope)
+        else:
+            context.run(self._spawn, handle, scope, self.cancel_scope)
+        return handle
 
     async def start(
         self,
@@ -551,11 +597,21 @@ class TaskGroup(abc.TaskGroup):
         # Until the task has started it belongs to the caller, so that
         # cancelling the group does not concern it.
         below = asyncio.current_scope()
-        scope = self._make_child_scope(self.cancel_scope if below is None else below)
+        if below is None:
+            below = self.cancel_scope
+        scope = _StartedChildScope()
+        scope._below = below
+        scope._task = _no_task
         scope._starter_id = id(current_task())
         scope._started = started = get_running_loop().create_future()
         coro = call_for_coroutine(func, args, task_status=_TaskStatus(scope))
-        handle = self._spawn(coro, get_callable_name(func, name), scope)
+        handle = TaskHandle(coro, get_callable_name(func, name), cancel_scope=scope)
+        task = self._spawn(handle, scope, below)
+        scope._task = weakref.ref(task)
+        if scope._below is not below:
+            # It has run eagerly, and has started.
+            scope._below.adopt(task)
+        del task
         try:
             await started
         except BaseException:
@@ -612,7 +668,7 @@ class AsyncIOTaskInfo(TaskInfo):
         # A task that has not run yet has not entered its scope.
         child_scope = _child_scopes.get(task)
         return child_scope is not None and (
-            child_scope.effectively_cancelled or child_scope._below.cancels_tasks
+            child_scope.effectively_cancelled or child_scope._find_below().cancels_tasks
         )
 
 
@@ -760,6 +816,15 @@ class _CallerScope(CancelScope):
 
 
 class AsyncIOBackend(AsyncIOBackend):
+    @classmethod
+    def create_cancel_scope(
+        cls, *, deadline: float = math.inf, shield: bool = False
+    ) -> CancelScope:
+        if deadline is math.inf and shield is False:
+            # These are the defaults; keyword arguments would cost a lot of the time.
+            return CancelScope()
+        return CancelScope(deadline=deadline, shield=shield)
+
     @classmethod
     def run(
         cls,
