@@ -18,7 +18,7 @@ MACHINE = pathlib.Path(__file__).with_name('stock_machine.py')
 ALL = 'all'
 # The switches that restore what stock does, in the order in which they are tried.
 SWITCHES = 'edge-scopes', 'edge-cancel', 'shield', 'background-errors'
-SECONDS = 5     # that a worker may take for what it is given
+SECONDS = 30    # that a worker may take for a program; what is stuck in Python it ends by itself, and sooner
 
 
 class Worker:
@@ -217,7 +217,7 @@ class Comparison:
                     break   # (Of two changes that do it together, neither does it alone.)
             why = 'no switch restores what stock does'
             for more, (tried, record) in moved.items():
-                rule = stock_rules.find_rule(more, program, stock, found, place)
+                rule = stock_rules.find_rule(more, program, stock, found, place, switches)
                 if rule is not None:
                     rules.append(rule)
                     switches, found = tried, record

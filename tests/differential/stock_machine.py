@@ -14,6 +14,7 @@ import gc
 import json
 import logging
 import re
+import signal
 import sys
 import warnings
 import weakref
@@ -27,6 +28,7 @@ from asyncio import base_events, tasks
 
 MAX_TURNS = 3000        # of the loop, after which a program is said to spin
 MAX_EVENTS = 3000       # of a record
+MAX_SECONDS = 1         # of the processor, after which a program is said to be stuck in one turn of the loop
 
 
 class E1(Exception):
@@ -229,9 +231,9 @@ class Machine:
 
     def halt(self, why):
         if not self.frozen:
-            # (Whether a timer is left that does nothing any more is the loop's own affair.)
             self.log('loop', self.trace[-1][1], why)
-            self.end_state()
+            # (Which timers are left in the midst of it is the loop's own affair: C has one for all deadlines.)
+            self.end_state(timers=False)
             self.frozen = True
         raise Halt
 
@@ -284,7 +286,7 @@ class Machine:
         self.frozen = True
         return self.trace
 
-    def end_state(self):
+    def end_state(self, timers=True):
         """What is left when the program is over."""
         for name, task in self.tasks.items():
             state = ('pending' if not task.done() else 'cancelled' if task.cancelled() else
@@ -302,9 +304,9 @@ class Machine:
                      'q': lambda: [*map(str, thing._queue), thing._unfinished_tasks],
                      'f': lambda: thing._state}[name[0]]()
             self.log('end', name, state, waiters)
-        timers = sum(not timer._cancelled for timer in self.loop._scheduled)
-        if timers and not self.frozen:
-            self.log('end', 'timers', timers)
+        armed = sum(not timer._cancelled for timer in self.loop._scheduled)
+        if timers and armed:
+            self.log('end', 'timers', armed)
 
     def coroutine(self, name, body, host=None):
         """A coroutine of the program; *host* awaits it."""
@@ -764,11 +766,16 @@ STATEMENTS = {
 def run(program):
     """The record of a program, or what the machine itself has run into."""
     machine = Machine(program)
+    # Between exceptions that are raised again and again contextlib can look for ever for the end of a chain of contexts.
+    # (An interval, since what is raised in a callback of the garbage collector is lost.)
+    signal.signal(signal.SIGVTALRM, lambda number, frame: machine.halt('is stuck'))
+    signal.setitimer(signal.ITIMER_VIRTUAL, MAX_SECONDS, MAX_SECONDS)
     try:
         return machine.run()
     except BaseException as exc:
         return [['machine', 0, 'fails', describe(exc)]]
     finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         machine.frozen = True
 
 
@@ -784,8 +791,8 @@ def main():
         gc.collect()
         gc.freeze()
         for program in programs:
-            print(json.dumps(run(program)))
-        sys.stdout.flush()
+            # At once: if the next one ends the interpreter or never ends, it is seen which of them did.
+            print(json.dumps(run(program)), flush=True)
 
 
 if __name__ == '__main__':

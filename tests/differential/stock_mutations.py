@@ -207,7 +207,7 @@ def hunt(name, options, limit=LIMIT):
         shutil.copytree(sources(options.patched), package, ignore=shutil.ignore_patterns('__pycache__'))
         apply(name, package)
         comparison = stock_compare.Comparison(
-            options.stock, options.patched, switches=options.switches, implementations=['Python'], seconds=10,
+            options.stock, options.patched, switches=options.switches, implementations=['Python'],
             modes=[stock_compare.ALL] if what.switches else [''], environment={'PYTHONPATH': folder})
         sound = stock_compare.Comparison(options.stock, options.patched, switches=options.switches)
         try:
