@@ -86,6 +86,19 @@ def test_worker_that_ends_is_seen(tmp_path):
         "one", [["machine", 0, "ends the interpreter", 7]], "two", "three"]
 
 
+def test_program_that_is_stuck_is_seen(interpreters):
+    """In one turn of the loop, so that the loop cannot see it; the programs around it have their own records."""
+    [path] = [path for path in CORPUS if path.stem == "stuck-between-two-exceptions"]
+    stuck = json.loads(path.read_text())["program"]
+    fine = {"main": [{"op": "sleep", "d": 1}]}
+    worker = stock_compare.Worker([interpreters[0], stock_compare.MACHINE])
+    before, record, after = map(json.loads, worker.run([fine, stuck, fine]))
+    worker.stop()
+    assert before == after and before[-1] == ["end", "main", "done"]
+    assert [event[2] for event in record if event[0] == "loop"] == ["is stuck"]
+    assert record[-1] == ["end", "f2", "CANCELLED", 0]
+
+
 def test_same_seed_same_program():
     made = [[stock_programs.generate(random.Random(seed)) for seed in range(30)] for _ in range(2)]
     assert made[0] == made[1]
@@ -117,3 +130,93 @@ def test_rule_needs_its_condition():
     assert stock_rules.find_rule(("shield",), program, [*before, goes_on], [*before, raises], 3) is None
     assert stock_rules.find_rule(("edge-cancel",), program, [before[0], goes_on], [before[0], raises], 1) is None
     assert stock_rules.find_rule(("edge-cancel",), program, [*before, raises], [*before, goes_on], 3) is None
+
+
+def test_1_2_needs_a_member_that_waits():
+    """What is interrupted first may be no member, if one waits for it, perhaps through others."""
+    def program(group, of):
+        return {"main": [
+            {"op": "spawn", "id": "t4", "group": "root", "eager": False, "body": [{"op": "sleep", "d": 2}]},
+            {"op": "spawn", "id": "t3", "group": "root", "eager": False, "body": [{"op": "ref", "of": "t4"}]},
+            {"op": "group", "id": "g1", "body": [
+                {"op": "spawn", "id": "t1", "group": group, "eager": False, "body": [
+                    {"op": "gather", "exceptions": False, "items": [{"op": "ref", "of": of}]}]},
+                {"op": "sleep", "d": 1}]}]}
+
+    def find(group="g1", of="t3", when=1, change="edge-scopes"):
+        before = [["main", 0, "spawn", ["t4", "root"]], ["main", 0, "spawn", ["t3", "root"]],
+                  ["main", 0, "spawn", ["t1", group]]]
+        main = ["main", 1, "sleep", None, "raises", "CancelledError()"]
+        found = [["t4", 1, "sleep", None, "raises", "CancelledError()"], main,
+                 ["t3", 1, "ref", "t4", "raises", "CancelledError()"],
+                 ["t1", when, "gather", None, "raises", "CancelledError()"]]
+        return stock_rules.find_rule((change,), program(group, of), [*before, main], [*before, *found], 3)
+
+    assert find() == find(of="t4") == "1.2"
+    assert find(group="root") is None           # No member.
+    assert find(of="t2") is None                # It waits for something else.
+    assert find(when=2) is None                 # It is interrupted by something else.
+    assert find(change="edge-cancel") is None
+
+
+def test_2_2_needs_a_request_that_was_taken_back():
+    """By the task that it was passed on to, before a timeout asks once more."""
+    program = {"main": [
+        {"op": "spawn", "id": "t4", "group": "root", "eager": False, "body": [{"op": "sleep", "d": 2}]},
+        {"op": "wait_for", "delay": 1, "items": [{"op": "ref", "of": "t4"}]}]}
+    asked, taken_back = ["t4", 0, "cancel", ["main", "started", True, 1]], ["t4", 0, "uncancel", ["self", 0]]
+    interrupted = [["t4", 1, "sleep", None, "raises", "CancelledError()"],
+                   ["main", 1, "wait_for", None, "raises", "CancelledError()"]]
+    goes_on = [["t4", 2, "sleep", None, None], ["main", 2, "wait_for", None, "t4"]]
+
+    def find(*before, stock=interrupted, program=program):
+        return stock_rules.find_rule(("edge-scopes",), program, [*before, *stock], [*before, *goes_on], len(before))
+
+    assert find(asked, taken_back) == "2.2"
+    assert find(asked) is None
+    assert find(taken_back) is None
+    assert find(taken_back, asked) is None
+    assert find(asked, ["t4", 0, "uncancel", ["self", 1]]) is None      # Another request is in force.
+    assert find(asked, ["t4", 0, "uncancel", ["main", 0]]) is None      # That of another task.
+    assert find(asked, taken_back, stock=interrupted[:1]) is None       # Its host is not interrupted.
+    assert find(asked, taken_back, program={"main": [program["main"][0], {"op": "ref", "of": "t4"}]}) is None
+
+
+def test_4_3_needs_a_request_and_a_switch():
+    program = {"main": [{"op": "timeout", "id": "m1", "delay": 1, "at": False, "body": []}]}
+    asked = ["main", 1, "cancel", ["self", "self", True, 2]]
+    left = ["main", 1, "left", "m1", True, 1]
+
+    def find(*before, error="E1(main)", chain=" after TimeoutError() from CancelledError()", in_force=("edge-cancel",)):
+        raises = ["main", 1, "timeout", "m1", "raises"]
+        return stock_rules.find_rule(("edge-scopes",), program, [*before, [*raises, "E1(main)"]],
+                                     [*before, [*raises, error + chain]], len(before), in_force)
+
+    assert find(asked, left) == "4.3"
+    assert find(left) is None
+    assert find(asked) is None
+    assert find(asked, ["main", 1, "left", "m1", False, 1]) is None     # It has not expired.
+    assert find(asked, left, error="E2(main)") is None
+    assert find(asked, left, chain=" after TimeoutError() from E2()") is None
+    assert find(asked, left, in_force=()) is None
+
+
+def test_6_3_needs_a_member_that_fails_as_shield_waits():
+    program = {"main": [{"op": "group", "id": "g1", "body": [
+        {"op": "spawn", "id": "t3", "group": "g1", "eager": False, "body": [{"op": "raise", "error": "E1"}]},
+        {"op": "shield", "items": [{"op": "co", "id": "t1", "body": [{"op": "raise", "error": "E2"}]}]}]}]}
+    spawned, lost = ["main", 0, "spawn", ["t3", "g1"]], ["t1", 1, "ends with", "E2(t1)"]
+    fails, shield = ["t3", 1, "ends with", "E1(t3)"], ["main", 1, "shield", None, "raises", "CancelledError()"]
+
+    def find(*before, message="Task exception was never retrieved", error="E2(t1)"):
+        return stock_rules.find_rule(("edge-scopes",), program, [*before],
+                                     [*before, ["loop", 2, "late handler", message, error]], len(before))
+
+    assert find(spawned, lost, fails, shield) == "6.3"
+    assert find(lost, fails, shield) is None            # No member.
+    assert find(spawned, lost, shield) is None          # None that fails,
+    assert find(spawned, fails, lost, shield) is None   # or not after that.
+    assert find(spawned, lost, fails) is None
+    assert find(spawned, lost, fails, [shield[0], 2, *shield[2:]]) is None
+    assert find(spawned, lost, fails, shield, error="E3(t1)") is None
+    assert find(spawned, lost, fails, shield, message="unhandled exception") is None

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from . import stock_programs
 
+SCOPES, CANCEL, SHIELD, BACKGROUND = 'edge-scopes', 'edge-cancel', 'shield', 'background-errors'
+
 
 def first_difference(left, right):
     """The index of the first event in which two records differ."""
@@ -56,12 +58,14 @@ class Difference(NamedTuple):
     patched: list
     stock_later: list   # what stock does from then on
     patched_later: list
+    in_force: tuple     # the switches that the patched side has on
 
 
-def find_rule(changes, program, stock, found, place):
-    """The rule by which stock and what was found differ at a place, one of those of some changes; or None."""
+def find_rule(changes, program, stock, found, place, in_force=()):
+    """The rule by which stock and what was found with some switches differ at a place, one of those of some changes; or
+    None."""
     one, other = (event(record, place) or [None] * 3 for record in (stock, found))
-    difference = Difference(program, stock[:place], one, other, stock[place:], found[place:])
+    difference = Difference(program, stock[:place], one, other, stock[place:], found[place:], in_force)
     for rule, of, condition in RULES:
         if set(of) & set(changes) and condition(difference):
             return rule
@@ -251,7 +255,7 @@ def keeps_result(d):
     # (What gather(return_exceptions=True) returns can be such errors.)
     returned = d.patched[2] == 'gather' and isinstance(d.patched[-1], list)
     kept = re.sub(r' from CancelledError\([^()]*\)', '', str(d.patched[2:]))
-    return (d.stock[0] == d.patched[0] and is_cancellation(d.stock) and (returned or 'CancelledError' not in kept))
+    return (d.stock[:2] == d.patched[:2] and is_cancellation(d.stock) and (returned or 'CancelledError' not in kept))
 
 
 def is_end_of_run(condition):
@@ -272,6 +276,27 @@ def is_asked_once(d):
     timeouts = sum(s['op'] in ('timeout', 'stack', 'wait_for') for s in stock_programs.walk(d.program['main']))
     asked = any(found[2] == 'cancel' for found in d.before)
     return is_cancellation(d.stock) and was_cancelled(d, d.stock[0]) and timeouts > (0 if asked else 1)
+
+
+def is_asked(d, found, name):
+    """The event is a call of cancel() that asks this task."""
+    return found[2] == 'cancel' and isinstance(found[3], list) and found[3][2] is True and name == task_of(
+        d.program, found[0] if found[3][0] == 'self' else found[3][0])
+
+
+def has_taken_back(d):
+    """Stock interrupts an awaited task by a timeout.  Who awaits it was asked by cancel() before, and has passed that on,
+    but the awaited task has taken it back by uncancel(); it is not asked again during the same yield."""
+    name, asked, taken_back = task_of(d.program, d.stock[0]), False, False
+    hosts = {task_of(d.program, found[0]) for found in d.stock_later[1:] if is_cancellation(found)
+             and found[1] == d.stock[1] and awaits(d.program, found, {name})}
+    for found in d.before:
+        if any(is_asked(d, found, host) for host in hosts):
+            asked, taken_back = True, False
+        elif asked and found[2] == 'uncancel' and isinstance(found[3], list) and found[3][1] == 0:
+            taken_back = taken_back or name == task_of(d.program, found[0] if found[3][0] == 'self' else found[3][0])
+    return is_cancellation(d.stock) and taken_back and any(
+        s['op'] in ('timeout', 'stack', 'wait_for') for s in stock_programs.walk(d.program['main']))
 
 
 def is_of_destroyed_task(d):
@@ -309,6 +334,30 @@ def member_hears_at_once(d):
         group != 'root' for name in awaiters(d.program, d.patched[0]) for _, _, group in spawns(d, name))
 
 
+def awaits(program, found, names):
+    """The event is the end of a statement that waits for a task or a coroutine of one of these names."""
+    name = found[0].split(':')[0].partition('.')[0]
+    return any(s['op'] == found[2] and not names.isdisjoint(each.get('id') if each['op'] == 'co' else each.get('of')
+                                                            for each in [s, *s.get('items', ())]
+                                                            if each['op'] in ('co', 'ref'))
+               for coroutine, body in _coroutines(program) if coroutine == name for s in _own(body))
+
+
+def awaited_by_member(d):
+    """A task is interrupted since a member of a group, which hears at once, waits for it, perhaps through others."""
+    if not is_cancellation(d.patched):
+        return False
+    names, grown = {task_of(d.program, d.patched[0])}, True
+    waiting = [found for found in d.patched_later[1:] if is_cancellation(found) and found[1] == d.patched[1]]
+    while grown:
+        hosts = [found for found in waiting if awaits(d.program, found, names)]
+        if any(member_hears_at_once(d._replace(patched=found)) for found in hosts):
+            return True
+        more = names | {task_of(d.program, found[0]) for found in hosts}
+        grown, names = more != names, more
+    return False
+
+
 def awaited_by_cancelled(d):
     """A task is interrupted since another one, which is cancelled, begins to wait for it."""
     return is_cancellation(d.patched) and any(
@@ -323,11 +372,31 @@ def hears_once(d):
             group != 'root' for name in awaiters(d.program, d.stock[0]) for _, _, group in spawns(d, name))
 
 
+def is_failed_member(d, found):
+    """The event is the end of a member of a group that fails."""
+    return found[2] == 'ends with' and not str(found[3]).startswith('CancelledError') and any(
+        group != 'root' for _, _, group in spawns(d, found[0].partition('.')[0]))
+
+
 def member_has_failed(d):
     """A member of a group has just failed, which interrupts the host and the others at once."""
-    return is_cancellation(d.patched) and any(
-        found[1] == d.patched[1] and found[2] == 'ends with' and not str(found[3]).startswith('CancelledError')
-        and any(group != 'root' for _, _, group in spawns(d, found[0].partition('.')[0])) for found in d.before)
+    return is_cancellation(d.patched) and any(found[1] == d.patched[1] and is_failed_member(d, found)
+                                              for found in d.before)
+
+
+def is_lost_by_shield(d):
+    """So it has interrupted the wait for what shield() was given, which had just failed.  shield() did not know of that
+    yet, and does not take the error any more, which is reported."""
+    if d.patched[2] != 'late handler' or 'never retrieved' not in d.patched[3]:
+        return False
+    for index, failed in enumerate(d.before):
+        if failed[2] == 'ends with' and str(failed[3]).startswith(d.patched[-1]):
+            now = [found for found in d.before[index + 1:] if found[1] == failed[1]]
+            if any(is_failed_member(d, found) for found in now) and any(
+                    found[2] == 'shield' and is_cancellation(found)
+                    and awaits(d.program, found, {task_of(d.program, failed[0])}) for found in now):
+                return True
+    return False
 
 
 def member_never_starts(d):
@@ -414,6 +483,16 @@ def times_out(d):
             and str(d.stock[-1]).startswith('CancelledError') and str(d.patched[-1]).startswith('TimeoutError'))
 
 
+def times_out_in_chain(d):
+    """An error that leaves such a timeout has the TimeoutError in its chain.  It is one that takes no notice of the
+    cancel() that has been called as well, since with edge-cancel in force that does not last."""
+    added = re.escape(str(d.stock[-1])) + r' after TimeoutError\(\) from CancelledError\([^()]*\)'
+    return (CANCEL in d.in_force and same_step(d) and d.stock[2] == 'timeout' and d.stock[:-1] == d.patched[:-1]
+            and re.fullmatch(added, str(d.patched[-1])) is not None
+            and d.before[-1][2:5] == ['left', d.stock[3], True]
+            and any(is_asked(d, found, task_of(d.program, d.stock[0])) for found in d.before))
+
+
 def is_done_in_spite(d):
     """A request that comes after the last yield changes nothing."""
     return (d.stock[0] == 'end' and d.stock[:2] == d.patched[:2] and d.stock[2] == 'cancelled'
@@ -495,8 +574,6 @@ def is_below_shield(d):
     return is_cancellation(d.stock) and d.stock[0].split(':')[0].partition('.')[0] in inside
 
 
-SCOPES, CANCEL, SHIELD, BACKGROUND = 'edge-scopes', 'edge-cancel', 'shield', 'background-errors'
-
 # (rule, the changes that it is a part of, its condition): the first one counts.
 RULES = [
     ('8.1', [SHIELD], is_shielded_coroutine),
@@ -525,12 +602,15 @@ RULES = [
     ('1.2', [SCOPES], both_cancelled),
     ('6.2', [CANCEL, SCOPES], is_late_member),
     ('1.2', [SCOPES], member_hears_at_once),
+    ('1.2', [SCOPES], awaited_by_member),
     ('1.2', [SCOPES], member_never_starts),
     ('1.2', [SCOPES], is_end_of_run(hears_once)),
     ('6.3', [SCOPES], member_has_failed),
+    ('6.3', [SCOPES], is_lost_by_shield),
     ('5.6', [CANCEL, SCOPES], awaited_by_cancelled),
     ('4.4', [CANCEL, SCOPES], is_left_elsewhere),
     ('4.1', [CANCEL, SCOPES], times_out),
+    ('4.3', [SCOPES], times_out_in_chain),
     ('5.2', [CANCEL], ends_cancelled),
     ('2.6', [SCOPES], is_done_in_spite),
     ('2.6', [SCOPES], is_gathered_in_spite),
@@ -541,6 +621,7 @@ RULES = [
     ('6.5', [SCOPES], does_not_yield),
     ('6.4', [SCOPES], is_of_destroyed_task),
     ('2.2', [SCOPES], is_asked_once),
+    ('2.2', [SCOPES], has_taken_back),
     ('2.3', [SCOPES], moved_in_time),
     ('7.4', [CANCEL], is_end_of_run(moved_in_time)),
     ('2.1', [CANCEL], moved_by_redelivery),
