@@ -182,6 +182,27 @@ def test_2_2_needs_a_request_that_was_taken_back():
     assert find(asked, taken_back, program={"main": [program["main"][0], {"op": "ref", "of": "t4"}]}) is None
 
 
+def test_2_2_needs_a_task_that_was_interrupted_before():
+    """Or one that waits for what a timeout interrupts on stock."""
+    program = {"main": [{"op": "timeout", "id": "m1", "delay": 1, "at": False, "body": [
+        {"op": "spawn", "id": "t3", "group": "root", "eager": False, "body": [{"op": "sleep", "d": 3}]},
+        {"op": "gather", "exceptions": False, "items": [{"op": "co", "id": "t2", "body": [{"op": "sleep", "d": 3}]}]}]}]}
+    asked = ["t1", 0, "cancel", ["main", "started", True, 1]]
+    interrupted = ["main", 0, "sleep", None, "raises", "CancelledError()"]
+    again = [["t2", 1, "sleep", None, "raises", "CancelledError()"],
+             ["main", 1, "gather", None, "raises", "CancelledError()"]]
+
+    def find(*before, stock=again):
+        goes_on = [["t1", 2, "sleep", None, None], ["t2", 3, "sleep", None, None]]
+        return stock_rules.find_rule(("edge-scopes",), program, [*before, *stock], [*before, *goes_on], len(before))
+
+    assert find(asked, interrupted) == find(asked, interrupted, stock=again[1:]) == "2.2"
+    assert find(asked) is None
+    assert find(interrupted) is None    # By the only timeout.
+    assert find(asked, interrupted, stock=again[:1]) is None
+    assert find(asked, interrupted, stock=[["t3", *again[0][1:]], again[1]]) is None
+
+
 def test_4_3_needs_a_request_and_a_switch():
     program = {"main": [{"op": "timeout", "id": "m1", "delay": 1, "at": False, "body": []}]}
     asked = ["main", 1, "cancel", ["self", "self", True, 2]]

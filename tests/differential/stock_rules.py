@@ -272,10 +272,14 @@ def both_cancelled(d):
 
 def is_asked_once(d):
     """A task that is awaited has been interrupted by one timeout, or by cancel(), and on stock it is once more, by another
-    timeout."""
+    timeout; or what it waits for by then."""
+    name = task_of(d.program, d.stock[0])
+    interrupted = was_cancelled(d, d.stock[0]) or any(
+        is_cancellation(found) and found[1] == d.stock[1] and was_cancelled(d, found[0])
+        and awaits(d.program, found, {name}) for found in d.stock_later[1:])
     timeouts = sum(s['op'] in ('timeout', 'stack', 'wait_for') for s in stock_programs.walk(d.program['main']))
     asked = any(found[2] == 'cancel' for found in d.before)
-    return is_cancellation(d.stock) and was_cancelled(d, d.stock[0]) and timeouts > (0 if asked else 1)
+    return is_cancellation(d.stock) and interrupted and timeouts > (0 if asked else 1)
 
 
 def is_asked(d, found, name):
