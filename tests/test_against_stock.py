@@ -186,7 +186,8 @@ def test_2_2_needs_a_task_that_was_interrupted_before():
     """Or one that waits for what a timeout interrupts on stock."""
     program = {"main": [{"op": "timeout", "id": "m1", "delay": 1, "at": False, "body": [
         {"op": "spawn", "id": "t3", "group": "root", "eager": False, "body": [{"op": "sleep", "d": 3}]},
-        {"op": "gather", "exceptions": False, "items": [{"op": "co", "id": "t2", "body": [{"op": "sleep", "d": 3}]}]}]}]}
+        {"op": "gather", "exceptions": False, "items": [
+            {"op": "co", "id": "t2", "body": [{"op": "sleep", "d": 3}]}]}]}]}
     asked = ["t1", 0, "cancel", ["main", "started", True, 1]]
     interrupted = ["main", 0, "sleep", None, "raises", "CancelledError()"]
     again = [["t2", 1, "sleep", None, "raises", "CancelledError()"],

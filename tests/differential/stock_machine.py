@@ -171,7 +171,7 @@ tasks.all_tasks = all_tasks
 
 
 def describe(exc, depth=2):
-    """An exception in one line, with its cause and, if that is a TimeoutError, its context."""
+    """An exception in one line, with its cause and, if a timeout has put a TimeoutError there, its context."""
     if exc is None:
         return None
     if isinstance(exc, BaseExceptionGroup):
@@ -183,8 +183,9 @@ def describe(exc, depth=2):
         if exc.__cause__ is not None:
             text += ' from ' + describe(exc.__cause__, depth - 1)
         elif (isinstance(exc.__context__, TimeoutError) and not exc.__suppress_context__
-              # Any other context, and that of a cancellation, depends on where the code stood that resumed the task.
-              and not isinstance(exc, asyncio.CancelledError)):
+              # Any other context, and that of a cancellation, depends on where the code stood that resumed the task,
+              # and on whether it did so by throw().  A TimeoutError that was raised is such a one.
+              and exc.__context__.__traceback__ is None and not isinstance(exc, asyncio.CancelledError)):
             text += ' after ' + describe(exc.__context__, depth - 1)
     return text
 
@@ -766,8 +767,8 @@ STATEMENTS = {
 def run(program):
     """The record of a program, or what the machine itself has run into."""
     machine = Machine(program)
-    # Between exceptions that are raised again and again contextlib can look for ever for the end of a chain of contexts.
-    # (An interval, since what is raised in a callback of the garbage collector is lost.)
+    # Between exceptions that are raised again and again contextlib can look for ever for the end of a chain of
+    # contexts.  (An interval, since what is raised in a callback of the garbage collector is lost.)
     signal.signal(signal.SIGVTALRM, lambda number, frame: machine.halt('is stuck'))
     signal.setitimer(signal.ITIMER_VIRTUAL, MAX_SECONDS, MAX_SECONDS)
     try:

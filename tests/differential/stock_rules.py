@@ -271,8 +271,8 @@ def both_cancelled(d):
 
 
 def is_asked_once(d):
-    """A task that is awaited has been interrupted by one timeout, or by cancel(), and on stock it is once more, by another
-    timeout; or what it waits for by then."""
+    """A task that is awaited has been interrupted by one timeout, or by cancel(), and on stock it is once more, by
+    another timeout; or what it waits for by then."""
     name = task_of(d.program, d.stock[0])
     interrupted = was_cancelled(d, d.stock[0]) or any(
         is_cancellation(found) and found[1] == d.stock[1] and was_cancelled(d, found[0])
@@ -289,8 +289,9 @@ def is_asked(d, found, name):
 
 
 def has_taken_back(d):
-    """Stock interrupts an awaited task by a timeout.  Who awaits it was asked by cancel() before, and has passed that on,
-    but the awaited task has taken it back by uncancel(); it is not asked again during the same yield."""
+    """Stock interrupts an awaited task by a timeout.  The one that awaits it was asked by cancel() before, and has
+    passed that on, but the awaited task has taken it back by uncancel(); it is not asked again during the same yield.
+    """
     name, asked, taken_back = task_of(d.program, d.stock[0]), False, False
     hosts = {task_of(d.program, found[0]) for found in d.stock_later[1:] if is_cancellation(found)
              and found[1] == d.stock[1] and awaits(d.program, found, {name})}
