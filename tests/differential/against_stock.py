@@ -6,21 +6,18 @@
     against_stock.py --mutations                            which deliberate bugs are found, and after how many programs
 """
 
-import argparse
 import json
 import multiprocessing
 import pathlib
 import random
 import sys
-import tempfile
 import time
 from collections import Counter
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from differential import shrink, stock_compare, stock_mutations, stock_programs  # noqa: E402 (what is beside this file)
+from differential import command, shrink, stock_compare, stock_mutations, stock_programs  # noqa: E402 (the path)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-CHUNK = 50      # programs that a process runs at a time
 AGAIN = 3       # times that a divergence is looked at again before it is believed
 WIDTH = 90      # of a column
 
@@ -28,7 +25,7 @@ _comparison = None      # of this process
 
 
 def make(seed, number, options):
-    rng = random.Random(seed * 1_000_000_007 + number)
+    rng = random.Random(command.make_seed(seed, number))
     return stock_programs.generate(rng, scopes=options.scopes, quiet=True if options.quiet else None)
 
 
@@ -65,8 +62,7 @@ def run_chunk(job):
 
 def compare_many(options):
     start = time.monotonic()
-    jobs = [(options, range(first, min(first + CHUNK, options.programs)))
-            for first in range(0, options.programs, CHUNK)]
+    jobs = command.make_jobs(options)
     counts, rules, ops, failures, done, reported = Counter(), Counter(), Counter(), {}, 0, start
     with multiprocessing.Pool(options.jobs) as pool:
         for (_, numbers), (more_counts, more_rules, more_ops, more_failures) in zip(jobs, pool.imap(run_chunk, jobs)):
@@ -97,10 +93,7 @@ def compare_many(options):
         'ops': dict(ops.most_common()),
         'seconds': round(seconds, 1), 'programs_per_second': round(done / max(seconds, 1e-9)),
     }
-    text = json.dumps(summary, indent=1)
-    if options.out:
-        pathlib.Path(options.out).write_text(text + '\n', encoding='utf-8')
-    print(text)
+    print(command.write_json(options.out, summary))
     return 1 if failures else 0
 
 
@@ -123,8 +116,7 @@ def save(options, number, label):
     folder = pathlib.Path(options.failures)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f'stock-{options.seed}-{number}.json'
-    path.write_text(json.dumps({'description': f'program {number} of seed {options.seed}: {label}',
-                                'program': program}, indent=1) + '\n', encoding='utf-8')
+    command.write_json(path, {'description': f'program {number} of seed {options.seed}: {label}', 'program': program})
     print(f'{label}; saved as {path}\n', file=sys.stderr)
     show_failure(program, comparison.check([program])[0], file=sys.stderr)
     return path
@@ -162,23 +154,12 @@ def _format(event):
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--programs', type=int, default=2000, metavar='N')
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--jobs', type=int, default=1)
-    parser.add_argument('--seconds', type=float, default=float('inf'), help='stop after that time')
-    parser.add_argument('--stop-after', type=int, default=10, metavar='K', help='kinds of divergence, that is')
-    parser.add_argument('--out', metavar='FILE', help='for the summary')
-    parser.add_argument('--failures', default=pathlib.Path(tempfile.gettempdir(), 'differential'), metavar='FOLDER')
+    parser = command.make_parser(__doc__, 10, 'kinds of divergence')
     parser.add_argument('--stock', default=ROOT / 'build/stock/python', metavar='PYTHON')
     parser.add_argument('--patched', default=ROOT / 'build/release/python', metavar='PYTHON')
     parser.add_argument('--implementations', nargs='+', choices=('C', 'Python'), default=('C', 'Python'))
     parser.add_argument('--no-scopes', dest='scopes', action='store_false', help='no timeouts and no groups')
     parser.add_argument('--quiet', action='store_true', help='only programs in which nothing is cancelled')
-    parser.add_argument('--replay', nargs='+', metavar='FILE')
-    parser.add_argument('--verbose', action='store_true', help='with --replay: show programs that are fine, too')
-    parser.add_argument('--show', type=int, metavar='NUMBER')
-    parser.add_argument('--mutations', action='store_true')
     options = parser.parse_args(arguments)
     options.switches = stock_compare.known_switches(options.patched)
     return options
@@ -186,17 +167,8 @@ def parse(arguments):
 
 def main(arguments=None):
     options = parse(arguments)
-    if options.replay:
-        return 1 if sum([replay(path, options) for path in options.replay]) else 0
-    if options.show is not None:
-        print(stock_programs.show(make(options.seed, options.show, options)))
-        return 0
-    if options.mutations:
-        found = stock_mutations.table(options)
-        if options.out:
-            pathlib.Path(options.out).write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
-        return 1 if None in found.values() else 0
-    return compare_many(options)
+    return command.run(options, compare=compare_many, replay=replay, mutations=stock_mutations.table,
+                       show=lambda number, options: stock_programs.show(make(options.seed, number, options)))
 
 
 if __name__ == '__main__':

@@ -9,30 +9,23 @@
     run.py --mutations                              which deliberate bugs are found, and after how many programs
 """
 
-import argparse
 import json
 import multiprocessing
 import pathlib
 import random
 import sys
-import tempfile
 import time
 from collections import Counter
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from differential import compare, mutations, programs, shrink  # noqa: E402 (what is beside this file)
+from differential import command, compare, mutations, programs, shrink  # noqa: E402 (what is beside this file)
 
-CHUNK = 50      # programs that a process runs at a time
 WIDTH = 58      # of a column
 FINE = 'same', 'matched', 'discarded'
 
 
-def make_seed(seed, number):
-    return seed * 1_000_000_007 + number
-
-
 def make(seed, number, options):
-    return programs.generate(random.Random(make_seed(seed, number)), options.root, options.asyncio_only)
+    return programs.generate(random.Random(command.make_seed(seed, number)), options.root, options.asyncio_only)
 
 
 def checker(options):
@@ -50,7 +43,7 @@ def run_chunk(job):
     counts, stats, failures = Counter(), Counter(), []
     for number in numbers:
         program = make(seed, number, options)
-        verdict = checker(options).check_safely(program, make_seed(seed, number), options.only)
+        verdict = checker(options).check_safely(program, command.make_seed(seed, number), options.only)
         counts[verdict.label] += 1
         if verdict.kind == 'same':
             stats += verdict.stats
@@ -61,16 +54,12 @@ def run_chunk(job):
 
 def compare_many(options):
     start = time.monotonic()
-    jobs = [(options, range(first, min(first + CHUNK, options.programs)))
-            for first in range(0, options.programs, CHUNK)]
+    jobs = command.make_jobs(options)
     counts, stats, files, reported, written = Counter(), Counter(), [], start, start
 
     def write_summary():
         summary = summarize(options, counts, stats, time.monotonic() - start, files)
-        text = json.dumps(summary, indent=1)
-        if options.out:
-            pathlib.Path(options.out).write_text(text + '\n')
-        return text
+        return command.write_json(options.out, summary)
 
     with multiprocessing.Pool(options.jobs) as pool:
         for more_counts, more_stats, more_failures in pool.imap(run_chunk, jobs):
@@ -125,7 +114,7 @@ def summarize(options, counts, stats, seconds, files):
 
 def save(options, number):
     """Shrink a program that failed and write it to a file."""
-    seed = make_seed(options.seed, number)
+    seed = command.make_seed(options.seed, number)
     program = make(options.seed, number, options)
     verdict = checker(options).check_safely(program, seed, options.only)
 
@@ -136,8 +125,8 @@ def save(options, number):
     folder = pathlib.Path(options.failures)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f'program-{options.seed}-{number}.json'
-    path.write_text(json.dumps({'description': f'program {number} of seed {options.seed}: {verdict.label}',
-                                'seed': seed, 'program': program}, indent=1) + '\n')
+    command.write_json(path, {'description': f'program {number} of seed {options.seed}: {verdict.label}',
+                              'seed': seed, 'program': program})
     print(f'{verdict.label}; saved as {path}\n', file=sys.stderr)
     show_failure(program, checker(options).check_safely(program, seed, options.only), file=sys.stderr)
     return path
@@ -188,25 +177,14 @@ def format_event(event):
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--programs', type=int, default=2000, metavar='N')
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--jobs', type=int, default=1)
-    parser.add_argument('--seconds', type=float, default=float('inf'), help='stop after that time')
+    parser = command.make_parser(__doc__, 1, 'divergences')
     parser.add_argument('--only', action='append', choices=compare.CONFIGURATIONS,
                         help='a configuration; may be repeated')
-    parser.add_argument('--stop-after', type=int, default=1, metavar='K', help='divergences, that is')
-    parser.add_argument('--out', metavar='FILE', help='for the summary; written each minute')
-    parser.add_argument('--failures', default=pathlib.Path(tempfile.gettempdir(), 'differential'), metavar='FOLDER')
-    parser.add_argument('--replay', nargs='+', metavar='FILE')
-    parser.add_argument('--verbose', action='store_true', help='with --replay: show programs that are fine, too')
-    parser.add_argument('--show', type=int, metavar='NUMBER')
     parser.add_argument('--root', action='store_true', help='programs with tasks in the background')
     parser.add_argument('--asyncio-only', action='store_true',
                         help='programs that do what Trio has not, too: only C and Python are compared')
     parser.add_argument('--anyio', action='store_true',
                         help='programs in terms of AnyIO, on its native asyncio backend and on Trio')
-    parser.add_argument('--mutations', action='store_true')
     options = parser.parse_args(arguments)
     options.only = tuple(options.only or compare.CONFIGURATIONS)
     return options
@@ -214,17 +192,9 @@ def parse(arguments):
 
 def main(arguments=None):
     options = parse(arguments)
-    if options.replay:
-        return 1 if sum([replay(path, options) for path in options.replay]) else 0
-    if options.show is not None:
-        print(programs.show(make(options.seed, options.show, options)))
-        return 0
-    if options.mutations:
-        found = mutations.table(options.seed)
-        if options.out:
-            pathlib.Path(options.out).write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
-        return 1 if None in found.values() else 0
-    return compare_many(options)
+    return command.run(options, compare=compare_many, replay=replay,
+                       mutations=lambda options: mutations.table(options.seed),
+                       show=lambda number, options: programs.show(make(options.seed, number, options)))
 
 
 if __name__ == '__main__':
