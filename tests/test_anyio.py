@@ -107,17 +107,12 @@ def test_wheel():
 
 
 @pytest.fixture(scope='module')
-def python(tmp_path_factory):
+def python(make_venv):
     """A patched interpreter that has AnyIO; ASYNCBIS_ANYIO_PYTHON names one that exists already."""
     if found := os.environ.get('ASYNCBIS_ANYIO_PYTHON'):
         return found
-    folder = tmp_path_factory.mktemp('venv') / 'venv'
-    subprocess.run(['./build.sh', 'venv', str(folder)], cwd=ROOT, check=True, timeout=1800)
-    python = folder / 'bin' / 'python'
     # (Not all that AnyIO's own tests need is there as a wheel.)
-    subprocess.run([python, '-m', 'pip', 'install', '--only-binary=:all:', '-c', ROOT / anyio_suite._LOCK, 'anyio',
-                    'pytest', 'pytest-timeout', 'trio'], check=True, timeout=300)
-    return python
+    return make_venv('-c', ROOT / anyio_suite._LOCK, 'anyio', 'pytest', 'pytest-timeout', 'trio')
 
 
 def test_backend(python):

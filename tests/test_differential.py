@@ -17,16 +17,11 @@ CORPUS = sorted((FOLDER / "corpus").glob("*.json"))
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory):
+def python(make_venv):
     """A patched interpreter that has trio; ASYNCBIS_DIFFERENTIAL_PYTHON names one that exists already."""
     if found := os.environ.get("ASYNCBIS_DIFFERENTIAL_PYTHON"):
         return found
-    folder = tmp_path_factory.mktemp("venv") / "venv"
-    subprocess.run(["./build.sh", "venv", str(folder)], cwd=ROOT, check=True, timeout=1800)
-    python = folder / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--only-binary=:all:", "-r", FOLDER / "requirements.txt"],
-                   check=True, timeout=300)
-    return python
+    return make_venv("-r", FOLDER / "requirements.txt")
 
 
 def run(python, *arguments):
@@ -115,13 +110,9 @@ def test_shrinking_keeps_what_does_not_get_smaller():
     assert shrink.shrink(program, lambda smaller: smaller == program) == program
 
 
-def test_no_divergence_through_anyio(tmp_path_factory, tmp_path):
+def test_no_divergence_through_anyio(make_venv, tmp_path):
     """AnyIO on its native asyncio backend does what AnyIO on Trio does."""
     if not (python := os.environ.get("ASYNCBIS_ANYIO_PYTHON")):
-        folder = tmp_path_factory.mktemp("anyio") / "venv"
-        subprocess.run(["./build.sh", "venv", str(folder)], cwd=ROOT, check=True, timeout=1800)
-        python = folder / "bin" / "python"
-        subprocess.run([python, "-m", "pip", "install", "--only-binary=:all:", "-c",
-                        ROOT / "survey" / "locks" / "anyio.txt", "anyio", "trio"], check=True, timeout=300)
+        python = make_venv("-c", ROOT / "survey" / "locks" / "anyio.txt", "anyio", "trio")
     summary = compare(python, tmp_path, "--anyio", "--programs", "2000", "--seed", "7")
     assert summary["compared"] > 1400 and summary["compared"] + summary["matched"] > 1800

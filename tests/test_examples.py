@@ -68,13 +68,9 @@ def test_first_wins():
 
 
 @pytest.fixture(scope="module")
-def venv(tmp_path_factory):
-    """A venv of the patched interpreter with what PyPI has for this version: wheels only, nothing compiled here."""
-    folder = tmp_path_factory.mktemp("venv") / "venv"
-    subprocess.run(["./build.sh", "venv", str(folder)], cwd=ROOT, check=True, timeout=1800)
-    python = folder / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--only-binary=:all:", "-r", "examples/requirements.txt"], cwd=ROOT, check=True, timeout=300)
-    return python
+def venv(make_venv):
+    """A venv of the patched interpreter with what PyPI has for this version."""
+    return make_venv("-r", "examples/requirements.txt")
 
 
 def run_in(python, *arguments):
