@@ -223,6 +223,22 @@ def test_4_3_needs_a_request_and_a_switch():
     assert find(asked, left, in_force=()) is None
 
 
+def test_6_4_needs_a_group_whose_host_is_asked_twice():
+    program = {"main": []}
+    asked = ["t1", 0, "cancel", ["t1", "self", True, 1]]
+    sleep = ["t2", 0, "sleep", None, None]
+
+    def find(left, *, time=0, in_force=("edge-scopes",)):
+        later = [sleep[0], time, *sleep[2:]]
+        return stock_rules.find_rule(("edge-cancel",), program, [asked, left, later], [asked, later, left], 1, in_force)
+
+    assert find(["t1", 0, "left", "g1", 2]) == "6.4"
+    assert find(["t1", 0, "left", "g1", 1]) is None
+    assert find(["t1", 0, "left", "m1", False, 2]) is None
+    assert find(["t1", 0, "left", "g1", 2], time=1) is None
+    assert find(["t1", 0, "left", "g1", 2], in_force=()) is None
+
+
 def test_6_3_needs_a_member_that_fails_as_shield_waits():
     program = {"main": [{"op": "group", "id": "g1", "body": [
         {"op": "spawn", "id": "t3", "group": "g1", "eager": False, "body": [{"op": "raise", "error": "E1"}]},

@@ -327,6 +327,13 @@ def moved_by_redelivery(d):
                                     for found in d.before)
 
 
+def moved_by_join(d):
+    """So they do since a task that has been asked twice by cancel() waits for the members of a group.  With edge-scopes
+    in force the second request does not interrupt that wait, where stock begins it once more."""
+    return SCOPES in d.in_force and moved_in_time(d) and any(
+        found[2] == 'left' and found[3][0] == 'g' and found[4] > 1 for found in (d.stock, d.patched))
+
+
 def spawns(d, name):
     """[(the index of the event in which the task of a coroutine was spawned, by whom, the group)]"""
     return [(index, found[0], found[3][1]) for index, found in enumerate(d.before)
@@ -630,4 +637,5 @@ RULES = [
     ('2.3', [SCOPES], moved_in_time),
     ('7.4', [CANCEL], is_end_of_run(moved_in_time)),
     ('2.1', [CANCEL], moved_by_redelivery),
+    ('6.4', [CANCEL], moved_by_join),
 ]
