@@ -164,7 +164,7 @@ def test_2_2_needs_a_request_that_was_taken_back():
     program = {"main": [
         {"op": "spawn", "id": "t4", "group": "root", "eager": False, "body": [{"op": "sleep", "d": 2}]},
         {"op": "wait_for", "delay": 1, "items": [{"op": "ref", "of": "t4"}]}]}
-    asked, taken_back = ["t4", 0, "cancel", ["main", "started", True, 1]], ["t4", 0, "uncancel", ["self", 0]]
+    asked, taken_back = ["t4", 0, "cancel", ["main", "started", True, 1]], ["t4", 0, "uncancel", ["t4", 0]]
     interrupted = [["t4", 1, "sleep", None, "raises", "CancelledError()"],
                    ["main", 1, "wait_for", None, "raises", "CancelledError()"]]
     goes_on = [["t4", 2, "sleep", None, None], ["main", 2, "wait_for", None, "t4"]]
@@ -176,7 +176,7 @@ def test_2_2_needs_a_request_that_was_taken_back():
     assert find(asked) is None
     assert find(taken_back) is None
     assert find(taken_back, asked) is None
-    assert find(asked, ["t4", 0, "uncancel", ["self", 1]]) is None      # Another request is in force.
+    assert find(asked, ["t4", 0, "uncancel", ["t4", 1]]) is None      # Another request is in force.
     assert find(asked, ["t4", 0, "uncancel", ["main", 0]]) is None      # That of another task.
     assert find(asked, taken_back, stock=interrupted[:1]) is None       # Its host is not interrupted.
     assert find(asked, taken_back, program={"main": [program["main"][0], {"op": "ref", "of": "t4"}]}) is None
@@ -206,7 +206,7 @@ def test_2_2_needs_a_task_that_was_interrupted_before():
 
 def test_4_3_needs_a_request_and_a_switch():
     program = {"main": [{"op": "timeout", "id": "m1", "delay": 1, "at": False, "body": []}]}
-    asked = ["main", 1, "cancel", ["self", "self", True, 2]]
+    asked = ["main", 1, "cancel", ["main", "self", True, 2]]
     left = ["main", 1, "left", "m1", True, 1]
 
     def find(*before, error="E1(main)", chain=" after TimeoutError() from CancelledError()", in_force=("edge-cancel",)):
@@ -221,6 +221,23 @@ def test_4_3_needs_a_request_and_a_switch():
     assert find(asked, left, error="E2(main)") is None
     assert find(asked, left, chain=" after TimeoutError() from E2()") is None
     assert find(asked, left, in_force=()) is None
+
+
+def test_4_1_needs_a_request_in_force():
+    program = {"main": [{"op": "timeout", "id": "m1", "delay": 1, "at": False, "body": []}]}
+    asked = ["main", 0, "cancel", ["main", "self", True, 1]]
+    raises = ["main", 1, "timeout", "m1", "raises", "E1(main)"]
+
+    def find(*before, in_force=()):
+        chained = [*raises[:-1], "E1(main) after TimeoutError() from CancelledError()"]
+        return stock_rules.find_rule(("edge-cancel",), program, [*before, chained], [*before, raises], len(before),
+                                     in_force)
+
+    assert find(asked, ["main", 1, "left", "m1", True, 1]) == "4.1"
+    assert find(["main", 1, "left", "m1", True, 1]) is None
+    assert find(asked, ["main", 1, "left", "m1", True, 0]) is None
+    assert find(asked, ["main", 1, "left", "m1", False, 1]) is None
+    assert find(asked, ["main", 1, "left", "m1", True, 1], in_force=("edge-cancel",)) is None
 
 
 def test_6_4_needs_a_group_whose_host_is_asked_twice():

@@ -379,15 +379,19 @@ class Machine:
         if task is None:
             return 'none'
         where = 'self' if task is tasks.current_task(self.loop) else 'started' if s['of'] in self.started else 'new'
-        return [s['of'], where, task.cancel(s['msg']), task.cancelling()]
+        return [self.name_of(s, task), where, task.cancel(s['msg']), task.cancelling()]
+
+    def name_of(self, s, task):
+        """What a statement calls a task; not "self", which can be another task than that of the coroutine."""
+        return self.names.get(task, s['of']) if s['of'] == 'self' else s['of']
 
     def uncancel(self, s):
         task = self.task(s['of'])
-        return 'none' if task is None else [s['of'], task.uncancel()]
+        return 'none' if task is None else [self.name_of(s, task), task.uncancel()]
 
     def cancelling(self, s):
         task = self.task(s['of'])
-        return 'none' if task is None else [s['of'], task.cancelling(), task.cancelled()]
+        return 'none' if task is None else [self.name_of(s, task), task.cancelling(), task.cancelled()]
 
     def reschedule(self, s):
         timeout = self.blocks.get(s['of'])

@@ -205,8 +205,7 @@ def outlives_request(d):
     task, asked, went_on = task_of(d.program, d.patched[0]), False, False
     for found in d.before:
         if found[2] in ('cancel', 'uncancel') and isinstance(found[3], list):
-            name = task_of(d.program, found[0] if found[3][0] == 'self' else found[3][0])
-            if name == task:
+            if task_of(d.program, found[3][0]) == task:
                 asked, went_on = (found[3][2] is True if found[2] == 'cancel' else asked and found[3][1] > 0), False
                 continue
         went_on = went_on or task_of(d.program, found[0]) == task
@@ -284,8 +283,8 @@ def is_asked_once(d):
 
 def is_asked(d, found, name):
     """The event is a call of cancel() that asks this task."""
-    return found[2] == 'cancel' and isinstance(found[3], list) and found[3][2] is True and name == task_of(
-        d.program, found[0] if found[3][0] == 'self' else found[3][0])
+    return (found[2] == 'cancel' and isinstance(found[3], list) and found[3][2] is True
+            and task_of(d.program, found[3][0]) == name)
 
 
 def has_taken_back(d):
@@ -299,7 +298,7 @@ def has_taken_back(d):
         if any(is_asked(d, found, host) for host in hosts):
             asked, taken_back = True, False
         elif asked and found[2] == 'uncancel' and isinstance(found[3], list) and found[3][1] == 0:
-            taken_back = taken_back or name == task_of(d.program, found[0] if found[3][0] == 'self' else found[3][0])
+            taken_back = taken_back or task_of(d.program, found[3][0]) == name
     return is_cancellation(d.stock) and taken_back and any(
         s['op'] in ('timeout', 'stack', 'wait_for') for s in stock_programs.walk(d.program['main']))
 
@@ -495,13 +494,23 @@ def times_out(d):
             and str(d.stock[-1]).startswith('CancelledError') and str(d.patched[-1]).startswith('TimeoutError'))
 
 
+def has_expiry_added(d, one, other):
+    """An error has left a timeout that has expired, and in one event it has the TimeoutError in its chain."""
+    added = re.escape(str(other[-1])) + r' after TimeoutError\(\) from CancelledError\([^()]*\)'
+    return (same_step(d) and one[2] == 'timeout' and one[:-1] == other[:-1]
+            and re.fullmatch(added, str(one[-1])) is not None and d.before[-1][2:5] == ['left', one[3], True])
+
+
 def times_out_in_chain(d):
     """An error that leaves such a timeout has the TimeoutError in its chain.  It is one that takes no notice of the
     cancel() that has been called as well, since with edge-cancel in force that does not last."""
-    added = re.escape(str(d.stock[-1])) + r' after TimeoutError\(\) from CancelledError\([^()]*\)'
-    return (CANCEL in d.in_force and same_step(d) and d.stock[2] == 'timeout' and d.stock[:-1] == d.patched[:-1]
-            and re.fullmatch(added, str(d.patched[-1])) is not None
-            and d.before[-1][2:5] == ['left', d.stock[3], True]
+    return (CANCEL in d.in_force and has_expiry_added(d, d.patched, d.stock)
+            and any(is_asked(d, found, task_of(d.program, d.stock[0])) for found in d.before))
+
+
+def is_overruled_in_chain(d):
+    """An error has no TimeoutError in its chain, since a cancel() that came before the timeout is still in force."""
+    return (CANCEL not in d.in_force and has_expiry_added(d, d.stock, d.patched) and d.before[-1][5] > 0
             and any(is_asked(d, found, task_of(d.program, d.stock[0])) for found in d.before))
 
 
@@ -622,6 +631,7 @@ RULES = [
     ('5.6', [CANCEL, SCOPES], awaited_by_cancelled),
     ('4.4', [CANCEL, SCOPES], is_left_elsewhere),
     ('4.1', [CANCEL, SCOPES], times_out),
+    ('4.1', [CANCEL], is_overruled_in_chain),
     ('4.3', [SCOPES], times_out_in_chain),
     ('5.2', [CANCEL], ends_cancelled),
     ('2.6', [SCOPES], is_done_in_spite),
