@@ -275,3 +275,23 @@ def test_6_3_needs_a_member_that_fails_as_shield_waits():
     assert find(spawned, lost, fails, [shield[0], 2, *shield[2:]]) is None
     assert find(spawned, lost, fails, shield, error="E3(t1)") is None
     assert find(spawned, lost, fails, shield, message="unhandled exception") is None
+
+
+def test_1_2_needs_a_member_that_heard_of_the_end_of_run():
+    """In its own code, or in that of a generator that it runs."""
+    program = {"main": [{"op": "group", "id": "g1", "body": [
+        {"op": "spawn", "id": "t2", "group": "g1", "eager": False, "body": []}]}]}
+    ended, first = ["main", 1, "ends", 0], ["t2", 1, "sleep", None, "raises", "CancelledError()"]
+    goes_on = ["t2", 2, "sleep", None, None]
+
+    def find(*before, who="t2:a1", group="g1"):
+        before = [["main", 0, "spawn", ["t2", group]], *before]
+        again = [who, 1, "sleep", None, "raises", "CancelledError()"]
+        return stock_rules.find_rule(("edge-scopes",), program, [*before, again], [*before, goes_on], len(before))
+
+    assert find(ended, first) == find(ended, first, who="t2") == "1.2"
+    assert find(first) is None
+    assert find(ended) is None
+    assert find(ended, first, who="t3") is None
+    assert find(ended, first, group="root") is None
+    assert find(ended, [first[0], 0, *first[2:]]) is None

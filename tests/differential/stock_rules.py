@@ -378,8 +378,10 @@ def awaited_by_cancelled(d):
 
 def hears_once(d):
     """Stock interrupts a member of a group twice as run() ends, since its host tells it later than run() does."""
-    return is_cancellation(d.stock) and was_cancelled(d, d.stock[0]) and any(
-        found[:1] == d.stock[:1] and found[1] == d.stock[1] and is_cancellation(found) for found in d.before) and any(
+    task = task_of(d.program, d.stock[0])
+    return is_cancellation(d.stock) and any(
+        is_cancellation(found) and found[1] == d.stock[1] and task_of(d.program, found[0]) == task
+        for found in d.before) and any(
             group != 'root' for name in awaiters(d.program, d.stock[0]) for _, _, group in spawns(d, name))
 
 
