@@ -209,12 +209,15 @@ def test_4_3_needs_a_request_and_a_switch():
     asked = ["main", 1, "cancel", ["main", "self", True, 2]]
     left = ["main", 1, "left", "m1", True, 1]
 
-    def find(*before, error="E1(main)", chain=" after TimeoutError() from CancelledError()", in_force=("edge-cancel",)):
-        raises = ["main", 1, "timeout", "m1", "raises"]
+    def find(*before, error="E1(main)", chain=" after TimeoutError() from CancelledError()", in_force=("edge-cancel",),
+             op="timeout"):
+        raises = ["main", 1, op, "m1" if op == "timeout" else None, "raises"]
         return stock_rules.find_rule(("edge-scopes",), program, [*before, [*raises, "E1(main)"]],
                                      [*before, [*raises, error + chain]], len(before), in_force)
 
-    assert find(asked, left) == "4.3"
+    assert find(asked, left) == find(asked, op="wait_for") == find(asked, op="stack") == "4.3"
+    assert find(op="wait_for") is None
+    assert find(asked, op="try") is None
     assert find(left) is None
     assert find(asked) is None
     assert find(asked, ["main", 1, "left", "m1", False, 1]) is None     # It has not expired.
@@ -295,3 +298,25 @@ def test_1_2_needs_a_member_that_heard_of_the_end_of_run():
     assert find(ended, first, who="t3") is None
     assert find(ended, first, group="root") is None
     assert find(ended, [first[0], 0, *first[2:]]) is None
+
+
+def test_6_4_needs_a_group_that_is_destroyed():
+    program = {"main": [
+        {"op": "spawn", "id": "t5", "group": "root", "eager": False, "body": [{"op": "raise", "error": "E1"}]},
+        {"op": "spawn", "id": "t4", "group": "root", "eager": False, "body": [
+            {"op": "gather", "exceptions": True, "items": [{"op": "ref", "of": "t5"}, {"op": "ref", "of": "t6"}]}]}]}
+    failed = ["t5", 0, "ends with", "E1(t5)"]
+    report = ["loop", 0, "late handler", "Task exception was never retrieved", "E1(t5)"]
+    gives_up = ["t4", 0, "gather", None, "raises", "GeneratorExit()"]
+    left = ["t3", 0, "group", "g1", "raises", "RuntimeError(no running event loop)"]
+
+    def find(*before, report=report, later=(gives_up, left)):
+        return stock_rules.find_rule(("edge-scopes",), program, [*before, report, *later], [*before, *later],
+                                     len(before))
+
+    assert find(failed) == "6.4"
+    assert find() is None
+    assert find(failed, later=[left]) is None
+    assert find(failed, later=[gives_up]) is None
+    assert find(failed, later=[["t3", *gives_up[1:]], left]) is None    # It waits for something else.
+    assert find(failed, report=[*report[:-1], "E2(t5)"]) is None

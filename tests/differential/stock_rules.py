@@ -282,9 +282,13 @@ def is_asked_once(d):
 
 
 def is_asked(d, found, name):
-    """The event is a call of cancel() that asks this task."""
-    return (found[2] == 'cancel' and isinstance(found[3], list) and found[3][2] is True
-            and task_of(d.program, found[3][0]) == name)
+    """The event is a call of cancel() that asks this task, perhaps that of a timer made by hand."""
+    if found[2] == 'timer fires':
+        asked = [coroutine for coroutine, body in _coroutines(d.program) for s in _own(body)
+                 if s['op'] == 'timer' and s['id'] == found[3]]
+    else:
+        asked = [found[3][0]] if found[2] == 'cancel' and isinstance(found[3], list) and found[3][2] is True else []
+    return any(task_of(d.program, each) == name for each in asked)
 
 
 def has_taken_back(d):
@@ -308,6 +312,18 @@ def is_of_destroyed_task(d):
     return (same_step(d) and d.stock[2] in ('ends with', 'stack', 'group', 'timeout')
             and 'RuntimeError' in str(d.stock[-1]) and 'RuntimeError' in str(d.patched[-1])
             and any('was destroyed' in str(found) for found in d.before))
+
+
+def is_taken_by_destroyed(d):
+    """Stock reports the error of a task for which another one waits, and both are destroyed with a group.  As the group
+    is left, it cancels what is below it, where stock fails before; so who waits takes the error."""
+    if d.stock[2] != 'late handler' or 'never retrieved' not in d.stock[3]:
+        return False
+    names = {task_of(d.program, found[0]) for found in d.before
+             if found[2] == 'ends with' and str(found[3]).startswith(d.stock[-1])}
+    return any(str(found[-1]) == 'GeneratorExit()' and awaits(d.program, found, names)
+               for found in d.stock_later) and any(
+                   found[2] == 'group' and str(found[-1]).startswith('RuntimeError') for found in d.patched_later)
 
 
 def moved_in_time(d):
@@ -499,8 +515,9 @@ def times_out(d):
 def has_expiry_added(d, one, other):
     """An error has left a timeout that has expired, and in one event it has the TimeoutError in its chain."""
     added = re.escape(str(other[-1])) + r' after TimeoutError\(\) from CancelledError\([^()]*\)'
-    return (same_step(d) and one[2] == 'timeout' and one[:-1] == other[:-1]
-            and re.fullmatch(added, str(one[-1])) is not None and d.before[-1][2:5] == ['left', one[3], True])
+    return (same_step(d) and one[2] in ('timeout', 'stack', 'wait_for') and one[:-1] == other[:-1]
+            and re.fullmatch(added, str(one[-1])) is not None
+            and (one[2] != 'timeout' or d.before[-1][2:5] == ['left', one[3], True]))
 
 
 def times_out_in_chain(d):
@@ -512,7 +529,8 @@ def times_out_in_chain(d):
 
 def is_overruled_in_chain(d):
     """An error has no TimeoutError in its chain, since a cancel() that came before the timeout is still in force."""
-    return (CANCEL not in d.in_force and has_expiry_added(d, d.stock, d.patched) and d.before[-1][5] > 0
+    return (CANCEL not in d.in_force and has_expiry_added(d, d.stock, d.patched)
+            and d.stock[2] == 'timeout' and d.before[-1][5] > 0
             and any(is_asked(d, found, task_of(d.program, d.stock[0])) for found in d.before))
 
 
@@ -644,6 +662,7 @@ RULES = [
     ('7.4', [CANCEL, BACKGROUND], is_report_of_shutdown),
     ('6.5', [SCOPES], does_not_yield),
     ('6.4', [SCOPES], is_of_destroyed_task),
+    ('6.4', [SCOPES], is_taken_by_destroyed),
     ('2.2', [SCOPES], is_asked_once),
     ('2.2', [SCOPES], has_taken_back),
     ('2.3', [SCOPES], moved_in_time),
