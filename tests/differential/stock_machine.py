@@ -652,6 +652,10 @@ class Machine:
         found = self.awaitables(s, ['ref'])
         if not found:
             return 'none'
+        if s['when'] == 'FIRST_EXCEPTION':
+            # Of several that are done a set says which is looked at first, and so whose error is retrieved.
+            done = [task for task in found if task.done()]
+            found = [task for task in found if task not in done[1:]]
         done, pending = await asyncio.wait(found, timeout=self.later(s['delay']), return_when=s['when'])
         return [sorted(map(self.name, done)), sorted(map(self.name, pending))]
 
