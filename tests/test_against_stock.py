@@ -198,6 +198,10 @@ def test_2_2_needs_a_task_that_was_interrupted_before():
         return stock_rules.find_rule(("edge-scopes",), program, [*before, *stock], [*before, *goes_on], len(before))
 
     assert find(asked, interrupted) == find(asked, interrupted, stock=again[1:]) == "2.2"
+    joins = [["t3", *again[0][1:]], ["main", 1, "left", "g1", 2]]
+    assert find(asked, interrupted, ["main", 0, "spawn", ["t3", "g1"]], stock=joins) == "2.2"
+    assert find(asked, interrupted, ["main", 0, "spawn", ["t3", "root"]], stock=joins) is None
+    assert find(asked, interrupted, ["main", 0, "spawn", ["t3", "g1"]], stock=joins[:1]) is None
     assert find(asked) is None
     assert find(interrupted) is None    # By the only timeout.
     assert find(asked, interrupted, stock=again[:1]) is None
@@ -320,3 +324,25 @@ def test_6_4_needs_a_group_that_is_destroyed():
     assert find(failed, later=[gives_up]) is None
     assert find(failed, later=[["t3", *gives_up[1:]], left]) is None    # It waits for something else.
     assert find(failed, report=[*report[:-1], "E2(t5)"]) is None
+
+
+def test_6_5_needs_members_that_are_done():
+    """As main leaves their group; so run() comes before what stock has done by then."""
+    program = {"main": [{"op": "group", "id": "g1", "body": []}]}
+    spawned, asked = ["main", 0, "spawn", ["t2", "g1"]], ["t3", 0, "cancel", ["t2", "new", True, 1]]
+    left, ended = ["main", 0, "left", "g1", 1], ["main", 0, "ends", 1]
+
+    def find(*before, patched="CancelledError()", time=0):
+        gather = ["t1", time, "gather", None]
+        return stock_rules.find_rule(("edge-scopes",), program, [*before, [*gather, ["CancelledError()"]]],
+                                     [*before, [*gather, "raises", patched]], len(before))
+
+    assert find(spawned, asked, left, ended) == "6.5"
+    assert find(spawned, ["t2", 0, "start", 0], ["t2", 0, "ends", 0], left, ended) == "6.5"
+    assert find(spawned, left, ended) is None
+    assert find(spawned, asked, left) is None
+    assert find(spawned, asked, ended) is None
+    assert find(spawned, asked, ["t2", 0, "start", 1], left, ended) is None
+    assert find(spawned, asked, ["main", 0, "spawn", ["t4", "g1"]], left, ended) is None
+    assert find(spawned, asked, left, ended, patched="E1(t1)") is None
+    assert find(spawned, asked, left, ended, time=1) is None

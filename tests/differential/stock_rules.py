@@ -271,11 +271,13 @@ def both_cancelled(d):
 
 def is_asked_once(d):
     """A task that is awaited has been interrupted by one timeout, or by cancel(), and on stock it is once more, by
-    another timeout; or what it waits for by then."""
+    another timeout; or what it waits for by then, perhaps as a member of its group."""
     name = task_of(d.program, d.stock[0])
+    groups = {group for _, _, group in spawns(d, name)} - {'root'}
     interrupted = was_cancelled(d, d.stock[0]) or any(
-        is_cancellation(found) and found[1] == d.stock[1] and was_cancelled(d, found[0])
-        and awaits(d.program, found, {name}) for found in d.stock_later[1:])
+        found[1] == d.stock[1] and was_cancelled(d, found[0])
+        and (is_cancellation(found) and awaits(d.program, found, {name}) or found[2] == 'left' and found[3] in groups)
+        for found in d.stock_later[1:])
     timeouts = sum(s['op'] in ('timeout', 'stack', 'wait_for') for s in stock_programs.walk(d.program['main']))
     asked = any(found[2] == 'cancel' for found in d.before)
     return is_cancellation(d.stock) and interrupted and timeouts > (0 if asked else 1)
@@ -562,6 +564,24 @@ def does_not_yield(d):
                                      for found in d.before) for member in members)
 
 
+def ends_at_once(d):
+    """run() interrupts a task that on stock has its result, for main has left at once a group whose members have ended
+    in the same turn of the loop, or were cancelled before they started."""
+    groups = {found[3] for found in d.before if found[:3] == ['main', d.patched[1], 'left'] and found[3][0] == 'g'}
+    members = [(found[3][0], found[3][1]) for found in d.before if found[2] == 'spawn' and isinstance(found[3], list)
+               and found[3][1] in groups]
+    return (d.stock[:3] == d.patched[:3] and is_cancellation(d.patched) and not is_cancellation(d.stock)
+            and any(all(is_over(d, member) for member, of in members if of == group)
+                    for group in {of for _, of in members}))
+
+
+def is_over(d, name):
+    """A task has ended, or was cancelled before its first step, and had none."""
+    own = [found[2] for found in d.before if found[0] == name]
+    return 'ends' in own or 'ends with' in own or 'start' not in own and any(
+        found[2] == 'cancel' and isinstance(found[3], list) and found[3][:2] == [name, 'new'] for found in d.before)
+
+
 def spawned_late(d):
     """A group that shuts down takes a task, or one that it has taken is interrupted."""
     return same_step(d) and d.stock[2] == 'spawn' and 'shutting down' in str(d.stock[3])
@@ -661,6 +681,7 @@ RULES = [
     ('7.4', [CANCEL, BACKGROUND], is_report_of_made_late),
     ('7.4', [CANCEL, BACKGROUND], is_report_of_shutdown),
     ('6.5', [SCOPES], does_not_yield),
+    ('6.5', [SCOPES], is_end_of_run(ends_at_once)),
     ('6.4', [SCOPES], is_of_destroyed_task),
     ('6.4', [SCOPES], is_taken_by_destroyed),
     ('2.2', [SCOPES], is_asked_once),
