@@ -100,8 +100,9 @@ class _Node:
     # _delivered: the cancellation that begins here has reached the coroutine
     # of the host at least once.  (For a task's own scope: the one that comes
     # from outside the task.)  _lifted: uncancel() has discounted that.
-    # _interrupted: an own scope whose task was interrupted while it was
-    # cancelled from outside.
+    # _interrupted: the cancellation that begins here has interrupted a task.
+    # (An own scope: its task was interrupted while it was cancelled from
+    # outside.)
 
     __slots__ = ('_parent', '_children', '_cause', '_tree_cause', '_host',
                  '_msg', '_requested', '_host_requested', '_host_pending',
@@ -256,6 +257,8 @@ def _interrupt_host(host):
         if (task := host._host()) is not None and not task.done():
             _call_cancel(task, _get_scope_msg(cause))
     elif host._group is not None:
+        if isinstance(cause, _ScopeNode):
+            cause._interrupted = True
         _tell_group(host._group, '_cancel_foreign', _get_scope_msg(cause))
 
 
@@ -648,9 +651,13 @@ def _note_delivery(task, cause):
 def _note_interruption(task):
     """The coroutine is interrupted, or what it waits for has agreed to end.
 
-    Note it for _was_interrupted(), if a cancellation from outside is a reason.
+    Note it for _was_interrupted(), if a cancellation from outside is a reason,
+    and for the scope where that begins.
     """
     own = task._own_scope
+    cause = task._scope._cause
+    if cause is not None and cause._requested and isinstance(cause, _ScopeNode):
+        cause._interrupted = True
     if ((own._requested or own._outer_cause() is not None)
             and _is_visible(own, task._scope)):
         own._interrupted = True
@@ -2082,6 +2089,11 @@ class _PyCancelScope(_ScopeBase):
         """True if the scope is cancelled from outside, visibly."""
         node = self._node
         return node._host_requested or node._outer_cause() is not None
+
+    @property
+    def _has_interrupted(self):
+        """True if the cancellation of the scope has interrupted a task."""
+        return self._node._interrupted
 
     # For groups.
 

@@ -87,6 +87,11 @@ class EdgeScope:
         return (self.cancel_called
                 and self._task.cancelling() - 1 > self._requests_before)
 
+    @property
+    def _has_interrupted(self):
+        """True if the task has been asked to cancel."""
+        return self.cancel_called
+
     def _expire(self):
         self._timer = None
         self.cancel_called = self.deadline_expired = True

@@ -1315,6 +1315,27 @@ _asyncio_CancelScope__overruled_get_impl(CancelScopeObj *self)
 /*[clinic input]
 @critical_section
 @getter
+_asyncio.CancelScope._has_interrupted
+
+True if the cancellation of the scope has interrupted a task.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__has_interrupted_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=c4ff951f2ddb87f8 input=2045e5c23c32b68d]*/
+{
+    if (self->cs_twin != NULL) {
+        return PyObject_GetAttrString(self->cs_twin, "_has_interrupted");
+    }
+    tree_lock(&self->cs_node);
+    bool interrupted = self->cs_node.interrupted;
+    tree_unlock(&self->cs_node);
+    return PyBool_FromLong(interrupted);
+}
+
+/*[clinic input]
+@critical_section
+@getter
 _asyncio.CancelScope.cancels_tasks
 
 True if the tasks below the scope are cancelled.
@@ -2354,6 +2375,7 @@ static PyGetSetDef CancelScope_getsetlist[] = {
     _ASYNCIO_CANCELSCOPE_DEADLINE_EXPIRED_GETSETDEF
     _ASYNCIO_CANCELSCOPE_EFFECTIVELY_CANCELLED_GETSETDEF
     _ASYNCIO_CANCELSCOPE__OVERRULED_GETSETDEF
+    _ASYNCIO_CANCELSCOPE__HAS_INTERRUPTED_GETSETDEF
     _ASYNCIO_CANCELSCOPE_CANCELS_TASKS_GETSETDEF
     _ASYNCIO_CANCELSCOPE__GROUP_GETSETDEF
     _ASYNCIO_CANCELSCOPE__OUTER_GROUP_GETSETDEF

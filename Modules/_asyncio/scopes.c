@@ -1150,12 +1150,17 @@ task_check_waiter(TaskObj *task)
 }
 
 /* The coroutine is interrupted, or what it waits for has agreed to give up: note
-   it for _was_interrupted(), if a cancellation from outside is a reason. */
+   it for _was_interrupted(), if a cancellation from outside is a reason, and for
+   the scope where that begins. */
 static void
 task_note_interruption(TaskObj *task)
 {
     scope_node *own = &task->task_own_scope;
     tree_lock(own);
+    scope_node *cause = task->task_scope->cause;
+    if (cause != NULL && cause->requested && !cause->is_task) {
+        cause->interrupted = 1;
+    }
     if ((own->requested || scope_outer_cause(own) != NULL)
         && scope_is_visible(own, task->task_scope))
     {
@@ -1347,8 +1352,13 @@ scope_cancel_foreign(CancelScopeObj *scope)
 {
     scope_node *node = &scope->cs_node;
     tree_lock(node);
-    PyObject *msg = node->tree_cause == NULL ? NULL
-                                             : scope_msg(node->tree_cause);
+    PyObject *msg = NULL;
+    if (node->tree_cause != NULL) {
+        msg = scope_msg(node->tree_cause);
+        if (!node->tree_cause->is_task) {
+            node->tree_cause->interrupted = 1;
+        }
+    }
     tree_unlock(node);
     if (msg == NULL) {
         return 0;

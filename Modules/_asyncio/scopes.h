@@ -57,8 +57,10 @@ typedef struct scope_node {
                                    own scope: outside the task) has reached
                                    the host's coroutine */
     unsigned lifted: 1;         /* and uncancel() has discounted that */
-    unsigned interrupted: 1;    /* an own scope whose task was interrupted while
-                                   it was cancelled from outside */
+    unsigned interrupted: 1;    /* the cancellation that begins here has
+                                   interrupted a task; an own scope: its task
+                                   was interrupted while it was cancelled from
+                                   outside */
     unsigned is_ready: 1;       /* an own scope whose task will run */
     unsigned is_member: 1;      /* its parent is a CancelScope, which counts and
                                    owns the task */

@@ -1590,6 +1590,21 @@ class ForeignMemberTests(GroupHelpers):
         self.assertEqual(len(task.requests), 1)
         self.assertIs(task.cancelled(), True)
 
+    async def test_4_3_expiry_that_interrupts_a_foreign_member_only(self):
+        async def fail():
+            try:
+                await self.forever()
+            finally:
+                1/0
+
+        with self.assertRaises(ExceptionGroup) as cm:
+            async with asyncio.timeout(1):
+                async with asyncio.TaskGroup() as group:
+                    self.spawn_foreign(group, fail())
+        [error] = cm.exception.exceptions
+        self.assertIsInstance(error, ZeroDivisionError)
+        self.assertIsInstance(error.__context__, TimeoutError)
+
     async def test_6_2_spawned_into_a_cancelled_group(self):
         async with asyncio.TaskGroup() as group:
             group.cancel('why')

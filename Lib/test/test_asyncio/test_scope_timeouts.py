@@ -896,6 +896,101 @@ class ChainTests:
         self.assertIsInstance(cm.exception.__context__,
                               asyncio.CancelledError)
 
+    def assert_chain(self, error, *expected):
+        """The contexts of *error* are of these types."""
+        found = []
+        while (error := error.__context__) is not None:
+            found.append(type(error))
+        self.assertEqual(found, list(expected))
+
+    async def test_4_3_expiry_that_has_interrupted_nothing(self):
+        # The CancelledError in the chain is of another cancellation.
+        task = asyncio.current_task()
+        for when in self.loop.time(), self.loop.time() - 1:
+            with self.subTest(when=when):
+                with self.assertRaises(ZeroDivisionError) as cm:
+                    async with asyncio.timeout(None) as timeout:
+                        self.loop.call_soon(task.cancel)
+                        try:
+                            await self.forever()
+                        except asyncio.CancelledError:
+                            task.uncancel()
+                            timeout.reschedule(when)
+                            self.assertIs(timeout.expired(), True)
+                            1/0
+                self.assert_chain(cm.exception, asyncio.CancelledError)
+                await self.assert_not_cancelled()
+
+    async def test_4_3_expiry_whose_await_has_its_result(self):
+        # By 2.3 the result is kept.
+        def complete():
+            future.set_result(None)
+            timeout.reschedule(self.loop.time())
+
+        future = self.loop.create_future()
+        stray = self.loop.create_future()
+        stray.cancel()
+        with self.assertRaises(ZeroDivisionError) as cm:
+            async with asyncio.timeout(None) as timeout:
+                try:
+                    await stray
+                except asyncio.CancelledError:
+                    self.loop.call_soon(complete)
+                    await future
+                    self.assertIs(timeout.expired(), True)
+                    1/0
+        self.assert_chain(cm.exception, asyncio.CancelledError)
+        await self.assert_not_cancelled()
+
+    async def test_4_3_expiry_in_a_block_inside(self):
+        # It has interrupted what is below the scope inside.
+        with self.assertRaises(ZeroDivisionError) as cm:
+            async with asyncio.timeout(1):
+                with self.CancelScope():
+                    try:
+                        await self.forever()
+                    finally:
+                        1/0
+        self.assert_chain(cm.exception, TimeoutError, asyncio.CancelledError)
+
+    async def test_4_3_expiry_at_a_bare_yield(self):
+        with self.assertRaises(ZeroDivisionError) as cm:
+            async with asyncio.timeout(0):
+                try:
+                    await asyncio.sleep(0)
+                finally:
+                    1/0
+        self.assert_chain(cm.exception, TimeoutError, asyncio.CancelledError)
+
+    async def test_4_3_expiry_that_an_awaited_task_makes_an_error_of(self):
+        async def fail():
+            try:
+                await self.forever()
+            finally:
+                1/0
+
+        for spawn in self.spawn, asyncio.gather:
+            with self.subTest(spawn=spawn):
+                with self.assertRaises(ZeroDivisionError) as cm:
+                    async with asyncio.timeout(1):
+                        await spawn(fail())
+                self.assert_chain(cm.exception, TimeoutError,
+                                  asyncio.CancelledError)
+
+    async def test_4_3_expiry_that_interrupts_members_only(self):
+        async def fail():
+            try:
+                await self.forever()
+            finally:
+                1/0
+
+        with self.assertRaises(ExceptionGroup) as cm:
+            async with asyncio.timeout(1):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(fail())
+        [error] = cm.exception.exceptions
+        self.assert_chain(error, TimeoutError, asyncio.CancelledError)
+
     async def test_4_3_outer_cancellation_leaves_the_chain_alone(self):
         with self.assertRaises(ZeroDivisionError) as cm:
             with self.CancelScope() as scope:

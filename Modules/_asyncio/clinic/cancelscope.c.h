@@ -415,6 +415,38 @@ _asyncio_CancelScope__overruled_get(PyObject *self, void *Py_UNUSED(context))
     return return_value;
 }
 
+PyDoc_STRVAR(_asyncio_CancelScope__has_interrupted__doc__,
+"True if the cancellation of the scope has interrupted a task.");
+#if defined(_asyncio_CancelScope__has_interrupted_DOCSTR)
+#   undef _asyncio_CancelScope__has_interrupted_DOCSTR
+#endif
+#define _asyncio_CancelScope__has_interrupted_DOCSTR _asyncio_CancelScope__has_interrupted__doc__
+
+#if !defined(_asyncio_CancelScope__has_interrupted_DOCSTR)
+#  define _asyncio_CancelScope__has_interrupted_DOCSTR NULL
+#endif
+#if defined(_ASYNCIO_CANCELSCOPE__HAS_INTERRUPTED_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE__HAS_INTERRUPTED_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE__HAS_INTERRUPTED_GETSETDEF {"_has_interrupted", (getter)_asyncio_CancelScope__has_interrupted_get, (setter)_asyncio_CancelScope__has_interrupted_set, _asyncio_CancelScope__has_interrupted_DOCSTR},
+#else
+#  define _ASYNCIO_CANCELSCOPE__HAS_INTERRUPTED_GETSETDEF {"_has_interrupted", (getter)_asyncio_CancelScope__has_interrupted_get, NULL, _asyncio_CancelScope__has_interrupted_DOCSTR},
+#endif
+
+static PyObject *
+_asyncio_CancelScope__has_interrupted_get_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__has_interrupted_get(PyObject *self, void *Py_UNUSED(context))
+{
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__has_interrupted_get_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
+}
+
 PyDoc_STRVAR(_asyncio_CancelScope_cancels_tasks__doc__,
 "True if the tasks below the scope are cancelled.\n"
 "\n"
@@ -1280,4 +1312,4 @@ _asyncio_current_effective_deadline(PyObject *module, PyObject *Py_UNUSED(ignore
 {
     return _asyncio_current_effective_deadline_impl(module);
 }
-/*[clinic end generated code: output=8a9124a7f527632b input=a9049054013a1b77]*/
+/*[clinic end generated code: output=f1f00fc66da1baa0 input=a9049054013a1b77]*/
