@@ -21,7 +21,7 @@ DEPTH = 10_000  # nested scopes around the operation, on the patched interpreter
 
 
 def instructions(variant, *arguments):
-    """Returns how many instructions workloads.py executes with these arguments."""
+    """Return how many instructions workloads.py executes with these arguments."""
     command = ['valgrind', '--tool=callgrind', '--callgrind-out-file=/dev/null',
                BUILD / variant / 'python', HERE / 'workloads.py', *map(str, arguments)]
     env = {**os.environ, 'PYTHONHASHSEED': '0', 'PYTHONDONTWRITEBYTECODE': '1'}
@@ -33,7 +33,7 @@ def instructions(variant, *arguments):
 
 
 def cost(variant, workload, depth=0):
-    """Returns the instructions of one operation of a workload."""
+    """Return the instructions of one operation of a workload."""
     return (instructions(variant, workload, MANY, depth) - instructions(variant, workload, FEW, depth)) / (MANY - FEW)
 
 

@@ -75,7 +75,7 @@ TRAILERS = 'Category: fork-only\nForwarded: not-needed'
 
 
 def write_tarball(path, files, version='9.9.1'):
-    """Writes a tarball as upstream makes them; returns its SHA-256."""
+    """Write a tarball as upstream makes them; return its SHA-256."""
     with tarfile.open(path, 'w:xz') as archive:
         for name, text in files.items():
             member = tarfile.TarInfo(f'Python-{version}/{name}')
@@ -120,18 +120,18 @@ class Project:
         self.save()
 
     def pin(self, sha256, url='http://127.0.0.1:9/{release}/Python-{version}.tar.xz'):
-        """Writes upstream.conf."""
+        """Write upstream.conf."""
         self.write('upstream.conf', f'version = 9.9.1\nsha256 = {sha256}\nurl = {url}\n'
                    'debian-pool = pool/python{series}_{version}.orig.tar.xz\n')
 
     def stub(self, name, program):
-        """Puts a Python program called name first on PATH."""
+        """Put a Python program called name first on PATH."""
         path = self.stubs / name
         path.write_text(f'#!{sys.executable}\n{program}\n', encoding='utf-8')
         path.chmod(0o755)
 
     def environment(self, **changes):
-        """Returns the environment that build.sh is run in; a change to None removes a variable."""
+        """Return the environment that build.sh is run in; a change to None removes a variable."""
         env = {name: value for name, value in os.environ.items() if not name.startswith(('ASYNCBIS_', 'GIT_'))}
         env.update(ASYNCBIS_ROOT=str(self.root), XDG_CACHE_HOME=str(self.cache.parent), ASYNCBIS_DEBIAN_SITES='',
                    ASYNCBIS_SOURCE=str(self.tarball), PATH=f'{self.stubs}:{env["PATH"]}', no_proxy='*')
@@ -139,12 +139,12 @@ class Project:
         return {name: value for name, value in env.items() if value is not None}
 
     def start(self, *args, env=None, **options):
-        """Starts build.sh."""
+        """Start build.sh."""
         return Process([ROOT / 'build.sh', *args], cwd=self.folder, env=self.environment(**env or {}),
                        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
     def run(self, *args, env=None, status=0):
-        """Runs build.sh; returns what came of it, after a look at the exit status."""
+        """Run build.sh; return what came of it, after a look at the exit status."""
         with self.start(*args, env=env) as process:
             stdout, stderr = process.communicate(timeout=LIMIT)
         assert process.returncode == status, stderr
@@ -152,52 +152,52 @@ class Project:
         return subprocess.CompletedProcess(args, process.returncode, stdout, stderr)
 
     def fail(self, *args, env=None):
-        """Runs build.sh, which must fail with one clear message; returns the message."""
+        """Run build.sh, which must fail with one clear message; return the message."""
         stderr = self.run(*args, env=env, status=1).stderr
         assert stderr.count('build.sh: error: ') == 1
         return stderr.partition('build.sh: error: ')[2]
 
     def write(self, path, text):
-        """Writes one of the project's files."""
+        """Write one of the project's files."""
         _write(self.root / path, text)
 
     def read(self, path):
-        """Returns the text of one of the project's files."""
+        """Return the text of one of the project's files."""
         return (self.root / path).read_text(encoding='utf-8')
 
     def edit(self, path, old, new):
-        """Edits a file in build/src."""
+        """Edit a file in build/src."""
         text = (self.src / path).read_text(encoding='utf-8')
         assert old in text
         _write(self.src / path, text.replace(old, new, 1))
 
     def git(self, *args, where=None, env=None):
-        """Runs a plain git, in build/src unless told otherwise; returns its output."""
+        """Run a plain git, in build/src unless told otherwise; return its output."""
         return subprocess.run(
             ['git', '-c', 'user.name=Ada Müller', '-c', 'user.email=ada@example.org', *args], cwd=where or self.src,
             env={**self.environment(), **(env or {})}, check=True, capture_output=True, text=True,
             timeout=LIMIT).stdout.strip()
 
     def commit(self, subject, body='Because it must be.', trailers=TRAILERS):
-        """Commits everything in build/src."""
+        """Commit everything in build/src."""
         self.git('add', '--all')
         self.git('commit', '--quiet', '-m', f'{subject}\n\n{body}\n\n{trailers}')
 
     def save(self):
-        """Commits everything in the project."""
+        """Commit everything in the project."""
         self.git('add', '--all', where=self.root)
         self.git('commit', '--quiet', '--message', 'state', where=self.root)
 
     def status(self):
-        """Returns what `git status` says of the project."""
+        """Return what `git status` says of the project."""
         return self.git('status', '--porcelain', '--untracked-files=all', where=self.root)
 
     def subjects(self):
-        """Returns the subjects of the commits in build/src, the oldest first."""
+        """Return the subjects of the commits in build/src, the oldest first."""
         return self.git('log', '--reverse', '--format=%s').splitlines()
 
     def with_two_patches(self):
-        """Gives the project two patches and two overlay files, all of it exported and committed."""
+        """Give the project two patches and two overlay files, all of it exported and committed."""
         self.run('prepare')
         self.edit('Lib/asyncio/tasks.py', 'return 0', 'return "zero"')
         self.commit('asyncio: Make f0 return a word')

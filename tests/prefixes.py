@@ -27,7 +27,7 @@ def git(*arguments):
 
 
 def same_sources(one, other):
-    """Tells if two commits would build the same interpreter but for its library."""
+    """Return true if two commits would build the same interpreter but for its library."""
     changed = git('diff', '--name-only', one, other, '--', *COMPILED).decode().split()
     # The overlay's files stand there from the first commit on, but nothing uses them until they are patched in.
     upstream = set(git('ls-tree', '-r', '--name-only', 'upstream').decode().splitlines())
@@ -43,7 +43,7 @@ def interpreter(commit):
 
 
 def run(commit, tests):
-    """Returns what `python -m test` says in the end for the library of a commit, and whether it passed."""
+    """Return what `python -m test` says in the end for the library of a commit, and whether it passed."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(['tar', '-x', '-C', folder], input=git('archive', commit, 'Lib'), check=True)
         env = {**os.environ, 'PYTHONPATH': f'{folder}/Lib', 'PYTHONDONTWRITEBYTECODE': '1'}

@@ -83,7 +83,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def skip(self, timeout):
-        """Passes the time up to the next timer."""
+        """Pass the time up to the next timer."""
         if timeout is None:
             raise Deadlock('every task waits, and nothing can wake one')
         self.now = max(self.now, self._scheduled[0].when())
@@ -111,7 +111,7 @@ class Program:
         self.rooted = True  # There is a root task group.
 
     def scope(self, scope):
-        """Counts a scope, and leaks it if that is asked for."""
+        """Count a scope, and leak it if that is asked for."""
         self.count['scopes'] += 1
         if self._leak == 'scope' and self.count['scopes'] % 100 == 0:
             LEAKED.append(scope)
@@ -122,7 +122,7 @@ class Program:
         return scope
 
     def spawn(self, create_task, coro, **options):
-        """Makes a task with create_task."""
+        """Make a task with create_task."""
         self.count['tasks'] += 1
         task = create_task(coro, **options)
         if self._leak == 'task' and self.count['tasks'] % 100 == 0:
@@ -131,13 +131,13 @@ class Program:
         return task
 
     def delay(self):
-        """Returns some time, or none."""
+        """Return some time, or none."""
         return self.rng.choice((0, 0, 1, 10, 100)) * self.rng.random()
 
     # Running it.
 
     def run(self):
-        """Runs the program; returns the virtual seconds that it took."""
+        """Run the program; return the virtual seconds that it took."""
         kind = self.rng.random()
         if kind < 0.6:
             return self._run_once()
@@ -164,7 +164,7 @@ class Program:
             self.problems.append(f'the loop reports: {context["message"]}: {error!r}')
 
     def _attempt(self, function):
-        """Calls function, which may fail in the ways that the program does on purpose."""
+        """Call function, which may fail in the ways that the program does on purpose."""
         try:
             return function()
         except BaseException as error:
@@ -229,7 +229,7 @@ class Program:
             await self.some(DEPTH)
 
     async def some(self, depth):
-        """Does something a few times, nested up to depth."""
+        """Do something a few times, nested up to depth."""
         for _ in range(self.rng.randrange(1, 4)):
             if depth == 0 or self.rng.random() < 0.1:
                 await asyncio.sleep(self.delay())
@@ -469,7 +469,7 @@ class Measurements:
         return alive
 
     def read(self):
-        """Returns ({figure: its values}, {name of a type: its values})."""
+        """Return ({figure: its values}, {name of a type: its values})."""
         self._file.seek(0)
         lines = [json.loads(line) for line in self._file]
         names = {name for _, types in lines for name in types}
@@ -482,38 +482,38 @@ def _name(each):
 
 
 def _resident():
-    """Returns the bytes of the process that are in memory."""
+    """Return the bytes of the process that are in memory."""
     with open('/proc/self/statm', encoding='ascii') as file:
         return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
 
 
 def quarters(values):
-    """Returns the values of the second, the third and the last quarter."""
+    """Return the values of the second, the third and the last quarter."""
     quarter = len(values) // 4
     return values[quarter:2 * quarter], values[2 * quarter:-quarter], values[-quarter:]
 
 
 def _growth(values):
-    """Returns by how much the last values are above the earlier ones; not positive if they are not, or stand still."""
+    """Return by how much the last values are above the earlier ones; not positive if they are not, or stand still."""
     before, between, after = quarters(values)
     # What is made once, when it is needed first, is no growth.
     return min(after) - max(before) if max(after) > max(between) else 0
 
 
 def drift(values):
-    """Returns by how much the median of the last values is above that of the earlier ones."""
+    """Return by how much the median of the last values is above that of the earlier ones."""
     before, _, after = quarters(values)
     return round(statistics.median(after) - statistics.median(before))
 
 
 def slope(values):
-    """Returns the growth a round according to a fitted line, without the first quarter."""
+    """Return the growth a round according to a fitted line, without the first quarter."""
     values = values[len(values) // 4:]
     return statistics.linear_regression(range(len(values)), values).slope
 
 
 def soak(arguments):
-    """Returns the figures of a run, and the failures."""
+    """Return the figures of a run, and the failures."""
     measurements = Measurements()
     count = collections.Counter()
     failures = []

@@ -11,7 +11,7 @@ import sys
 
 
 def parser(description):
-    """Returns a parser that knows the options that all of them take."""
+    """Return a parser that knows the options that all of them take."""
     result = argparse.ArgumentParser(description=description)
     result.add_argument('--seed', type=int, default=1, help='where the random numbers begin; default: 1')
     result.add_argument('--implementation', choices=('c', 'python', 'both'), default='both',
@@ -21,7 +21,7 @@ def parser(description):
 
 
 def run(arguments, function):
-    """Calls function(arguments), which returns (figures, the list of failures), on each implementation asked for.
+    """Call function(arguments), which returns (figures, the list of failures), on each implementation asked for.
 
     Writes the figures, {implementation: figures}, and ends the program.
     """
@@ -45,7 +45,7 @@ def run(arguments, function):
 
 
 def _run_other(name, out):
-    """Runs the program once more, with one implementation; returns its exit status and figures."""
+    """Run the program once more, with one implementation; return its exit status and figures."""
     print(f'implementation: {name}', flush=True)
     # (argparse lets the last one of equal options count.)
     command = [sys.executable, *subprocess._args_from_interpreter_flags(), *sys.argv, '--implementation', name]
@@ -60,7 +60,7 @@ def _run_other(name, out):
 
 
 def choose(arguments):
-    """Puts the C accelerator out of reach if the pure-Python implementation was asked for."""
+    """Put the C accelerator out of reach if the pure-Python implementation was asked for."""
     if arguments.implementation == 'python':
         assert 'asyncio' not in sys.modules
         sys.modules['_asyncio'] = None

@@ -110,7 +110,7 @@ def test_other_flags_configure_anew(patched):
 
 
 def broken(project, path, text):
-    """Gives the project an upstream with one file changed."""
+    """Give the project an upstream with one file changed."""
     tarball = project.folder / 'broken.tar.xz'
     project.pin(write_tarball(tarball, {**FILES, path: text}))
     return {'ASYNCBIS_SOURCE': str(tarball)}

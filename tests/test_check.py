@@ -15,7 +15,7 @@ TEST_FILE = 'Lib/test/test_asyncio/test_tasks.py'
 
 
 def failures(project):
-    """Runs check, which must fail; returns its lines."""
+    """Run check, which must fail; return its lines."""
     result = project.run('check', status=1)
     lines = [line[len('check: '):] for line in result.stderr.splitlines() if line.startswith('check: ')]
     assert f'check found {len(lines)} problem' in result.stderr
@@ -24,7 +24,7 @@ def failures(project):
 
 
 def failure(project):
-    """Runs check, which must find one failure."""
+    """Run check, which must find one failure."""
     line, = failures(project)
     return line
 

@@ -65,7 +65,7 @@ def test_unknown_service():
 
 @pytest.fixture
 def apt(monkeypatch, tmp_path):
-    """Stands for apt-get on a machine of root: what it was called with, and how it ends."""
+    """Stand for apt-get on a machine of root: what it was called with, and how it ends."""
     class Apt:
         def __init__(self):
             self.calls = []

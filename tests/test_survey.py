@@ -58,7 +58,7 @@ def test_mistakes_in_the_list(tmp_path, text, complaint):
 # Runs.
 
 def run(tmp_path, text, *, only=None, **settings):
-    """Runs the tests in text as if they were those of a project."""
+    """Run the tests in text as if they were those of a project."""
     source = tmp_path / 'source'
     source.mkdir()
     (source / 'test_it.py').write_text(textwrap.dedent(text), encoding='utf-8')
@@ -214,7 +214,7 @@ def base(stock=({}, {}, {}), patched=({}, {})):
 
 
 def complete(known, fails):
-    """Makes the runs that are asked for, until there are enough; fails(plan) tells the tests that fail."""
+    """Make the runs that are asked for, until there are enough; fail(plan) tells the tests that fail."""
     asked = []
     while wanted := attribution.Attribution(known).wanted():
         for plan in wanted:

@@ -126,7 +126,7 @@ def test_limit_holds_for_the_fixtures_of_a_test_that_has_failed(tmp_path):
 def test_step_of_the_build_that_takes_too_long(tmp_path):
     command = ['sh', '-c', 'sleep 1000 & echo $!; wait']
     with pytest.raises(ui.UserError, match='waiting was killed: it took longer than 1.0 s') as info:
-        ui.run_logged('waiting', command, log=tmp_path / 'log', cwd=tmp_path, mend='Try again.', limit=1)
+        ui.run_logged('waiting', command, log=tmp_path / 'log', cwd=tmp_path, hint='Try again.', limit=1)
     assert str(info.value).endswith('Try again.')
     assert_ended([int((tmp_path / 'log').read_text().splitlines()[1])])
 

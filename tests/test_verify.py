@@ -159,7 +159,7 @@ def test_names():
 # The command.
 
 def interpreter(project, script):
-    """Makes the build's python one that answers the runner of tests by script."""
+    """Make the build's python one that answers the runner of tests by script."""
     project.run('prepare')
     project.edit('Programs/python.sh', (project.src / 'Programs/python.sh').read_text(), (
         '#!/bin/sh\ncase "$*" in\n*importlib.import_module*) exit 0;;\n'

@@ -57,7 +57,7 @@ class Broken(Exception):
 
 
 def expect(condition, text):
-    """Raises AssertionError with text unless condition holds."""
+    """Raise AssertionError with text unless condition holds."""
     if not condition:
         raise AssertionError(text)
 
@@ -77,7 +77,7 @@ class Stress:
         self.drops = queue.SimpleQueue()
 
     def fail(self, what, error=None):
-        """Notes a failure."""
+        """Note a failure."""
         text = what if error is None else f'{what}\n{"".join(traceback.format_exception(error))}'
         with self._lock:
             self.failures.append(text)
@@ -85,7 +85,7 @@ class Stress:
                 self.stop.set()
 
     def add(self, counter):
-        """Adds a thread's own count to the sum."""
+        """Add a thread's own count to the sum."""
         with self._lock:
             self.count.update(counter)
 
@@ -100,17 +100,17 @@ class Stress:
             self._loops.discard(loop)
 
     def loops(self):
-        """Returns the loops that run."""
+        """Return the loops that run."""
         with self._lock:
             return list(self._loops)
 
     def expose(self, loop, thing):
-        """Leaves thing, which belongs to loop, to the hostile threads."""
+        """Leave thing, which belongs to loop, to the hostile threads."""
         if self.arguments.hostile:
             self._live.append((loop, thing))
 
     def exposed(self, rng):
-        """Returns one such thing and its loop, or None."""
+        """Return one such thing and its loop, or None."""
         try:
             return rng.choice(self._live)
         except IndexError:  # There is none, or one was taken out in the meantime.
@@ -119,7 +119,7 @@ class Stress:
     # The threads beside the workers.
 
     def collect(self):
-        """Collects garbage and looks at the tasks of all loops."""
+        """Collect garbage and look at the tasks of all loops."""
         counter = collections.Counter()
         while not self.stop.is_set():
             for loop in self.loops():
@@ -139,7 +139,7 @@ class Stress:
         self.add(counter)
 
     def drop(self):
-        """Closes what can be closed and drops the last references."""
+        """Close what can be closed and drop the last references."""
         counter = collections.Counter()
         while True:
             things = self.drops.get()
@@ -154,7 +154,7 @@ class Stress:
         self.add(counter)
 
     def molest(self, number):
-        """Does what is not allowed."""
+        """Do what is not allowed."""
         rng = random.Random(f'{self.arguments.seed} hostile {number}')
         counter = collections.Counter()
         while not self.stop.is_set():
@@ -205,13 +205,13 @@ class Stress:
             thing.cancel('hostile')  # A group.
 
     def rescue(self, workers):
-        """Sees to it that what hostile threads do keeps no loop from ending."""
+        """See to it that what hostile threads do keeps no loop from ending."""
         while not self.stop.wait(0.5):
             for worker in workers:
                 worker.rescue()
 
     def main(self):
-        """Runs the threads to their end; returns the figures."""
+        """Run the threads to their end; return the figures."""
         workers = [Worker(self, number) for number in range(self.arguments.threads)]
         others = [threading.Thread(target=self.collect, name='collector')]
         if self.arguments.hostile:
@@ -239,7 +239,7 @@ class Stress:
         return figures
 
     def _watch(self, workers):
-        """Waits for the workers."""
+        """Wait for the workers."""
         while any(worker.is_alive() for worker in workers):
             time.sleep(0.1)
             late = time.monotonic() - self.arguments.patience
@@ -310,7 +310,7 @@ class Worker(threading.Thread):
     # Helpers of the programs.
 
     def new_loop(self):
-        """Makes a loop with a handler for reports."""
+        """Make a loop with a handler for reports."""
         loop = asyncio.new_event_loop()
         loop.set_exception_handler(functools.partial(_on_report, self._run, self._number))
         if self._rng.random() < 0.3:
@@ -322,11 +322,11 @@ class Worker(threading.Thread):
         return loop
 
     def runner(self):
-        """Returns a Runner on such a loop."""
+        """Return a Runner on such a loop."""
         return asyncio.Runner(loop_factory=self.new_loop)
 
     def execute(self, function, *args):
-        """Runs function(worker, *args), a coroutine function, by asyncio.run()."""
+        """Run function(worker, *args), a coroutine function, by asyncio.run()."""
         loops = []
 
         def factory():
@@ -347,7 +347,7 @@ class Worker(threading.Thread):
         return await coro
 
     def rescue(self):
-        """Wakes the loops of a program that has taken long, and cancels all there is.
+        """Wake the loops of a program that has taken long, and cancel all there is.
 
         A call from a wrong thread does not wake the loop, and can lose a timer, so that it would wait for ever.
         """
@@ -365,14 +365,14 @@ class Worker(threading.Thread):
             close()
 
     def spawn(self, group, coro, **options):
-        """Makes a member of group, or of the root group if that is None."""
+        """Make a member of group, or of the root group if that is None."""
         self.count['tasks'] += 1
         task = (asyncio if group is None else group).create_task(coro, **options)
         self._run.expose(task.get_loop(), task)
         return task
 
     def scope(self, **options):
-        """Makes a scope."""
+        """Make a scope."""
         self.count['scopes'] += 1
         scope = asyncio.CancelScope(**options)
         if self._run.arguments.hostile:
@@ -381,12 +381,12 @@ class Worker(threading.Thread):
         return scope
 
     def cancel(self, thing, *args):
-        """Cancels thing."""
+        """Cancel thing."""
         self.count['cancels'] += 1
         thing.cancel(*args)
 
     def thread(self, function, *args):
-        """Starts a second thread; returns it."""
+        """Start a second thread; return it."""
         self.count['second threads'] += 1
         thread = _Second(function, *args)
         thread.start()
@@ -418,7 +418,7 @@ class _Second(threading.Thread):
             self._error = error
 
     def finish(self):
-        """Waits for its end; raises its error."""
+        """Wait for its end; raise its error."""
         self.join()
         self._call = None
         if self._error is not None:
@@ -453,7 +453,7 @@ HOSTILE_PROGRAMS = []
 
 
 def programs_of(arguments):
-    """Returns the programs that a run consists of."""
+    """Return the programs that a run consists of."""
     # (The pure-Python classes have no locks: there nothing holds.)
     if arguments.hostile and not _is_python():
         return PROGRAMS + HOSTILE_PROGRAMS
@@ -1006,7 +1006,7 @@ _busy = threading.Lock()
 
 @contextlib.contextmanager
 def _loop_of_first_tree(worker):
-    """Gives a loop whose tree has the lock that a scope in no tree has, as chance will have it; see scopes.c."""
+    """Give a loop whose tree has the lock that a scope in no tree has, as chance will have it; see scopes.c."""
     with contextlib.ExitStack() as others:
         for _ in range(500):
             loop = asyncio.new_event_loop()
@@ -1076,7 +1076,7 @@ class Rounds:
         second.finish()
 
     def join(self):
-        """Waits for the second thread's part of the round."""
+        """Wait for the second thread's part of the round."""
         self._barrier.wait()
 
     def _run(self):
@@ -1171,7 +1171,7 @@ async def members_that_go_on(worker):
 
 
 def stress_threads(arguments):
-    """Returns the figures of a run, and the failures."""
+    """Return the figures of a run, and the failures."""
     run = Stress(arguments)
 
     def unraisable(hook):

@@ -137,12 +137,12 @@ class _Arguments:
 
 
 def caller_folder():
-    """Returns the folder that the user called build.sh from."""
+    """Return the folder that the user called build.sh from."""
     return pathlib.Path(os.environ.get('ASYNCBIS_CWD') or os.getcwd())
 
 
 def _unless_set(environment):
-    """Returns what of {name: value} the user has no setting of his own for."""
+    """Return what of {name: value} the user has no setting of his own for."""
     return {name: value for name, value in environment.items() if name not in os.environ}
 
 
@@ -192,7 +192,7 @@ class _Verbs:
                     **_unless_set(builder.environment))
 
     def _leave(self, folder, command, **changes):
-        """Replaces this process by command."""
+        """Replace this process by command."""
         env = {name: value for name, value in os.environ.items() if name != 'ASYNCBIS_CWD'}
         env.update(changes)
         os.chdir(folder)
@@ -206,7 +206,7 @@ class _Verbs:
         python = self._built().python
         ui.run_logged(f'making {folder}', [str(python), '-m', 'venv', str(folder)], log=self._project.logs / 'venv.log',
                       cwd=caller_folder(), env=ui.clean_environment(),
-                      mend='Give a folder that can be written to and is not in use.')
+                      hint='Give a folder that can be written to and is not in use.')
         ui.say(f'activate it with: . {folder}/bin/activate')
 
     def prepare(self):
@@ -280,7 +280,7 @@ class _Verbs:
 
 
 def main(argv):
-    """Runs the verb in argv; returns the exit status."""
+    """Run the verb in argv; return the exit status."""
     try:
         arguments = _Arguments(argv)
         # (The variable is for the tests, which work on a small project of their own.)

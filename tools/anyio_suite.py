@@ -56,18 +56,18 @@ class Run:
 
 
 def backend_of(name):
-    """Returns the backend that a test is for, 'none' if it is for no particular one."""
+    """Return the backend that a test is for, 'none' if it is for no particular one."""
     found = re.search(r'\[(?:.*-)?(asyncio(?:\+eager|\+uvloop)?)(?:-.*)?\]$', name)
     return found[1] if found else 'none'
 
 
 def base_of(name):
-    """Returns the name of a test without its parameters."""
+    """Return the name of a test without its parameters."""
     return name.partition('[')[0]
 
 
 def parse(report):
-    """Returns the Run that a report of pytest in JUnit's format tells of."""
+    """Return the Run that a report of pytest in JUnit's format tells of."""
     outcomes = {}
     for case in xml.etree.ElementTree.fromstring(report).iter('testcase'):
         name = f'{case.get("classname").removeprefix("tests.").replace(".", "::")}::{case.get("name")}'
@@ -80,7 +80,7 @@ def parse(report):
 
 
 def regressions(runs):
-    """Returns the tests that fail in the native way and pass in the stock way, of runs, {way: Run}."""
+    """Return the tests that fail in the native way and pass in the stock way, of runs, {way: Run}."""
     stock, native = runs[STOCK].outcomes, runs[NATIVE].outcomes
     return sorted(name for name, outcome in native.items() if outcome == 'failed' and stock.get(name) == 'passed')
 
@@ -99,7 +99,7 @@ class Suite:
         self._folder = project.build / 'verify' / 'anyio'
 
     def run(self):
-        """Returns (figures, problem)."""
+        """Return (figures, problem)."""
         self._prepare()
         runs = {way: self._run(way) for way in WAYS}
         for way in (STOCK, NATIVE):
@@ -139,7 +139,7 @@ class Suite:
         try:
             ui.run_logged(what, [str(word) for word in command], log=self._project.logs / f'verify-anyio{slug}.log',
                           cwd=cwd or self._project.root, env=ui.clean_environment(**(environment or {})),
-                          mend='The network is needed for the packages, and root for a network of its own.',
+                          hint='The network is needed for the packages, and root for a network of its own.',
                           limit=_LIMIT)
         except ui.UserError:
             if check:
@@ -167,7 +167,7 @@ class Suite:
 
 
 def _node(name, sources):
-    """Returns what pytest calls a test."""
+    """Return what pytest calls a test."""
     base, bracket, parameters = name.partition('[')
     parts = base.split('::')
     # A module can be in a folder.
@@ -179,7 +179,7 @@ def _node(name, sources):
 
 
 def summarize(runs):
-    """Returns (figures, problem) of runs, {way: Run}."""
+    """Return (figures, problem) of runs, {way: Run}."""
     found = regressions(runs)
     new = [name for name in found if base_of(name) not in EXPECTED]
     figures = {

@@ -16,12 +16,12 @@ trailer `Rule:` which rule of the [semantics](semantics.md) makes the change nec
 
 
 def touches_tests(patch):
-    """Tells whether patch changes upstream's tests."""
+    """Return true if patch changes upstream's tests."""
     return any(path.startswith('Lib/test/') for path in patch.paths)
 
 
 def document(tree, patches, commits):
-    """Returns the content of the document.
+    """Return the content of the document.
 
     Args:
         tree: the Tree.
@@ -43,7 +43,7 @@ def document(tree, patches, commits):
 
 
 def _changed(git, commit, path):
-    """Returns the ids of the tests in the file path that commit changes, in the order of the file."""
+    """Return the ids of the tests in the file path that commit changes, in the order of the file."""
     diff = git.bytes('diff-tree', '-p', *git_module.DIFF, '--unified=0', f'{commit}^', commit, '--',
                      path).decode('utf-8', 'replace')
     tests = {}
@@ -66,7 +66,7 @@ def _show(git, revision, path):
 
 
 def _owners(text):
-    """Returns {line number: the test, or class, that the line is in}.
+    """Return {line number: the test, or class, that the line is in}.
 
     The indentation is read, not the syntax: that of the tests may be newer than the Python that we run on.
     """

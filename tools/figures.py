@@ -16,13 +16,13 @@ _BLOCK = re.compile(r'(<!-- figures ([a-z-]+) -->\n).*?(<!-- end -->\n)', re.DOT
 
 
 def read(project):
-    """Returns {name: result} of all result files that `verify` has written."""
+    """Return {name: result} of all result files that `verify` has written."""
     results = {path.stem: load(path) for path in sorted((project.root / RESULTS).glob('*.json'))}
     return {name: result for name, result in results.items() if 'command' in result}
 
 
 def load(path):
-    """Returns what the result file at path holds."""
+    """Return what the result file at path holds."""
     try:
         return json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:
@@ -31,13 +31,13 @@ def load(path):
 
 
 def write(project, name, result):
-    """Writes the result file of a check."""
+    """Write the result file of a check."""
     text = json.dumps(result, indent=1, ensure_ascii=False) + '\n'
     project_module.write_atomically(project.root / RESULTS / f'{name}.json', text.encode())
 
 
 def update(project):
-    """Brings the figures in the document up to date."""
+    """Bring the figures in the document up to date."""
     path = project.root / DOCUMENT
     try:
         text = path.read_text(encoding='utf-8')
@@ -47,17 +47,17 @@ def update(project):
 
 
 def markers(text):
-    """Returns the names of the blocks in the text of the document."""
+    """Return the names of the blocks in the text of the document."""
     return [match[2] for match in _BLOCK.finditer(text)]
 
 
 def of(name, results):
-    """Returns those of results, {name: result}, that the block called name is made from."""
+    """Return those of results, {name: result}, that the block called name is made from."""
     return {key: result for key, result in results.items() if key == name or key.startswith(f'{name}-')}
 
 
 def render(text, results):
-    """Returns the text of the document with the figures of results, {name: result}."""
+    """Return the text of the document with the figures of results, {name: result}."""
     def block(match):
         chosen = of(match[2], results)
         lines = _RENDERERS[match[2]](chosen) if chosen else ['Not run yet.']
@@ -70,7 +70,7 @@ def render(text, results):
 
 
 def _last(result):
-    """Returns a line on when a check was run."""
+    """Return a line on when a check was run."""
     return (f'Last run: {result["date"]}, CPython {result["upstream"]}, sources `{result["sources"]}`, '
             f'{ui.duration(result["seconds"])}: {_verdict(result)}.')
 
@@ -80,7 +80,7 @@ def _verdict(result):
 
 
 def _table(*rows):
-    """Returns the lines of a table; the first row is its head.  Numbers stand to the right."""
+    """Return the lines of a table; the first row is its head.  Numbers stand to the right."""
     def is_number(cell):
         return isinstance(cell, (int, float))
 

@@ -44,7 +44,7 @@ class Git:
             self._env['GIT_INDEX_FILE'] = str(index)
 
     def bytes(self, *args, stdin=None):
-        """Runs git with args; returns its stdout."""
+        """Run git with args; return its stdout."""
         process = subprocess.run([*self._command, *map(str, args)], cwd=self.directory, env=self._env, input=stdin,
                                  stdin=subprocess.DEVNULL if stdin is None else None, capture_output=True, check=False)
         if process.returncode:
@@ -52,16 +52,16 @@ class Git:
         return process.stdout
 
     def text(self, *args, stdin=None):
-        """Runs git with args; returns its stdout as text, without white space around it."""
+        """Run git with args; return its stdout as text, without white space around it."""
         return self.bytes(*args, stdin=stdin).decode('utf-8', 'surrogateescape').strip()
 
     def resolve(self, name):
-        """Returns the id of the commit called name, or None."""
+        """Return the id of the commit called name, or None."""
         try:
             return self.text('rev-parse', '--quiet', '--verify', f'{name}^{{commit}}')
         except GitError:
             return None
 
     def popen(self, *args, **options):
-        """Starts git with args."""
+        """Start git with args."""
         return subprocess.Popen([*self._command, *map(str, args)], cwd=self.directory, env=self._env, **options)

@@ -12,7 +12,7 @@ TAG = 'asyncbis-python'
 
 
 def build(project, *, base=None, profile=None, source_file=None, offline=False):
-    """Builds the image from the Dockerfile.
+    """Build the image from the Dockerfile.
 
     Args:
         project: the Project.
@@ -38,12 +38,12 @@ def build(project, *, base=None, profile=None, source_file=None, offline=False):
         if value is not None:
             command += ['--build-arg', f'{name}={value}']
     ui.run_logged(f'building the image {TAG}', [*command, '.'], log=project.logs / 'image.log', cwd=project.root,
-                  mend='If a package or the base image could not be fetched, check the network of the engine.')
+                  hint='If a package or the base image could not be fetched, check the network of the engine.')
     ui.say(f'try it: docker run {TAG} app.py')
 
 
 def _offer_tarball(project, tarball):
-    """Puts the tarball where the Dockerfile takes it from, so that it is not fetched once more in there."""
+    """Put the tarball where the Dockerfile takes it from, so that it is not fetched once more in there."""
     folder = project.build / 'image'
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -19,7 +19,7 @@ _TESTS = 'Lib/test/test_asyncio'
 
 
 def read_list(text):
-    """Returns {test: reason}.
+    """Return {test: reason}.
 
     Raises:
         UserError: a line has no reason.
@@ -35,7 +35,7 @@ def read_list(text):
 
 
 def failed_tests(report):
-    """Returns (the set of tests that failed, the number of all) according to a JUnit report.
+    """Return (the set of tests that failed, the number of all) according to a JUnit report.
 
     Named without the package and without the class's module path: test_tasks.SomeTests.test_this.
     """
@@ -46,7 +46,7 @@ def failed_tests(report):
 
 
 def compare(failed, listed):
-    """Raises UserError if other tests failed than those listed."""
+    """Raise UserError if other tests failed than those listed."""
     problems = [f'{test} fails, and {LIST} does not have it' for test in sorted(failed - listed)]
     problems += [f'{test} passes, but {LIST} says that it fails' for test in sorted(listed - failed)]
     if problems:
@@ -54,7 +54,7 @@ def compare(failed, listed):
 
 
 def run(project, builder, log):
-    """Runs upstream's test_asyncio with all switches on the interpreter of builder; returns what to say of it."""
+    """Run upstream's test_asyncio with all switches on the interpreter of builder; return what to say of it."""
     listed = read_list((project.root / LIST).read_text(encoding='utf-8'))
     folder = builder.folder / 'legacy'
     _lay_out(builder.source, folder)
@@ -75,7 +75,7 @@ def run(project, builder, log):
 
 
 def _lay_out(source, folder):
-    """Makes a package `test` in folder that is the one of source but for upstream's test_asyncio."""
+    """Make a package `test` in folder that is the one of source but for upstream's test_asyncio."""
     shutil.rmtree(folder, ignore_errors=True)
     package = folder / 'test'
     package.mkdir(parents=True)

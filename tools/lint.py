@@ -34,7 +34,7 @@ _REFRESH = './build.sh refresh'
 
 
 def check(project, tree, *, source_file=None, offline=False):
-    """Runs all checks; build/src is left as it is.
+    """Run all checks; build/src is left as it is.
 
     Raises:
         UserError: something is wrong; each failure was printed on a line of its own.
@@ -72,7 +72,7 @@ def check(project, tree, *, source_file=None, offline=False):
 
 @contextlib.contextmanager
 def _collected(failures):
-    """Makes a UserError one more failure, on one line."""
+    """Make a UserError one more failure, on one line."""
     try:
         yield
     except ui.UserError as error:
@@ -80,7 +80,7 @@ def _collected(failures):
 
 
 def _files(project):
-    """Returns the Paths of the project's files: those that git has or would add, or all where there is no git."""
+    """Return the Paths of the project's files: those that git has or would add, or all where there is no git."""
     if (project.root / '.git').exists():
         output = git_module.Git(project.root).bytes('ls-files', '-z', '--cached', '--others', '--exclude-standard')
         paths = [project.root / name for name in output.decode().split('\0')[:-1]]
@@ -172,28 +172,28 @@ _AREAS = 'asyncio', 'ensurepip'
 
 def _header(name, patch):
     """The message says what it must."""
-    mend = f'reword the commit in build/src and run {_REFRESH}'
+    hint = f'reword the commit in build/src and run {_REFRESH}'
     if name != patch.name:
         yield f'a patch is named after its subject, this one {patch.name}; run {_REFRESH}, which renames it'
     match = re.fullmatch(rf'(?:{"|".join(_AREAS)}): (\S+) .+', patch.subject)
     if not match:
-        yield f'the subject must read `asyncio: Do something`, or begin with another of {", ".join(_AREAS)}; {mend}'
+        yield f'the subject must read `asyncio: Do something`, or begin with another of {", ".join(_AREAS)}; {hint}'
     elif match[1].lower() not in _IMPERATIVES and re.search(r'(ed|ing|[^s]s)$', match[1]):
-        yield f'the subject begins with {match[1]!r}, which is no imperative; {mend}'
+        yield f'the subject begins with {match[1]!r}, which is no imperative; {hint}'
     if patch.subject.endswith('.') or len(patch.subject) > _SUBJECT_LENGTH:
-        yield f'the subject ends with a full stop or has more than {_SUBJECT_LENGTH} characters; {mend}'
+        yield f'the subject ends with a full stop or has more than {_SUBJECT_LENGTH} characters; {hint}'
     if not patch.text.strip():
-        yield f'has no body that says why; {mend}'
+        yield f'has no body that says why; {hint}'
     if patch.trailers.get('Category') not in _CATEGORIES:
-        yield f'needs a trailer `Category:` with one of {", ".join(_CATEGORIES)}; {mend}'
+        yield f'needs a trailer `Category:` with one of {", ".join(_CATEGORIES)}; {hint}'
     if not _FORWARDED.fullmatch(patch.trailers.get('Forwarded', '')):
-        yield f'needs a trailer `Forwarded:` with no, not-needed or a URL; {mend}'
+        yield f'needs a trailer `Forwarded:` with no, not-needed or a URL; {hint}'
     rule = patch.trailers.get('Rule')
     if rule is not None and not changed_tests.RULE.fullmatch(rule):
-        yield f'its trailer `Rule:` must be like `2.1, 5.3`; {mend}'
+        yield f'its trailer `Rule:` must be like `2.1, 5.3`; {hint}'
     if changed_tests.touches_tests(patch):
         if rule is None:
-            yield f"changes upstream's tests and needs a trailer `Rule: NUMBER`, the rule that makes it do so; {mend}"
+            yield f"changes upstream's tests and needs a trailer `Rule: NUMBER`, the rule that makes it do so; {hint}"
         if any(not path.startswith('Lib/test/') for path in patch.paths):
             yield "changes both upstream's tests and other files; make two commits of it in build/src"
 
@@ -294,18 +294,18 @@ def _generators(project, tree, inputs, patches, history):
 
 
 def _runs_idle(python, folder, command, files):
-    """Runs a generator; yields a failure if it fails or changes one of files."""
+    """Run a generator; yield a failure if it fails or changes one of files."""
     def contents():
         return [file.read_bytes() if file.exists() else None for file in files]
 
     before = contents()
     result = subprocess.run([python, *command], cwd=folder, env=ui.clean_environment(), stdin=subprocess.DEVNULL,
                             capture_output=True, text=True, check=False)
-    mend = f'in build/src run `python3 {" ".join(command)}`, commit, and {_REFRESH}'
+    hint = f'in build/src run `python3 {" ".join(command)}`, commit, and {_REFRESH}'
     if result.returncode:
         said = ' '.join((result.stdout + result.stderr).split())[-400:]
-        yield f'{" ".join(command)} fails: {said}; mend that in build/src, commit, and {_REFRESH}'
+        yield f'{" ".join(command)} fails: {said}; fix that in build/src, commit, and {_REFRESH}'
         return
     for file, old, new in zip(files, before, contents()):
         if old != new:
-            yield f'{file.relative_to(folder)}: {command[0]} would write it anew; {mend}'
+            yield f'{file.relative_to(folder)}: {command[0]} would write it anew; {hint}'

@@ -2,7 +2,7 @@
 
 The interpreter in a build folder runs programs well enough, but what is built on it goes wrong: a virtual environment
 of it names /usr/local/include as the folder of the headers, pip would write to /usr/local/lib, and packages that lie
-there would be imported.  `make install` would mend that, at the price of a minute after each edited file.  So there is
+there would be imported.  `make install` would fix that, at the price of a minute after each edited file.  So there is
 a prefix with the layout of an installation whose files are links to the sources and to the build: it is current at
 once, and everything that asks sysconfig gets true answers.
 """
@@ -15,7 +15,7 @@ from tools import project as project_module
 
 
 def update(source, build):
-    """Makes build/live fit the sources and the build.
+    """Make build/live fit the sources and the build.
 
     Args:
         source: the folder that configure was run from.
@@ -46,7 +46,7 @@ def update(source, build):
 
 
 def _link_all(folder, targets):
-    """Makes folder hold links to targets, {name: path}, and no other links; leaves what is no link alone."""
+    """Make folder hold links to targets, {name: path}, and no other links; leave what is no link alone."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if path.is_symlink() and targets.get(path.name) != pathlib.Path(os.readlink(path)):
@@ -63,7 +63,7 @@ def _write_if_changed(path, data):
 
 
 def _install_program(program, path):
-    """Gives program a second name: a link of the hard kind, for the interpreter looks around where it lies."""
+    """Give program a second name: a link of the hard kind, for the interpreter looks around where it lies."""
     if path.exists() and path.samefile(program):
         return
     path.parent.mkdir(parents=True, exist_ok=True)

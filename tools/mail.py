@@ -62,7 +62,7 @@ class Patch:
         return sorted({path.decode() for pair in pairs for path in pair})
 
     def format(self):
-        """Returns the file's content.
+        """Return the file's content.
 
         Raises:
             FormatError: the message has a line that would be read as the end of the message.
@@ -76,7 +76,7 @@ class Patch:
 
 
 def parse(git, data):
-    """Returns the Patch that is in data, the content of a file.
+    """Return the Patch that is in data, the content of a file.
 
     Args:
         git: any repository: git itself reads the mail.

@@ -35,7 +35,7 @@ class Outcome:
 
 
 def parse(module, output, report, status, seconds):
-    """Returns the Outcome of a run of CPython's test runner.
+    """Return the Outcome of a run of CPython's test runner.
 
     Args:
         module: the name of the test module.
@@ -81,7 +81,7 @@ class Modules:
         self._folder = project.build / 'verify' / what / f'{builder.name}-{fingerprint[:12]}'
 
     def listed(self):
-        """Returns the names of all modules that there are."""
+        """Return the names of all modules that there are."""
         result = subprocess.run([str(self._builder.build_python), '-m', 'test', '--list-tests'],
                                 cwd=self._builder.folder, env=self._environment(), stdin=subprocess.DEVNULL,
                                 capture_output=True, text=True, check=False)
@@ -90,11 +90,11 @@ class Modules:
         return result.stdout.split()
 
     def forget(self):
-        """Forgets all outcomes."""
+        """Forget all outcomes."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def outcomes(self, module):
-        """Returns the Outcomes of module, the oldest first."""
+        """Return the Outcomes of module, the oldest first."""
         try:
             text = (self._folder / f'{module}.json').read_text(encoding='utf-8')
         except FileNotFoundError:
@@ -106,7 +106,7 @@ class Modules:
         return self._folder / f'{module}.log'
 
     def run(self, module):
-        """Runs module once more."""
+        """Run module once more."""
         scratch = self._folder / f'{module}.tmp'
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
@@ -131,7 +131,7 @@ class Modules:
 
 
 def run_all(what, tasks):
-    """Runs tasks, pairs of Modules and the name of one, as many at a time as there are processors."""
+    """Run tasks, pairs of Modules and the name of one, as many at a time as there are processors."""
     if not tasks:
         return
     live = ui.LiveLine()

@@ -13,7 +13,7 @@ BUILD = ('build-essential', 'ca-certificates', 'git', 'libbz2-dev', 'libffi-dev'
 
 
 def missing(packages):
-    """Returns those of packages that dpkg does not know as installed."""
+    """Return those of packages that dpkg does not know as installed."""
     # One line for each installed package that has or provides one of the names.
     output = subprocess.run(['dpkg-query', '--show', '--showformat', '${db:Status-Status} ${Package} ${Provides}\\n'],
                             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout
@@ -26,7 +26,7 @@ def missing(packages):
 
 
 def ensure(packages, *, log, offline=False):
-    """Sees to it that packages are there.
+    """See to it that packages are there.
 
     Raises:
         UserError: they are not, and only the user can install them.
@@ -52,6 +52,6 @@ def ensure(packages, *, log, offline=False):
         raise ui.UserError(f'these packages are missing: {" ".join(absent)}\n'
                            f"  Install them with: sudo sh -c '{by_hand}'")
     env = {**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'}
-    mend = f'Install the packages by hand: {by_hand}'
-    ui.run_logged('apt-get update', ['apt-get', 'update'], log=log / 'apt-update.log', cwd='/', env=env, mend=mend)
-    ui.run_logged(f'installing {" ".join(absent)}', command, log=log / 'apt-install.log', cwd='/', env=env, mend=mend)
+    hint = f'Install the packages by hand: {by_hand}'
+    ui.run_logged('apt-get update', ['apt-get', 'update'], log=log / 'apt-update.log', cwd='/', env=env, hint=hint)
+    ui.run_logged(f'installing {" ".join(absent)}', command, log=log / 'apt-install.log', cwd='/', env=env, hint=hint)

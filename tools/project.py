@@ -27,7 +27,7 @@ class Upstream:
     debian_pool: str
 
     def expand(self, template):
-        """Returns template with the version filled in."""
+        """Return template with the version filled in."""
         return template.format(version=self.version, release=re.match(r'[\d.]+', self.version)[0].rstrip('.'),
                                series='.'.join(self.version.split('.')[:2]))
 
@@ -62,7 +62,7 @@ class Inputs:
     series: str  # the text of patches/series
 
     def digests(self):
-        """Returns {path: digest} of every file, to compare with another time's."""
+        """Return {path: digest} of every file, to compare with another time's."""
         result = {path: file.digest for path, file in self.overlay.items()}
         for name, data in self.patches.items():
             result[f'patches/{name}'] = File(data).digest
@@ -71,7 +71,7 @@ class Inputs:
 
 
 def series_names(text):
-    """Returns the names that the text of a series file lists, in order."""
+    """Return the names that the text of a series file lists, in order."""
     return [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith('#')]
 
 
@@ -107,7 +107,7 @@ class Project:
         return Upstream(**values)
 
     def read_inputs(self):
-        """Returns the Inputs as they are on disk."""
+        """Return the Inputs as they are on disk."""
         overlay = {}
         for top in OVERLAY:
             for folder, folders, files in os.walk(self.root / top):
@@ -135,7 +135,7 @@ class Project:
 
     @contextlib.contextmanager
     def lock(self):
-        """Keeps a second build.sh from working on build/ at the same time."""
+        """Keep a second build.sh from working on build/ at the same time."""
         self.build.mkdir(exist_ok=True)
         with open(self.build / 'lock', 'a', encoding='utf-8') as file:
             try:
@@ -147,7 +147,7 @@ class Project:
 
 
 def write_atomically(path, data, executable=False):
-    """Writes data to path so that a reader sees the old content or the new one, never a part."""
+    """Write data to path so that a reader sees the old content or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'{path.name}.{os.getpid()}.tmp')
     try:

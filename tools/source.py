@@ -16,13 +16,13 @@ _TIMEOUT = 30  # seconds without a byte
 
 
 def cache_folder():
-    """Returns the folder that keeps the tarball between checkouts."""
+    """Return the folder that keeps the tarball between checkouts."""
     base = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
     return pathlib.Path(base) / 'asyncbis'
 
 
 def sha256(path):
-    """Returns the SHA-256 of the file at path, in hexadecimal."""
+    """Return the SHA-256 of the file at path, in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         while chunk := file.read(_CHUNK):
@@ -31,7 +31,7 @@ def sha256(path):
 
 
 def debian_sites():
-    """Returns the Debian mirrors that this machine's apt uses ($ASYNCBIS_DEBIAN_SITES replaces them)."""
+    """Return the Debian mirrors that this machine's apt uses ($ASYNCBIS_DEBIAN_SITES replaces them)."""
     sites = os.environ.get('ASYNCBIS_DEBIAN_SITES')
     if sites is None:
         if not shutil.which('apt-get'):
@@ -57,7 +57,7 @@ class Finder:
         self._tried = []
 
     def find(self):
-        """Returns the Path of a tarball that has the pinned SHA-256.
+        """Return the Path of a tarball that has the pinned SHA-256.
 
         Raises:
             UserError: there is none; the message lists every place and what was wrong with it.
@@ -96,7 +96,7 @@ class Finder:
         return [given / self._upstream.tarball, given / pool_name]
 
     def _accept(self, path):
-        """Tells whether the file at path is the pinned one; notes why, if it is not."""
+        """Return true if the file at path is the pinned one; note why, if it is not."""
         try:
             found = sha256(path)
         except OSError as error:
@@ -113,7 +113,7 @@ class Finder:
             yield f'{site}/{self._upstream.expand(self._upstream.debian_pool)}'
 
     def _keep(self, path, cached):
-        """Copies the tarball at path to the cache, so that it is needed only once; returns where it is to be read."""
+        """Copy the tarball at path to the cache, so that it is needed only once; return where it is to be read."""
         if path.resolve() == cached.resolve():
             return path
         try:
@@ -127,7 +127,7 @@ class Finder:
         return cached
 
     def _download(self, url, cached):
-        """Downloads url into the cache, which gets the file only if its SHA-256 is right."""
+        """Download url into the cache, which gets the file only if its SHA-256 is right."""
         try:
             output = _temporary(cached)
         except OSError as error:

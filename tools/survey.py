@@ -18,7 +18,7 @@ _NO_BUILD = {'--list', '--report', '--remember', '--help', '-h'}
 
 
 def run(project, arguments, *, source_file=None, offline=False):
-    """Replaces this process by the survey; `arguments` are its own."""
+    """Replace this process by the survey; `arguments` are its own."""
     offline = offline or '--offline' in arguments
     python = python_environment.ensure(project, 'survey-venv', _REQUIREMENTS, offline=offline)
     identities, more = {}, []

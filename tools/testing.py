@@ -48,7 +48,7 @@ class Runner:
         self._stages = []
 
     def run(self):
-        """Runs what the pattern and the variant select.
+        """Run what the pattern and the variant select.
 
         Raises:
             UserError: a stage failed.
@@ -128,13 +128,13 @@ class Runner:
                                       and name != 'ASYNCBIS_CWD'}, ASYNCBIS_IN_TEST='1')
         log = self._project.logs / 'pytest.log'
         ui.run_logged('pytest', [str(python), '-m', 'pytest', '-ra', what], log=log, cwd=self._project.root, env=env,
-                      mend='Run one test again with ./build.sh test tests/FILE::TEST', echo=True, limit=_LIMIT)
+                      hint='Run one test again with ./build.sh test tests/FILE::TEST', echo=True, limit=_LIMIT)
         return _totals(log)
 
     # CPython's own runner.
 
     def _modules(self, builder):
-        """Returns the names of the overlay's test modules and of upstream's, those of test_asyncio only."""
+        """Return the names of the overlay's test modules and of upstream's, those of test_asyncio only."""
         owned = self._tree.upstream_paths()
         ours, upstreams = [], []
         folder = builder.source / 'Lib' / 'test'
@@ -159,7 +159,7 @@ class Runner:
         variant = '' if builder.name == variants.DEFAULT else f' --variant {builder.name}'
         ui.run_logged(f'{builder.name}: {name}', command, log=log, cwd=builder.folder,
                       env=ui.clean_environment(**builder.environment),
-                      mend=f'Run one test again with ./build.sh test{variant} NAME', echo=True, limit=_LIMIT)
+                      hint=f'Run one test again with ./build.sh test{variant} NAME', echo=True, limit=_LIMIT)
         return _totals(log)
 
     def _run_legacy(self, builder):
@@ -174,7 +174,7 @@ class Runner:
                    '-s', str(library / 'test' / 'test_asyncio'), '-t', str(library)]
         ui.run_logged(f'{builder.name}: tests like {self._pattern}', command, log=log, cwd=_scratch(builder),
                       env=ui.clean_environment(**builder.environment),
-                      mend='Run it again with a narrower PATTERN; see ./build.sh help', echo=True, limit=_LIMIT)
+                      hint='Run it again with a narrower PATTERN; see ./build.sh help', echo=True, limit=_LIMIT)
         totals = re.search(r'^Ran (\d+) tests?.*\n\nOK(?: \(skipped=(\d+)\))?$', log.read_text(encoding='utf-8'),
                            re.MULTILINE)
         # (The modules for Windows are counted as skipped tests, whatever the pattern.)
@@ -211,11 +211,11 @@ class Runner:
                        '--implementation', implementation]
             ui.run_logged(f'{builder.name}: {_THREADS} on {implementation}', command, log=log, cwd=builder.folder,
                           env=ui.clean_environment(**builder.environment),
-                          mend=f'Find out more with {_THREADS} --help', echo=True, limit=600)
+                          hint=f'Find out more with {_THREADS} --help', echo=True, limit=600)
 
 
 def _scratch(builder):
-    """Returns a folder for the tests to litter: CPython's runner would take one in the sources, which look edited then.
+    """Return a folder for the tests to litter: CPython's runner would take one in the sources, which look edited then.
     """
     folder = builder.folder / 'tmp'
     folder.mkdir(exist_ok=True)
@@ -223,6 +223,6 @@ def _scratch(builder):
 
 
 def _totals(log):
-    """Returns what the runner that wrote log says at the end."""
+    """Return what the runner that wrote log says at the end."""
     found = [match for match in _TOTALS.finditer(log.read_text(encoding='utf-8'))]
     return next(filter(None, found[-1].groups())).strip() if found else ''

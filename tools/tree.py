@@ -74,14 +74,14 @@ class Tree:
         return self.git.resolve('HEAD')
 
     def uncommitted(self):
-        """Returns the lines of `git status` for what is not committed."""
+        """Return the lines of `git status` for what is not committed."""
         if self.head is None:
             return []
         return self.git.bytes('status', '--porcelain', '--untracked-files=all').decode(
             'utf-8', 'surrogateescape').splitlines()
 
     def unexported(self):
-        """Returns descriptions of the work in build/src that the project's files do not have."""
+        """Return descriptions of the work in build/src that the project's files do not have."""
         lines = self.uncommitted()
         head = self.head
         exported = self._state()['exported']
@@ -94,14 +94,14 @@ class Tree:
         return lines
 
     def inputs_changed(self, inputs):
-        """Returns the names of the project's files that changed since the tree was made from them."""
+        """Return the names of the project's files that changed since the tree was made from them."""
         then = self._state()['inputs'] or {}
         now = inputs.digests()
         now['upstream.conf'] = self._project.upstream.sha256
         return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
 
     def fingerprint(self, *, without=None):
-        """Returns the id of the tree that the work tree, uncommitted changes included, amounts to.
+        """Return the id of the tree that the work tree, uncommitted changes included, amounts to.
 
         without: a folder that is left out of it.
         """
@@ -131,7 +131,7 @@ class Tree:
     # Upstream.
 
     def ensure_upstream(self, *, source_file=None, offline=False):
-        """Makes the repository and its commit `upstream` from the tarball; returns the commit's id."""
+        """Make the repository and its commit `upstream` from the tarball; return the commit's id."""
         pin = self._project.upstream
         message = f'CPython {pin.version}\n\nSHA-256 of the tarball: {pin.sha256}\n'
         present = (self._project.src / '.git' / 'HEAD').exists() and self._upstream_id()
@@ -155,11 +155,11 @@ class Tree:
         return commit
 
     def upstream_paths(self):
-        """Returns the set of all files in the tarball."""
+        """Return the set of all files in the tarball."""
         return set(self._list_tree('refs/tags/upstream'))
 
     def _list_tree(self, commit):
-        """Returns {path: (mode, blob)} of a commit."""
+        """Return {path: (mode, blob)} of a commit."""
         result = {}
         for line in self.git.bytes('ls-tree', '-r', '-z', commit).decode().split('\0')[:-1]:
             entry, path = line.split('\t', 1)
@@ -170,7 +170,7 @@ class Tree:
     # From the project's files to a history.
 
     def parse_patches(self, inputs):
-        """Returns {file name: Patch}, in order."""
+        """Return {file name: Patch}, in order."""
         patches = {}
         for name, data in inputs.patches.items():
             try:
@@ -181,7 +181,7 @@ class Tree:
         return patches
 
     def compute(self, inputs):
-        """Computes the History that inputs describe, without touching the work tree.
+        """Compute the History that inputs describe, without touching the work tree.
 
         Raises:
             UserError: the ownership rule is broken, or a patch does not apply.
@@ -204,7 +204,7 @@ class Tree:
         return self._commit_all(upstream, inputs, patches, trees)
 
     def _patched_trees(self, upstream, inputs, patches):
-        """Returns the ids of the upstream tree with the first, the first two, ... patches applied.
+        """Return the ids of the upstream tree with the first, the first two, ... patches applied.
 
         The overlay is not in these trees, so they are the same after a change of it: they are kept.
         """
@@ -269,7 +269,7 @@ class Tree:
         return History(commits[-1], tuple(commits[1:-1]))
 
     def prepare(self, inputs, *, until=None, source_file=None, offline=False):
-        """Moves build/src to what inputs describe.
+        """Move build/src to what inputs describe.
 
         Args:
             inputs: the project's files.
@@ -291,7 +291,7 @@ class Tree:
         self._move(self.compute(_without(inputs, pending)).head, inputs, pending)
 
     def refuse_if_unexported(self):
-        """Raises UserError if build/src holds work that no file of the project has."""
+        """Raise UserError if build/src holds work that no file of the project has."""
         work = self.unexported() if self._upstream_id_if_any() else []
         if work:
             state = self._state()
@@ -307,7 +307,7 @@ class Tree:
         return (self._project.src / '.git' / 'HEAD').exists() and self._upstream_id()
 
     def _move(self, new, inputs, pending=()):
-        """Checks out commit new; only files that differ are written."""
+        """Check out commit new; only files that differ are written."""
         state = self._state()
         # Noted before the move: if we are killed in the middle, new is still known to be no one's work.
         state['exported'] = [commit for commit in state['exported'] if commit != new][-20:] + [new]
@@ -328,7 +328,7 @@ class Tree:
     # From a history to the project's files.
 
     def export(self, head):
-        """Returns the patches and the overlay of a history, as (list of Patch, {path: File}).
+        """Return the patches and the overlay of a history, as (list of Patch, {path: File}).
 
         Raises:
             UserError: the history is not a series of plain commits on top of upstream.
@@ -365,7 +365,7 @@ class Tree:
         return commits
 
     def _patch_of(self, commit, owned):
-        """Returns the Patch that commit makes, or None if it touches the overlay only."""
+        """Return the Patch that commit makes, or None if it touches the overlay only."""
         changed = self.git.bytes('diff-tree', '-r', '-z', '--name-only', '--no-renames', '--no-commit-id',
                                  commit).decode().split('\0')[:-1]
         paths = [path for path in changed if path in owned]
@@ -401,7 +401,7 @@ class Tree:
         return {path: File(contents[blob], mode == '100755') for path, (mode, blob) in overlay.items()}
 
     def _blobs(self, blobs):
-        """Returns {blob id: content}."""
+        """Return {blob id: content}."""
         output = self.git.bytes('cat-file', '--batch', stdin=''.join(f'{blob}\n' for blob in blobs).encode())
         result, at = {}, 0
         for blob in blobs:
@@ -412,7 +412,7 @@ class Tree:
         return result
 
     def refresh(self, inputs, *, autosquash=False):
-        """Exports build/src into the project's files.
+        """Export build/src into the project's files.
 
         Args:
             inputs: the project's files as they are.
@@ -463,7 +463,7 @@ class Tree:
                                    f'  Finish it there (git status tells how), then run ./build.sh refresh again.')
 
     def _merge(self, inputs, patches, overlay):
-        """Returns the Inputs that hold both build/src's changes and the project's, and which patches are pending.
+        """Return the Inputs that hold both build/src's changes and the project's, and which patches are pending.
 
         Usually only build/src has changed.  But the overlay may be edited in both places, as long as no file is.
         """
@@ -504,7 +504,7 @@ class Tree:
         return new, pending
 
     def _write(self, old, new):
-        """Writes what differs between two Inputs; returns the names of the files."""
+        """Write what differs between two Inputs; return the names of the files."""
         root = self._project.root
         before = {**old.overlay, **{f'patches/{name}': File(data) for name, data in old.patches.items()},
                   'patches/series': File(old.series.encode())}
@@ -521,7 +521,7 @@ class Tree:
         return sorted(written)
 
     def _write_document(self, patches, history):
-        """Brings docs/changed-tests.md up to date; returns its name in a list if it has changed."""
+        """Bring docs/changed-tests.md up to date; return its name in a list if it has changed."""
         path = self._project.root / changed_tests.PATH
         data = changed_tests.document(self, patches, history.commits).encode()
         if path.exists() and path.read_bytes() == data:
@@ -532,7 +532,7 @@ class Tree:
     # Folding fixups in.
 
     def _autosquashed(self, head):
-        """Returns a commit like head whose history has the fixups folded in, as `git rebase --autosquash` does.
+        """Return a commit like head whose history has the fixups folded in, as `git rebase --autosquash` does.
 
         Only what the commits change in upstream's files is moved about: the overlay's files have no history that
         would have to be kept, so they can make no conflict.  The work tree is not touched.
@@ -623,14 +623,14 @@ class _Import:
         self._write(b'\n')
 
     def blob(self, data):
-        """Stores data; returns its mark."""
+        """Store data; return its mark."""
         self._marks += 1
         self._write(f'blob\nmark :{self._marks}\n'.encode())
         self._data(data)
         return f':{self._marks}'
 
     def commit(self, ref, identity, date, message, parent=None):
-        """Begins a commit on ref, after the one before on that ref, or after parent."""
+        """Begin a commit on ref, after the one before on that ref, or after parent."""
         self._refs.add(ref)
         self._marks += 1
         self._write(f'commit {ref}\nmark :{self._marks}\nauthor {identity} {date}\n'
@@ -641,18 +641,18 @@ class _Import:
         self._commits.append(self._marks)
 
     def content(self, tree, files):
-        """Gives the commit the content of tree, plus files: {path: (mode, mark)}."""
+        """Give the commit the content of tree, plus files: {path: (mode, mark)}."""
         self._write(f'M 040000 {tree} ""\n'.encode())
         for path, (mode, mark) in sorted(files.items()):
             self._write(f'M {mode} {mark} {_quote(path)}\n'.encode())
 
     def file(self, path, mode, data):
-        """Gives the commit one file."""
+        """Give the commit one file."""
         self._write(f'M {mode} inline {_quote(path)}\n'.encode())
         self._data(data)
 
     def finish(self):
-        """Ends the import; returns the ids of the commits, in order."""
+        """End the import; return the ids of the commits, in order."""
         for mark in self._commits:
             self._write(f'get-mark :{mark}\n'.encode())
         # The refs were names for the import's sake; `git describe` should not find them.
@@ -664,12 +664,12 @@ class _Import:
 
 
 def _quote(path):
-    """Returns path as fast-import wants it."""
+    """Return path as fast-import wants it."""
     return '"' + path.replace('\\', '\\\\').replace('"', '\\"').replace('\n', '\\n') + '"'
 
 
 def _feed_tarball(stream, tarball):
-    """Writes the tarball's files, without the folder around them, into the commit that stream is in."""
+    """Write the tarball's files, without the folder around them, into the commit that stream is in."""
     try:
         archive = tarfile.open(tarball)
     except tarfile.CompressionError as error:
@@ -686,18 +686,18 @@ def _feed_tarball(stream, tarball):
 
 
 def _without(inputs, names):
-    """Returns inputs without the patches that are called names."""
+    """Return inputs without the patches that are called names."""
     return Inputs(inputs.overlay, {name: data for name, data in inputs.patches.items() if name not in names},
                   inputs.series)
 
 
 def _shorten(lines, most=20):
-    """Returns lines, but not too many of them."""
+    """Return lines, but not too many of them."""
     return lines if len(lines) <= most else [*lines[:most], f'... and {len(lines) - most} more']
 
 
 def merge_series(text, names):
-    """Returns the text of a series file that lists names and keeps the comments of text.
+    """Return the text of a series file that lists names and keeps the comments of text.
 
     The lines above the first empty one head the file.  Any other comment belongs to the patch below it; if that one is
     gone, the comment stays where it was in the order.

@@ -16,16 +16,16 @@ from tools import processes
 
 
 class UserError(Exception):
-    """An error that is the user's to mend; its text says what is wrong and the way out."""
+    """An error that the user can fix; its text says what is wrong and the way out."""
 
 
 def say(text):
-    """Prints one line of progress."""
+    """Print one line of progress."""
     print(f'build.sh: {text}', file=sys.stderr, flush=True)
 
 
 def warn(text):
-    """Prints a warning, which does not stop anything."""
+    """Print a warning, which does not stop anything."""
     print(f'build.sh: warning: {text}', file=sys.stderr, flush=True)
 
 
@@ -37,7 +37,7 @@ class LiveLine:
         self._last = 0.0
 
     def show(self, text):
-        """Shows text, not more than ten times a second."""
+        """Show text, not more than ten times a second."""
         now = time.monotonic()
         if not self._on or now - self._last < 0.1:
             return
@@ -47,14 +47,14 @@ class LiveLine:
         sys.stderr.flush()
 
     def clear(self):
-        """Removes the line."""
+        """Remove the line."""
         if self._on:
             sys.stderr.write('\r\x1b[K')
             sys.stderr.flush()
 
 
 def duration(seconds):
-    """Returns seconds as people write them: 4.2 s, 3 min 20 s."""
+    """Return seconds as people write them: 4.2 s, 3 min 20 s."""
     if seconds < 60:
         return f'{seconds:.1f} s'
     return f'{int(seconds) // 60} min {int(seconds) % 60} s'
@@ -62,7 +62,7 @@ def duration(seconds):
 
 @contextlib.contextmanager
 def timed(what):
-    """Says what begins, and how long it took."""
+    """Say what begins, and how long it took."""
     say(f'{what} ...')
     start = time.monotonic()
     yield
@@ -88,8 +88,8 @@ def _limited(process, limit):
         timer.cancel()
 
 
-def run_logged(what, command, *, log, cwd, env=None, mend, echo=False, limit=None):
-    """Runs command with its output in the file log; shows its progress.
+def run_logged(what, command, *, log, cwd, env=None, hint, echo=False, limit=None):
+    """Run command with its output in the file log; show its progress.
 
     Args:
         what: the name of the step, for the messages.
@@ -97,12 +97,12 @@ def run_logged(what, command, *, log, cwd, env=None, mend, echo=False, limit=Non
         log: the Path of the log, which is overwritten.
         cwd: where to run it.
         env: its environment; the own one if None.
-        mend: what the user can do when it fails; ends the error's message.
+        hint: what the user can do when it fails; ends the error's message.
         echo: whether the output is shown whole as it comes, not only as one live line.
         limit: the seconds after which the command and all that it has started are killed; None means never.
 
     Raises:
-        UserError: the command failed or took too long; the end of its output, the log and the mend are in the message.
+        UserError: the command failed or took too long; the end of its output, the log and the hint are in the message.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     say(f'{what} ...')
@@ -116,7 +116,7 @@ def run_logged(what, command, *, log, cwd, env=None, mend, echo=False, limit=Non
             process = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                        stderr=subprocess.STDOUT, encoding='utf-8', errors='replace')
         except OSError as error:
-            raise UserError(f'{what} failed: cannot run {command[0]}: {error.strerror}\n{mend}') from None
+            raise UserError(f'{what} failed: cannot run {command[0]}: {error.strerror}\n{hint}') from None
         with _limited(process, limit) as overdue, process:
             try:
                 for line in process.stdout:
@@ -136,15 +136,15 @@ def run_logged(what, command, *, log, cwd, env=None, mend, echo=False, limit=Non
     live.clear()
     if overdue.is_set():
         output = ''.join(f'  | {line}\n' for line in tail)
-        raise UserError(f'{what} was killed: it took longer than {duration(limit)}.\n{output}  Log: {log}\n  {mend}')
+        raise UserError(f'{what} was killed: it took longer than {duration(limit)}.\n{output}  Log: {log}\n  {hint}')
     if process.returncode:
         output = ''.join(f'  | {line}\n' for line in tail)
-        raise UserError(f'{what} failed (exit status {process.returncode}).\n{output}  Log: {log}\n  {mend}')
+        raise UserError(f'{what} failed (exit status {process.returncode}).\n{output}  Log: {log}\n  {hint}')
     say(f'{what}: done in {duration(time.monotonic() - start)}')
 
 
 def clean_environment(**changes):
-    """Returns the environment for build steps: the user's, without what would steer them by accident.
+    """Return the environment for build steps: the user's, without what would steer them by accident.
 
     Python's own variables would be obeyed by the interpreter that is being built, make's by a make that is not the
     caller's child, git's would point a plain git (CPython's Makefile calls one) at another repository.

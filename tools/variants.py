@@ -94,7 +94,7 @@ class Builder:
         return {name: value.format(source=self.source) for name, value in self._variant.environment.items()}
 
     def build(self, *, source_file=None, offline=False):
-        """Brings source and build up to date; does nothing that is done already."""
+        """Bring source and build up to date; do nothing that is done already."""
         if not self._stamp('configured').exists():
             # Before anything else: what follows needs git already, and a build that lacks a library takes minutes to
             # find that out.
@@ -114,7 +114,7 @@ class Builder:
         self.identity = fingerprint
 
     def _pristine(self, tree):
-        """Unpacks the commit `upstream`; returns the id of its tree."""
+        """Unpack the commit `upstream`; return the id of its tree."""
         stamp = self._project.build / 'upstream.stamp'
         identity = tree.git.text('rev-parse', 'refs/tags/upstream^{tree}')
         if _read(stamp) != identity:
@@ -127,7 +127,7 @@ class Builder:
         return identity
 
     def _configure(self, *more):
-        """Runs configure, unless it ran with the same arguments before; returns the stamp."""
+        """Run configure, unless it ran with the same arguments before; return the stamp."""
         arguments = [str(self.source / 'configure'), *self._variant.configure]
         identity = json.dumps([arguments, _digest(self.source / 'configure'), more,
                                {name: os.environ.get(name) for name in ('CC', 'CFLAGS', 'CPPFLAGS', 'LDFLAGS')}])
@@ -136,23 +136,23 @@ class Builder:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
             ui.run_logged(f'configuring {self.name}', arguments, log=self._log('configure'), cwd=self.folder,
-                          env=self._environment(), mend='The reason is mostly at the end of '
-                          f'{self.folder / "config.log"}; after mending it run the same command again.')
+                          env=self._environment(), hint='The reason is mostly at the end of '
+                          f'{self.folder / "config.log"}; after fixing it run the same command again.')
             project_module.write_atomically(stamp, identity.encode())
         return hashlib.sha256(identity.encode()).hexdigest()
 
     def _make(self, identity, tree):
-        """Runs make, unless it ran on the same sources before."""
+        """Run make, unless it ran on the same sources before."""
         stamp = self._stamp('made')
         if _read(stamp) == identity and self.python.exists():
             return
         stamp.unlink(missing_ok=True)
         jobs = len(os.sched_getaffinity(0))
-        mend = 'Mend what the compiler complains about'
+        hint = 'Fix what the compiler complains about'
         if self._variant.patched:
-            mend += ' (work in build/src, it is built as it stands)'
+            hint += ' (work in build/src, it is built as it stands)'
         ui.run_logged(f'building {self.name}', ['make', f'-j{jobs}'], log=self._log('make'), cwd=self.folder,
-                      env=self._environment(), mend=f'{mend}; if it makes no sense: ./build.sh clean --variant {self.name}')
+                      env=self._environment(), hint=f'{hint}; if it makes no sense: ./build.sh clean --variant {self.name}')
         self._check_modules()
         live.update(self.source, self.folder)
         # Whoever edits while make runs has built neither the old sources nor the new.
@@ -160,7 +160,7 @@ class Builder:
             project_module.write_atomically(stamp, identity.encode())
 
     def _check_modules(self):
-        """Raises UserError if a module was left out because its library is missing."""
+        """Raise UserError if a module was left out because its library is missing."""
         program = ('import importlib, sys\n'
                    'for name in sys.argv[1:]:\n'
                    '    try: importlib.import_module(name)\n'
@@ -176,7 +176,7 @@ class Builder:
                                f'and build again. The log: {self._log("make")}')
 
     def _environment(self):
-        """Returns the environment of configure and make, which run the interpreter as well."""
+        """Return the environment of configure and make, which run the interpreter as well."""
         changes = self.environment
         if pathlib.Path(_CCACHE).is_dir():
             changes['PATH'] = f'{_CCACHE}:{os.environ["PATH"]}'
@@ -190,7 +190,7 @@ class Builder:
 
 
 def sync(project, tree, *, source_file=None, offline=False):
-    """Makes build/src current before a build.
+    """Make build/src current before a build.
 
     If the project's files have changed it is prepared anew; if build/src itself has, it is built as it stands.
 
@@ -219,7 +219,7 @@ def _digest(path):
 
 
 def _read(path):
-    """Returns the text of the file at path, or None if there is none."""
+    """Return the text of the file at path, or None if there is none."""
     try:
         return path.read_text(encoding='utf-8')
     except FileNotFoundError:

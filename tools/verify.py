@@ -65,7 +65,7 @@ CHECKS = {
 
 
 def names(words):
-    """Returns the names of the checks that words select, such as `leaks` or `variants:asan`; `variants` is many.
+    """Return the names of the checks that words select, such as `leaks` or `variants:asan`; `variants` is many.
 
     Raises:
         UserError: there is no such check.
@@ -88,7 +88,7 @@ def names(words):
 
 
 def overview(project):
-    """Returns a table of the checks: what they do, how long they take, when they were last run."""
+    """Return a table of the checks: what they do, how long they take, when they were last run."""
     results = figures.read(project)
     lines = []
     for name, check in CHECKS.items():
@@ -116,7 +116,7 @@ class Verification:
         self._fingerprint = None
 
     def run(self, selected):
-        """Runs the checks that are selected; writes their result files.
+        """Run the checks that are selected; write their result files.
 
         Raises:
             UserError: a check failed.
@@ -143,7 +143,7 @@ class Verification:
     # Building blocks.
 
     def _build(self, name):
-        """Builds a variant; returns its Builder."""
+        """Build a variant; return its Builder."""
         builder = variants.Builder(self._project, name)
         with self._project.lock():
             builder.build(**self._source)
@@ -165,7 +165,7 @@ class Verification:
         return result
 
     def _test_asyncio(self, what, builder, **options):
-        """Runs test_asyncio, ours and upstream's, but for what has passed already; returns (figures, problem)."""
+        """Run test_asyncio, ours and upstream's, but for what has passed already; return (figures, problem)."""
         modules = self._modules(builder, what, **options)
         ours = {path.stem for path in (self._project.root / 'Lib' / 'test').glob('test_*.py')}
         wanted = [module for module in modules.listed() if module in ours or '.test_asyncio.' in module]
@@ -174,7 +174,7 @@ class Verification:
         return summarize({module: modules.outcomes(module) for module in wanted}, modules)
 
     def _program(self, builder, what, arguments):
-        """Runs a program of the project's tests on the interpreter of a variant; returns (its figures, problem)."""
+        """Run a program of the project's tests on the interpreter of a variant; return (its figures, problem)."""
         out = self._project.logs / f'verify-{what}.json'
         out.unlink(missing_ok=True)
         problem = self._run(what, [str(builder.build_python), *arguments, '--out', str(out)], f'verify-{what}', builder)
@@ -184,11 +184,11 @@ class Verification:
         return found, problem
 
     def _run(self, what, command, log, builder=None):
-        """Runs a command in the project; returns what is wrong, or None."""
+        """Run a command in the project; return what is wrong, or None."""
         try:
             ui.run_logged(what, command, log=self._project.logs / f'{log}.log', cwd=self._project.root,
                           env=ui.clean_environment(**(builder.environment if builder else {})),
-                          mend='The log says what is wrong.', echo=True)
+                          hint='The log says what is wrong.', echo=True)
         except ui.UserError as error:
             return str(error)
         return None
@@ -302,17 +302,17 @@ class Verification:
         return found, problem
 
     def _venv(self, builder, name, requirements):
-        """Returns the interpreter of a virtual environment of a variant that has what the requirements list."""
+        """Return the interpreter of a virtual environment of a variant that has what the requirements list."""
         folder = self._project.build / 'verify' / name
         log = self._project.logs / 'verify-venv.log'
-        mend = f'The network is needed for what {requirements} lists.'
+        hint = f'The network is needed for what {requirements} lists.'
         env = ui.clean_environment()
         ui.run_logged('making a virtual environment', [str(builder.python), '-m', 'venv', '--clear', str(folder)],
-                      log=log, cwd=self._project.root, env=env, mend=mend)
+                      log=log, cwd=self._project.root, env=env, hint=hint)
         python = folder / 'bin' / 'python'
         ui.run_logged(f'installing {requirements}', [str(python), '-m', 'pip', 'install',
                                                      '--disable-pip-version-check', '-r', requirements],
-                      log=log, cwd=self._project.root, env=env, mend=mend)
+                      log=log, cwd=self._project.root, env=env, hint=hint)
         return python
 
     def anyio(self):
@@ -341,7 +341,7 @@ class Verification:
 
 
 def summarize(outcomes, modules=None):
-    """Returns (figures, problem) of a run of modules, {name: Outcomes}, of which the last counts."""
+    """Return (figures, problem) of a run of modules, {name: Outcomes}, of which the last counts."""
     last = {module: tried[-1] for module, tried in outcomes.items()}
     failed = {module: outcome.failed for module, outcome in last.items() if not outcome.passed}
     found = {
@@ -363,12 +363,12 @@ def summarize(outcomes, modules=None):
 
 
 def differ(stock, patched):
-    """Tells if a module has failures with the patches that it has not always had without, so far."""
+    """Return true if a module has failures with the patches that it has not always had without, so far."""
     return bool(_always(patched) - _always(stock)) or bool(_ever(patched) - _ever(stock))
 
 
 def _always(outcomes):
-    """Returns the tests that failed each time."""
+    """Return the tests that failed each time."""
     return set.intersection(*(set(outcome.failed) for outcome in outcomes)) if outcomes else set()
 
 
@@ -377,7 +377,7 @@ def _ever(outcomes):
 
 
 def compare(stock, patched):
-    """Returns (figures, problem) of the whole test suite, {module: Outcomes} of each.
+    """Return (figures, problem) of the whole test suite, {module: Outcomes} of each.
 
     A new failure is a test that fails each time with the patches, but not each time without.  What fails now and then
     is listed with the numbers of both.
@@ -411,7 +411,7 @@ def compare(stock, patched):
 
 
 def prefixes(output):
-    """Returns [{'patch': subject, 'tests': number, 'passed': bool}] from what tests/prefixes.py prints."""
+    """Return [{'patch': subject, 'tests': number, 'passed': bool}] from what tests/prefixes.py prints."""
     found = re.findall(r'^(passed|FAILED)  (.*): Total tests: run=([\d,]+)', output, re.MULTILINE)
     return [{'patch': subject, 'tests': int(tests.replace(',', '')), 'passed': status == 'passed'}
             for status, subject, tests in found]

@@ -25,7 +25,7 @@ _TIME = (2026, 1, 1, 0, 0, 0)
 
 
 def make(root):
-    """Returns (name, contents) of the wheel of the project whose folder is root."""
+    """Return (name, contents) of the wheel of the project whose folder is root."""
     folder = root / FOLDER
     package = folder / 'src' / _PACKAGE
     settings = (folder / 'pyproject.toml').read_text(encoding='utf-8')
@@ -70,7 +70,7 @@ def _digest(data):
 
 
 def put(root, library):
-    """Has ensurepip find the wheel: writes it into a folder in library, the one of the standard library."""
+    """Have ensurepip find the wheel: write it into a folder in library, the one of the standard library."""
     name, data = make(root)
     folder = library / BUNDLED
     if (folder / name).exists() and (folder / name).read_bytes() == data:
@@ -81,7 +81,7 @@ def put(root, library):
 
 
 def install(root, library):
-    """Puts the wheel, and installs it among the packages of that library."""
+    """Put the wheel, and install it among the packages of that library."""
     put(root, library)
     _, data = make(root)
     with zipfile.ZipFile(io.BytesIO(data)) as wheel:
