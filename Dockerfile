@@ -18,13 +18,13 @@ COPY anyio_backend anyio_backend/
 # The tarball, if the context has one, goes where build.sh looks first: its cache.  (upstream.conf is there
 # because a COPY with nothing to copy is an error.)
 COPY upstream.conf build/image/*.tar.xz /root/.cache/asyncbis/
-ARG PROFILE=pgo
-RUN ./build.sh build --variant "${PROFILE}"
+ARG VARIANT=pgo
+RUN ./build.sh build --variant "${VARIANT}"
 
 # Of the test suite only what runs test_asyncio is installed, and .pyc files are made for no more than they must
 # be (-l: no subfolders), because none stay.
 RUN set -eu; \
-    make -s -C "build/${PROFILE}" install DESTDIR=/runtime COMPILEALL_OPTS='-q -l' \
+    make -s -C "build/${VARIANT}" install DESTDIR=/runtime COMPILEALL_OPTS='-q -l' \
         TESTSUBDIRS='test test/libregrtest test/support test/support/_hypothesis_stubs test/certdata test/certdata/capath test/test_asyncio'; \
     cd /runtime/usr/local; \
     find lib/python3.*/test -mindepth 1 -maxdepth 1 -type f \

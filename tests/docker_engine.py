@@ -138,7 +138,7 @@ def base(docker):
 def image(docker, base):
     """The image as ./build.sh image makes it, but without the hour that PGO takes."""
     before = docker("image", "inspect", "--format", "{{.Id}}", IMAGE, check=False)
-    subprocess.run(["./build.sh", "image", "--profile", "release"], cwd=ROOT, check=True, timeout=3000)
+    subprocess.run(["./build.sh", "image", "--variant", "release"], cwd=ROOT, check=True, timeout=3000)
     yield IMAGE
-    if before.returncode == 0:  # somebody's engine, with an image that may be a better build than ours
+    if before.returncode == 0:  # an engine of the machine, with an image that may be a better build than ours
         docker("tag", before.stdout.strip(), IMAGE)

@@ -3,7 +3,7 @@
     python parity_probe.py MODULE…
 
 For each module and each body of tests (a class of tests, whatever the implementation) that is the set of tests that
-each variant has. Then how the C functions and classes compare with their twins in Python.
+each variant has. Then how the C functions and classes compare with their counterparts in Python.
 """
 
 import importlib
@@ -79,7 +79,7 @@ def describe(thing):
     return {'signature': signature, 'doc': ' '.join((thing.__doc__ or '').split())}
 
 
-def find_twin(name):
+def find_counterpart(name):
     """Return the pure-Python function or class that has the name in _asyncio, or None."""
     for module in cancelscopes, tasks, futures, events:
         for candidate in f'_py_{name.lstrip("_")}', f'_py_{name}', f'_Py{name}':
@@ -89,14 +89,14 @@ def find_twin(name):
 
 
 def compare_functions():
-    """Return {name: {'c': …, 'python': …}} of all that _asyncio has; None where there is no twin."""
-    twins = {}
+    """Return {name: {'c': …, 'python': …}} of all that _asyncio has; None where there is no counterpart."""
+    counterparts = {}
     for name, thing in vars(_asyncio).items():
         if callable(thing) and not name.startswith('__'):
-            twin = find_twin(name)
-            twins[name] = {'c': {'doc': thing.__doc__} if isinstance(thing, type) else describe(thing),
-                           'python': twin and ({'doc': twin.__doc__} if isinstance(twin, type) else describe(twin))}
-    return twins
+            counterpart = find_counterpart(name)
+            counterparts[name] = {'c': {'doc': thing.__doc__} if isinstance(thing, type) else describe(thing),
+                           'python': counterpart and ({'doc': counterpart.__doc__} if isinstance(counterpart, type) else describe(counterpart))}
+    return counterparts
 
 
 def compare_scopes():

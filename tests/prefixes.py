@@ -6,6 +6,10 @@ Needs build/stock and build/release, up to date.  The library of a prefix is put
 sources are those of the prefix: stock before the patches that touch C, release after the last of them.  A prefix in
 between needs a build of its own and is an error here.  Without TEST, which is a module such as test_tasks, it takes
 about a minute a patch.
+
+A prefix has the files that its patches add (trailer `Adds:`), and no others of those that patches add.  So a module, C
+file or header has to come with the first patch that uses it, and a test file of our own with the first patch on which
+all of its tests pass: from there on it runs on every prefix.
 """
 
 import os
@@ -26,18 +30,16 @@ def git(*arguments):
     return subprocess.run(['git', *arguments], cwd=SOURCES, check=True, capture_output=True).stdout
 
 
-def same_sources(one, other):
-    """Return true if two commits would build the same interpreter but for its library."""
-    changed = git('diff', '--name-only', one, other, '--', *COMPILED).decode().split()
-    # The overlay's files stand there from the first commit on, but nothing uses them until they are patched in.
-    upstream = set(git('ls-tree', '-r', '--name-only', 'upstream').decode().splitlines())
-    return not upstream.intersection(changed) - START_UP
-
-
 def interpreter(commit):
-    for variant, built_from in ('stock', 'upstream'), ('release', 'HEAD'):
-        if same_sources(commit, built_from):
-            return ROOT / 'build' / variant / 'python'
+    """Return an interpreter that was built from the C sources of a commit."""
+    def changed(since):
+        return set(git('diff', '--name-only', since, commit, '--', *COMPILED).decode().split()) - START_UP
+
+    # As long as no file of upstream is changed, files of our own may be there, but nothing compiles them.
+    if not changed('upstream').intersection(git('ls-tree', '-r', '--name-only', 'upstream').decode().splitlines()):
+        return ROOT / 'build' / 'stock' / 'python'
+    if not changed('HEAD'):
+        return ROOT / 'build' / 'release' / 'python'
     sys.exit(f'{commit}: the C sources of this prefix are neither those of upstream nor those of the whole series; '
              f'build it by hand: ./build.sh prepare --until PATCH')
 

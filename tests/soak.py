@@ -32,7 +32,7 @@ ARGUMENTS = stress.parser(__doc__.splitlines()[0])
 ARGUMENTS.add_argument('--minutes', type=float, default=3, help='how long, for each implementation; default: 3')
 ARGUMENTS.add_argument('--virtual-hours', type=float, help='how long on the clock of the loops, instead')
 ARGUMENTS.add_argument('--programs', type=int, default=60, help='programs in a round; default: 60')
-ARGUMENTS.add_argument('--leak', choices=('scope', 'task', 'cycle', 'memory'), help='plant a leak')
+ARGUMENTS.add_argument('--leak', choices=('scope', 'task', 'cycle', 'memory'), help='leak this on purpose')
 if __name__ == '__main__':
     stress.choose(ARGUMENTS.parse_args())
 
@@ -96,7 +96,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 class Program:
     """One program: its random numbers, and what of it can be cancelled at the moment."""
 
-    # Coroutines are destroyed in the midst of their clean-up, which may try to wait, or to leave a scope that others
+    # Coroutines are destroyed in the midst of their cleanup, which may try to wait, or to leave a scope that others
     # are still open in: that cannot but fail.
     giving_up = False
 
@@ -223,7 +223,7 @@ class Program:
         return loop.time()
 
     async def main(self):
-        # What is left of the program before waits for nobody.
+        # The rest of the program before waits for nothing.
         self.targets = [target for target in self.targets if isinstance(target, asyncio.Task) and not target.done()]
         async with asyncio.timeout(MAIN_SECONDS):
             await self.some(DEPTH)
@@ -404,7 +404,7 @@ class Program:
             self.spawn(asyncio.create_task, self.fail(), errors='log')
 
     async def do_give_up(self, depth):
-        """A task that is part of a cycle which nobody else refers to."""
+        """A task that is part of a cycle to which there is no other reference."""
         async def wait():
             me = asyncio.current_task()
             with self.scope(asyncio.CancelScope()) as scope:
@@ -523,7 +523,7 @@ def soak(arguments):
     def unraisable(hook):
         if Program.giving_up and ((hook.err_msg or '').startswith('Exception ignored while closing')
                                   or str(hook.exc_value) == 'Event loop is closed'):
-            count['clean-ups that came too late'] += 1
+            count['cleanups that came too late'] += 1
             return
         failures.append(f'an exception that cannot be raised: {hook.err_msg or ""} {hook.object!r}: {hook.exc_value!r}')
 

@@ -121,7 +121,7 @@ def test_backend(python):
 
 
 def test_environment_has_the_backend(python):
-    # As venv has made it: nobody has installed the package.
+    # As venv has made it: the package has not been installed by hand.
     done = subprocess.run([python, '-c', 'import anyio._backends._asyncio as a; print(a.TaskGroup._wait_for_tasks)'],
                           capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith('<function TaskGroup._wait_for_tasks'), done.stderr

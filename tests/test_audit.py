@@ -1,4 +1,4 @@
-"""docs/audit.md has a verdict on each task that asyncio makes itself, and on each await in a clean-up."""
+"""docs/audit.md has a verdict on each task that asyncio makes itself, and on each await in a cleanup."""
 import ast
 import pathlib
 import re
@@ -31,7 +31,7 @@ def section(title):
 
 
 def walk(node, names=(), clean_up=False):
-    """Yield (node, qualified name of the function it is in, whether it is in a clean-up)."""
+    """Yield (node, qualified name of the function it is in, whether it is in a cleanup)."""
     yield node, ".".join(names), clean_up
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         names = (*names, node.name)
@@ -70,7 +70,7 @@ def test_every_task_that_asyncio_makes(library):
 
 
 def test_every_await_in_a_clean_up(library):
-    listed = section("Awaits in clean-up positions")
+    listed = section("Awaits in cleanup positions")
     assert set(found(library, AUDITED, waits_in_clean_up)) <= listed
     # The others are loops and waits for what must not be left behind; no row is about what is not there.
     assert listed <= set(found(library, AUDITED, waits))

@@ -9,8 +9,10 @@ import sys
 import pytest
 
 from fake_project import FILES, MAKEFILE, ROOT, write_tarball
+from tools import __main__ as commands
 from tools import packages
 from tools import processes
+from tools import survey
 from tools import ui
 from tools import variants
 
@@ -61,7 +63,7 @@ def test_work_in_build_src_is_built_as_it_stands(patched):
 
 
 def test_new_patch_in_the_project_is_built(patched):
-    """As after a pull: somebody else has refreshed."""
+    """As after a pull of a series that was refreshed elsewhere."""
     patched.run('build')
     patched.write('patches/series', patched.read('patches/series').replace('make-f19-return-a-word.patch\n', ''))
     patched.run('build')
@@ -291,7 +293,11 @@ def test_missing_app_file(patched):
     (['build', '--variant', 'other'], 'there is no variant other. There are: release, stock, debug'),
     (['test', '--variant', 'other'], 'there is no variant other'),
     (['check', '--variant', 'debug'], 'check does not take --variant'),
-    (['image', '--profile', 'stock'], 'there is no profile stock. There are: release, debug, free-threaded, pgo'),
+    (['image', '--variant', 'stock'], 'there is no image of a variant stock. There are: release, debug, free-threaded, '
+                                      'pgo'),
+    (['--variant', 'debug', 'build'], 'the verb comes before its options: ./build.sh VERB --variant'),
+    (['help', 'frobnicate'], 'there is no verb frobnicate'),
+    (['prepare', '--autosquash'], 'prepare does not take --autosquash'),
 ])
 def test_misuse(project, args, complaint):
     message = project.fail(*args)
@@ -299,13 +305,31 @@ def test_misuse(project, args, complaint):
     assert not (project.root / 'build' / 'src').exists()
 
 
-@pytest.mark.parametrize('args', [['help'], ['--help'], ['help', 'build']])
+@pytest.mark.parametrize('args', [['help'], ['--help']])
 def test_help_names_every_verb_and_variant(project, args):
     text = project.run(*args).stdout
-    for word in ('run FILE', 'test [PATTERN]', 'build', 'prepare', 'refresh', 'check', 'image', 'python', 'venv DIR',
+    for word in ('run FILE', 'test [PATTERN ...]', 'build', 'prepare', 'refresh', 'check', 'image', 'python', 'venv DIR',
                  'shell', 'clean', 'help', *variants.VARIANTS, '--variant', '--source', '--offline'):
         assert word in text
     assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize('args', [['help', 'test'], ['test', '--help'], ['test', '--variant', 'debug', '-h']])
+def test_help_of_a_verb(project, args):
+    text = project.run(*args).stdout
+    assert text.startswith('usage: ./build.sh test [OPTIONS] [PATTERN ...]\n')
+    for word in ('PATTERN', '--variant NAME', '--source FILE', '--offline', 'tests/FILE::TEST'):
+        assert word in text
+    assert '--until' not in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_survey_has_options_of_its_own(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setenv('ASYNCBIS_ROOT', str(tmp_path))
+    monkeypatch.setattr(survey, 'run', lambda project, words, **source: seen.append(words))
+    assert commands.main(['survey', '--list', 'aiohttp', '--offline']) == 0
+    assert seen == [['--list', 'aiohttp', '--offline']]
 
 
 def test_shell(patched):
@@ -366,11 +390,11 @@ def test_image(project):
                  f'print(sys.argv[1:], os.getcwd(), os.listdir("build/image") if sys.argv[1] == "build" else "", '
                  f'file=open({str(log)!r}, "a"))')
     project.run('image')
-    project.run('image', '--base', 'ubuntu:24.04', '--profile', 'release')
+    project.run('image', '--base', 'ubuntu:24.04', '--variant', 'release')
     builds = [line for line in log.read_text().splitlines() if line.startswith("['build'")]
     rest = f"'.'] {project.root} ['Python-9.9.1.tar.xz']"
     assert builds == [
         f"['build', '--tag', 'asyncbis-python', {rest}",
-        f"['build', '--tag', 'asyncbis-python', '--build-arg', 'BASE=ubuntu:24.04', '--build-arg', 'PROFILE=release', "
+        f"['build', '--tag', 'asyncbis-python', '--build-arg', 'BASE=ubuntu:24.04', '--build-arg', 'VARIANT=release', "
         f'{rest}',
     ]

@@ -136,7 +136,7 @@ def test_stray_blank_lines_in_the_series(patched):
     assert failure(patched).startswith('patches/series: is not what ./build.sh refresh writes')
 
 
-# Ownership and white space
+# Ownership and whitespace
 
 
 def test_overlay_file_that_upstream_has(patched):
@@ -150,9 +150,9 @@ def test_patch_of_an_overlay_file(patched):
 
 
 @pytest.mark.parametrize('change, complaint', [
-    (('return 3\n', 'return 33  \n'), 'adds white space at the end of a line'),
-    (('return 3\n', 'return  3\n'), 'a hunk changes nothing but white space'),
-    (('def f4():\n', '\ndef f4():\n'), 'a hunk changes nothing but white space'),
+    (('return 3\n', 'return 33  \n'), 'adds whitespace at the end of a line'),
+    (('return 3\n', 'return  3\n'), 'a hunk changes nothing but whitespace'),
+    (('def f4():\n', '\ndef f4():\n'), 'a hunk changes nothing but whitespace'),
     (('return 5\n\n\ndef f6():\n    return 6\n\n\n', 'return 55\n\n\ndef f6():\n    return 6\n\n'),
      'adds or removes empty lines on their own'),
 ])
@@ -171,8 +171,8 @@ def test_moving_code_into_a_block_is_no_noise(patched):
 
 
 @pytest.mark.parametrize('text, complaint', [
-    ('x = 1 \n', 'Lib/asyncio/mine.py:1: white space at the end of the line'),
-    ('x = 1\r\n', 'Lib/asyncio/mine.py:1: white space at the end of the line'),
+    ('x = 1 \n', 'Lib/asyncio/mine.py:1: whitespace at the end of the line'),
+    ('x = 1\r\n', 'Lib/asyncio/mine.py:1: whitespace at the end of the line'),
     ('x = 1', 'Lib/asyncio/mine.py: no newline at the end'),
 ])
 def test_noise_in_the_overlay(patched, text, complaint):

@@ -36,7 +36,7 @@ EXEMPT = {
     'test_swallowed.ReplTests': 'python -m asyncio, which runs its own loop',
 }
 
-# What _asyncio has without a twin in Python: why.
+# What _asyncio has without a counterpart in Python: why.
 WITHOUT_TWIN = {
     'FutureIter': 'the iterator of a C Future; a generator in Python',
     'TaskStepMethWrapper': 'a bound method in Python',
@@ -44,7 +44,7 @@ WITHOUT_TWIN = {
     '_take_errors': 'asks the accelerator for what a pure-Python task cannot know',
 }
 
-# Differences between a function in C and its twin, but for those of stock: why.
+# Differences between a function in C and its counterpart, but for those of stock: why.
 DIFFERENT = {
     '_forget_delivery': 'in C, the function for one scope is not to be called from Python',
 }
@@ -111,24 +111,24 @@ def test_exemptions_are_needed():
 
 
 def test_each_name_of_the_accelerator_has_a_twin():
-    lonely = {name for name, twins in read()['functions'].items() if twins['python'] is None}
+    lonely = {name for name, counterparts in read()['functions'].items() if counterparts['python'] is None}
     assert lonely - set(WITHOUT_TWIN) == set()
     assert set(WITHOUT_TWIN) & set(read()['functions']) - lonely == set()
 
 
 @pytest.mark.parametrize('name', [name for name in OURS if name not in WITHOUT_TWIN])
 def test_functions_are_alike(name):
-    twins = read()['functions'][name]
+    counterparts = read()['functions'][name]
     if name in DIFFERENT:
-        assert twins['c'] != twins['python']
+        assert counterparts['c'] != counterparts['python']
     else:
-        assert twins['c'] == twins['python']
+        assert counterparts['c'] == counterparts['python']
 
 
 def test_scopes_have_the_same_names():
-    ours = {name for name, twins in read()['scopes'].items() if twins['c']}
+    ours = {name for name, counterparts in read()['scopes'].items() if counterparts['c']}
     # Those of the object in Python, not of its interface.
-    assert {name for name, twins in read()['scopes'].items() if twins['python']} - ours <= {'_node'}
+    assert {name for name, counterparts in read()['scopes'].items() if counterparts['python']} - ours <= {'_node'}
     assert {name for name in ours if not read()['scopes'][name]['python']} == set()
 
 
@@ -137,14 +137,14 @@ def test_scopes_are_alike():
         # The docstrings of what is private are for its readers.
         return description if not name.startswith('_') else description['signature']
 
-    different = {name: twins for name, twins in read()['scopes'].items()
-                 if twins['c'] and twins['python'] and shown(name, twins['c']) != shown(name, twins['python'])}
+    different = {name: counterparts for name, counterparts in read()['scopes'].items()
+                 if counterparts['c'] and counterparts['python'] and shown(name, counterparts['c']) != shown(name, counterparts['python'])}
     assert different == {}
 
 
 def test_public_names_are_documented():
-    undocumented = [name for name, twins in read()['scopes'].items()
-                    if not name.startswith('_') and not twins['c']['doc']]
+    undocumented = [name for name, counterparts in read()['scopes'].items()
+                    if not name.startswith('_') and not counterparts['c']['doc']]
     assert undocumented == []
 
 

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from fake_project import FILES, write_tarball
+from fake_project import FILES, TRAILERS, write_tarball
+from tools import export
 from tools import git
 from tools import mail
 from tools import project as project_module
@@ -51,8 +52,8 @@ def test_author_date_and_message_survive(project):
     project.run('refresh')
     project.run('clean')
     project.run('prepare')
-    assert project.git('log', '-1', '--format=%B', 'HEAD~1') == message
-    assert project.git('log', '-1', '--format=%an <%ae> %ai', 'HEAD~1') == (
+    assert project.git('log', '-1', '--format=%B') == message
+    assert project.git('log', '-1', '--format=%an <%ae> %ai') == (
         'Ada Müller <ada@example.org> 2026-03-04 05:06:07 +0530')
 
 
@@ -133,7 +134,7 @@ def test_patch_that_does_not_apply(patched):
 def test_carrying_a_patch_over_by_hand(patched):
     patched.run('prepare', '--until', 'make-f0-return-a-word')
     assert len(patched.subjects()) == 3
-    # What is left to do is not forgotten by a refresh on the way.
+    # The rest of the work is not forgotten by a refresh on the way.
     patched.git('am', '--quiet', '-3', str(patched.root / FIRST))
     patched.run('refresh')
     assert patched.status() == ''
@@ -490,7 +491,7 @@ def test_settings_of_the_user_do_not_matter(patched):
     config.write_text(
         '[diff]\nnoprefix = true\nmnemonicPrefix = true\ncontext = 1\nalgorithm = myers\nrenames = copies\n'
         f'[core]\nhooksPath = {hooks}\nautocrlf = true\nabbrev = 5\n'
-        '[commit]\ngpgsign = true\n[user]\nname = Nobody\n[format]\nsignature = me\nsubjectPrefix = X\n')
+        '[commit]\ngpgsign = true\n[user]\nname = Nemo\n[format]\nsignature = me\nsubjectPrefix = X\n')
     patched.write('Lib/asyncio/mine.py', 'MINE = 3\n')
     patched.save()
     env = {'GIT_CONFIG_GLOBAL': str(config), 'GIT_DIR': '/nowhere', 'GIT_INDEX_FILE': '/nowhere/index'}
@@ -501,6 +502,187 @@ def test_settings_of_the_user_do_not_matter(patched):
     patched.run('clean', env=env)
     patched.run('prepare', env=env)
     assert patched.git('rev-parse', 'HEAD') == head
+
+
+# Overlay files that come with a patch
+
+
+ADDING = 'patches/add-files.patch'
+SERIES_WITH_FILES = ["asyncbis: the overlay's sources", 'asyncio: Make f0 return a word', 'asyncio: Make f19 return a word',
+                     'asyncio: Add files']
+
+
+def files_of(project, commit):
+    """Return the paths that a commit of build/src changes."""
+    return project.git('diff', '--name-only', f'{commit}~1', commit).splitlines()
+
+
+def add_files(project, *trailers, edit=True):
+    """Commit two new overlay files, and a change of upstream's file, with trailers; export that."""
+    if edit:
+        modify(project)
+    for path in ('Lib/asyncio/new/a.py', 'Lib/test/test_asyncio/test_new.py'):
+        (project.src / path).parent.mkdir(exist_ok=True)
+        (project.src / path).write_text(f'NAME = "{path}"\n')
+    project.commit('asyncio: Add files', trailers='\n'.join([*TRAILERS.splitlines(), *trailers]))
+    project.run('refresh')
+    project.save()
+
+
+@pytest.mark.parametrize('trailers', [
+    ['Adds: Lib/asyncio/new/a.py Lib/test/test_asyncio/test_new.py'],
+    ['Adds: Lib/asyncio/new/', 'Adds: Lib/test/test_asyncio/test_new.py'],
+    ['Adds: Lib/asyncio/new', 'Rule: 2.1', 'Adds: Lib/test/test_asyncio/test_new.py'],
+])
+def test_files_come_with_the_patch_that_names_them(patched, trailers):
+    add_files(patched, *trailers)
+    assert patched.subjects()[1:] == [*SERIES_WITH_FILES, "asyncbis: the overlay's tests and docs"]
+    assert files_of(patched, 'HEAD~1') == ['Lib/asyncio/new/a.py', 'Lib/asyncio/tasks.py',
+                                           'Lib/test/test_asyncio/test_new.py']
+    assert files_of(patched, 'HEAD') == ['Lib/test/test_asyncio/test_mine.py']
+    text = patched.read(ADDING)
+    assert all(f'\n{trailer}\n' in text for trailer in trailers) and 'NAME' not in text
+    # There and back again.
+    head = patched.git('rev-parse', 'HEAD')
+    assert 'nothing has changed' in patched.run('refresh').stderr
+    patched.run('clean')
+    patched.run('prepare')
+    assert patched.git('rev-parse', 'HEAD') == head
+    patched.run('check')
+
+
+def test_prefix_has_only_the_files_of_its_patches(patched):
+    add_files(patched, 'Adds: Lib/asyncio/new Lib/test/test_asyncio/test_new.py')
+    patched.git('commit', '--quiet', '--allow-empty', '-m',
+                'amend! asyncio: Make f19 return a word\n\nasyncio: Make f19 return a word\n\nWhy.\n\n'
+                f'{TRAILERS}\nAdds: Lib/asyncio/mine.py Lib/test/test_asyncio/test_mine.py')
+    patched.run('refresh', '--autosquash')
+    # No file is left for a commit of the tools' own.
+    assert patched.subjects()[1:] == SERIES_WITH_FILES[1:]
+    def present(commit):
+        return set(patched.git('ls-tree', '-r', '--name-only', commit).splitlines()) - FILES.keys()
+    assert present('HEAD~2') == set()
+    assert present('HEAD~1') == {'Lib/asyncio/mine.py', 'Lib/test/test_asyncio/test_mine.py'}
+    assert present('HEAD') == present('HEAD~1') | {'Lib/asyncio/new/a.py', 'Lib/test/test_asyncio/test_new.py'}
+    assert 'nothing has changed' in patched.run('refresh').stderr
+    patched.run('check')
+
+
+def test_patch_of_new_files_alone(patched):
+    add_files(patched, 'Adds: Lib/asyncio/new Lib/test/test_asyncio/test_new.py', edit=False)
+    assert files_of(patched, 'HEAD~1') == ['Lib/asyncio/new/a.py', 'Lib/test/test_asyncio/test_new.py']
+    assert patched.read(ADDING).endswith('\n---\n\n')
+    patched.run('check')
+    head = patched.git('rev-parse', 'HEAD')
+    patched.run('clean')
+    patched.run('prepare')
+    assert patched.git('rev-parse', 'HEAD') == head
+    assert 'nothing has changed' in patched.run('refresh').stderr
+
+
+@pytest.mark.parametrize('number', [0, 1, 2])
+def test_edit_of_an_added_file_in_any_commit(patched, number):
+    add_files(patched, 'Adds: Lib/asyncio/new Lib/test/test_asyncio/test_new.py')
+    patched.edit('Lib/asyncio/new/a.py', 'NAME', 'TITLE')
+    if number:
+        patched.git('commit', '--quiet', '--all', '--fixup', f'HEAD~{number}')
+    else:
+        patched.commit('Whatever')
+    patched.run('refresh', '--autosquash')
+    assert patched.status() == 'M Lib/asyncio/new/a.py'
+    assert patched.read('Lib/asyncio/new/a.py').startswith('TITLE')
+    assert patched.git('show', 'HEAD~1:Lib/asyncio/new/a.py').startswith('TITLE')
+    patched.run('check')
+
+
+@pytest.mark.parametrize('by_hand', [False, True])
+def test_fixup_of_a_patch_with_files(patched, by_hand):
+    """Also a commit after it changes the same file of upstream."""
+    add_files(patched, 'Adds: Lib/asyncio/new Lib/test/test_asyncio/test_new.py')
+    patched.edit('Lib/asyncio/tasks.py', 'return 10', 'return 100')
+    patched.commit('asyncio: Make f10 return more')
+    patched.edit('Lib/asyncio/tasks.py', 'return 33', 'return 333')
+    patched.edit('Lib/asyncio/new/a.py', 'NAME', 'TITLE')
+    (patched.src / 'Lib/asyncio/new/b.py').write_text('B = 1\n')
+    patched.git('add', '--all')
+    patched.git('commit', '--quiet', '--fixup', ':/Add files')
+    if by_hand:
+        patched.git('rebase', '--quiet', '--autosquash', '--interactive', 'upstream', env={'GIT_SEQUENCE_EDITOR': ':'})
+        patched.run('refresh')
+    else:
+        patched.run('refresh', '--autosquash')
+    assert '+    return 333\n' in patched.read(ADDING)
+    assert patched.read('Lib/asyncio/new/a.py').startswith('TITLE')
+    assert files_of(patched, 'HEAD~2') == ['Lib/asyncio/new/a.py', 'Lib/asyncio/new/b.py', 'Lib/asyncio/tasks.py',
+                                           'Lib/test/test_asyncio/test_new.py']
+    assert files_of(patched, 'HEAD~1') == ['Lib/asyncio/tasks.py']
+    patched.run('check')
+
+
+def test_fixup_of_a_patch_of_files_alone(patched):
+    add_files(patched, 'Adds: Lib/asyncio/new Lib/test/test_asyncio/test_new.py', edit=False)
+    patched.edit('Lib/asyncio/new/a.py', 'NAME', 'TITLE')
+    patched.git('commit', '--quiet', '--all', '--fixup', ':/Add files')
+    patched.run('refresh', '--autosquash')
+    assert patched.status() == 'M Lib/asyncio/new/a.py'
+    assert patched.subjects()[-2] == 'asyncio: Add files'
+
+
+def test_removed_file_that_a_patch_names(patched):
+    add_files(patched, 'Adds: Lib/asyncio/new Lib/test/test_asyncio/test_new.py')
+    patched.git('rm', '--quiet', 'Lib/asyncio/new/a.py')
+    patched.commit('Whatever')
+    before = everything(patched)
+    message = patched.fail('refresh')
+    assert f'{ADDING}: its trailer Adds: names Lib/asyncio/new, but the overlay has no such file or folder' in message
+    assert 'git -C build/src rebase -i upstream' in message
+    assert everything(patched) == before
+
+
+@pytest.mark.parametrize('old, new, complaint', [
+    ('Adds: Lib', 'Adds: Lib/asyncio/mime.py Lib', f'{ADDING}: its trailer Adds: names Lib/asyncio/mime.py, but'),
+    ('Adds: Lib', 'Adds: Lib/asyncio/tasks.py Lib', f'{ADDING}: its trailer Adds: names Lib/asyncio/tasks.py, but'),
+    ('Adds: Lib', 'Adds: Lib/asyncio/ne Lib', f'{ADDING}: its trailer Adds: names Lib/asyncio/ne, but'),
+    ('Adds: Lib', 'Adds: Lib/asyncio/new/a.py\nAdds: Lib',
+     f'Lib/asyncio/new/a.py is named more than once by the trailers Adds: of {ADDING}'),
+    ('Adds: Lib', 'Adds: Lib/asyncio/mine.py Lib',
+     f'Lib/asyncio/mine.py is named more than once by the trailers Adds: of {FIRST} and {ADDING}'),
+])
+def test_wrong_trailers(patched, old, new, complaint):
+    add_files(patched, 'Adds: Lib/asyncio/new Lib/test/test_asyncio/test_new.py')
+    patched.write(FIRST, patched.read(FIRST).replace('Forwarded:', 'Adds: Lib/asyncio/mine.py\nForwarded:'))
+    patched.run('prepare')
+    patched.write(ADDING, patched.read(ADDING).replace(old, new))
+    assert complaint in patched.fail('prepare')
+    assert complaint in patched.run('check', status=1).stderr
+
+
+def test_files_of_patches_that_are_left_out_stay(patched):
+    add_files(patched, 'Adds: Lib/asyncio/new Lib/test/test_asyncio/test_new.py')
+    patched.run('prepare', '--until', 'add-files')
+    assert (patched.src / 'Lib/asyncio/new/a.py').exists()
+    assert patched.subjects()[1:] == [*SERIES_WITH_FILES[:-1], "asyncbis: the overlay's tests and docs"]
+    patched.git('am', '--quiet', '-3', str(patched.root / ADDING))
+    patched.run('refresh')
+    assert patched.status() == ''
+    assert files_of(patched, 'HEAD~1') == ['Lib/asyncio/new/a.py', 'Lib/asyncio/tasks.py',
+                                           'Lib/test/test_asyncio/test_new.py']
+
+
+def test_edit_of_an_added_file_in_the_project(patched):
+    add_files(patched, 'Adds: Lib/asyncio/new Lib/test/test_asyncio/test_new.py')
+    patched.write('Lib/asyncio/new/a.py', 'NAME = 0\n')
+    patched.run('prepare')
+    assert patched.git('show', 'HEAD~1:Lib/asyncio/new/a.py') == 'NAME = 0'
+
+
+def test_project_without_any_patch_and_overlay(project):
+    project.run('prepare')
+    assert project.subjects() == ['CPython 9.9.1']
+    project.run('refresh')
+    assert 'nothing has changed' in project.run('refresh').stderr
+    project.run('build')
+    project.run('check')
 
 
 # The series file and the names
@@ -518,11 +700,11 @@ def test_settings_of_the_user_do_not_matter(patched):
     ('a\n# end\n', ['a', 'b'], 'a\nb\n# end\n'),
 ])
 def test_comments_of_the_series_are_kept(text, names, expected):
-    merged = tree.merge_series(text, names)
+    merged = export.merge_series(text, names)
     assert [line for line in text.splitlines() if line.startswith('#')] == [
         line for line in merged.splitlines() if line.startswith('#')]
     assert merged == expected
-    assert tree.merge_series(merged, names) == merged
+    assert export.merge_series(merged, names) == merged
 
 
 @pytest.mark.parametrize('subject, name', [

@@ -432,11 +432,11 @@ def test_two_surveys_that_do_not_agree():
 
 
 def test_what_depends_on_chance_is_set_aside():
-    judgement = triage.Triage(chance=[triage.Chance('it', ['b*'], 'The weather.'), triage.Chance('other', ['c'], '')])
+    judgment = triage.Triage(chance=[triage.Chance('it', ['b*'], 'The weather.'), triage.Chance('other', ['c'], '')])
     made = result(a=['shield'], b=['none'], c=['none'])
     made['summary'] = {'regressions': 3, 'flaky': 0}
     made['regressions']['b'].update(stock='passed', patched='failed')
-    assert judgement.set_aside(made) == ['b'] and judgement.set_aside(made) == []
+    assert judgment.set_aside(made) == ['b'] and judgment.set_aside(made) == []
     assert made['regressions'].keys() == {'a', 'c'} and made['flaky'] == {'b': ['passed', 'failed']}
     assert made['summary'] == {'regressions': 2, 'flaky': 1}
 
@@ -468,8 +468,8 @@ def test_first_finding_that_covers_a_regression_gives_it_its_cause(tmp_path):
         ]
         chance = [{project = ["it", "its friend"], tests = ["d"], text = "The weather."}]
         ''', encoding='utf-8')
-    judgement = triage.load(tmp_path / 'triage.toml')
-    one, two, untriaged = judgement.give_causes({
+    judgment = triage.load(tmp_path / 'triage.toml')
+    one, two, untriaged = judgment.give_causes({
         'it': {'regressions': {'a[1]': regression('Boom', 'shield'), 'a[2]': regression('', 'shield'),
                                'a[3]': regression('', 'signals'), 'ab': regression('Boom', 'shield')}},
         'its friend': {'regressions': {'a[1]': regression('Boom')}}})
@@ -477,7 +477,7 @@ def test_first_finding_that_covers_a_regression_gives_it_its_cause(tmp_path):
     assert [[test for test, _ in finding.regressions] for finding in two.findings] == [['a[2]', 'ab']]
     assert [test for test, _ in untriaged.findings[0].regressions] == ['a[3]']
     assert (one.projects, one.regressions, untriaged.id) == (['it', 'its friend'], 2, triage.UNTRIAGED)
-    assert [chance.project for chance in judgement.chance] == ['it', 'its friend']
+    assert [chance.project for chance in judgment.chance] == ['it', 'its friend']
 
 
 def test_finding_without_a_cause():
@@ -892,20 +892,20 @@ def _judged(**tests):
     made.update(date='2020-01-01', summary={'tests': 4, 'flaky': 0, 'failing_on_stock': 0})
     for test, log in tests.items():
         made['regressions'][test].update(log=log)
-    judgement = triage.Triage(
+    judgment = triage.Triage(
         [triage.Cause('one', 'One', '')], [triage.Finding('it', ['*'], 'one', '')],
         topics=[triage.Topic('stop', 'Stop', '7.3', 'Ends.', log='StopIt', causes=['one'])])
-    return {'it': made}, judgement
+    return {'it': made}, judgment
 
 
 def test_what_has_become_of_earlier_regressions(tmp_path):
     path = tmp_path / 'previous.json'
-    results, judgement = _judged(a='StopIt', b='StopIt', c='')
+    results, judgment = _judged(a='StopIt', b='StopIt', c='')
     assert history.compare(results, [], [], path) is None
-    history.remember(results, judgement, path)
-    results, judgement = _judged(b='StopIt', d='StopIt')
+    history.remember(results, judgment, path)
+    results, judgment = _judged(b='StopIt', d='StopIt')
     results['it']['interpreters']['patched'] = 'another'
-    compared = history.compare(results, judgement.give_causes(results), judgement.topics, path)
+    compared = history.compare(results, judgment.give_causes(results), judgment.topics, path)
     assert (compared['before'], compared['now'], compared['again'], compared['not_again']) == (3, 2, ['it'], [])
     topic, = compared['topics']
     assert (topic['before'], topic['now'], topic['gone'], topic['projects']) == (2, 2, 1, ['it'])
@@ -914,10 +914,10 @@ def test_what_has_become_of_earlier_regressions(tmp_path):
 
 def test_results_that_have_not_been_made_again_are_called_so(tmp_path):
     path = tmp_path / 'previous.json'
-    results, judgement = _judged(a='StopIt')
-    history.remember(results, judgement, path)
-    results, judgement = _judged(a='StopIt')
-    assert history.compare(results, judgement.give_causes(results), judgement.topics, path)['not_again'] == ['it']
+    results, judgment = _judged(a='StopIt')
+    history.remember(results, judgment, path)
+    results, judgment = _judged(a='StopIt')
+    assert history.compare(results, judgment.give_causes(results), judgment.topics, path)['not_again'] == ['it']
 
 
 # The report.

@@ -1,7 +1,10 @@
 """test: the order of its stages, and what it says of them."""
 
+import re
+
 import pytest
 
+from tools import project as project_module
 from tools import testing
 
 
@@ -46,6 +49,22 @@ def test_module_by_name(patched):
     assert 'release: test_mine' in stderr and 'run=5' in stderr
     # CPython's runner must not write into the sources.
     assert f'--tempdir {patched.root}/build/release/tmp' in asked
+
+
+def test_several_patterns(patched):
+    with_interpreter(patched, 'echo "asked: $*"; printf "Ran 3 tests in 0.1s\\n\\nOK\\n"; echo "Total tests: run=5"')
+    stderr = patched.run('test', 'cancel', 'Lib/test/test_asyncio/test_mine.py', 'test_tasks', 'deadline').stderr
+    asked = [line for line in stderr.splitlines() if line.startswith('asked: ')]
+    assert [re.search('test.test_asyncio.*|-k [a-z]+', line)[0] for line in asked] == [
+        'test.test_asyncio.test_mine test.test_asyncio.test_tasks', '-k cancel', '-k deadline']
+
+
+def test_several_files(patched, monkeypatch):
+    runner = testing.Runner(project_module.Project(patched.root), patterns=['tests/test_a.py', 'tests/test_b.py::test_c'])
+    asked = []
+    monkeypatch.setattr(testing.Runner, '_run_pytest', lambda self, paths: asked.append(paths))
+    runner.run()
+    assert asked == [['tests/test_a.py', 'tests/test_b.py::test_c']]
 
 
 def test_tests_by_part_of_their_name(patched):

@@ -110,7 +110,7 @@ def test_summary():
 @pytest.mark.parametrize('stock, patched, again', [
     ([()], [()], False),
     ([('x',)], [('x',)], False),
-    ([('x',)], [()], False),        # mended, or chance: no failure either way
+    ([('x',)], [()], False),        # fixed, or chance: no failure either way
     ([()], [('x',)], True),
     ([('x',)], [('x', 'y')], True),
     ([], [('x',)], True),           # a module of ours
@@ -174,13 +174,13 @@ def calls(project):
 
 
 def test_run_of_modules_goes_on_where_it_was(patched):
-    interpreter(patched, f'case "$*" in *test_tasks) test -e {patched.folder}/mended || exit 2;; esac\n'
+    interpreter(patched, f'case "$*" in *test_tasks) test -e {patched.folder}/fixed || exit 2;; esac\n'
                          'echo "Total tests: run=5"')
     assert 'test_tasks: test.test_asyncio.test_tasks' in patched.fail('verify', 'variants:release')
     result = json.loads(patched.read('tests/results/variants-release.json'))
     assert (result['passed'], result['command']) == (False, './build.sh verify variants:release')
     assert len(calls(patched)) == 2 and all('-m test -j1' in call for call in calls(patched))
-    (patched.folder / 'mended').touch()
+    (patched.folder / 'fixed').touch()
     patched.run('verify', 'variants:release')
     assert [call.split()[-1] for call in calls(patched)][2:] == ['test.test_asyncio.test_tasks']
     result = json.loads(patched.read('tests/results/variants-release.json'))

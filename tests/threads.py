@@ -9,7 +9,7 @@ while another thread collects garbage and asks for the tasks of all loops, and o
 loops, tasks and scopes.
 
 With --hostile, threads also do what is not allowed: they call cancel() and its like directly on what belongs to a loop
-in another thread.  There the outcome is not checked, only that the interpreter survives and nothing waits for ever; but
+in another thread.  There the outcome is not checked, only that the interpreter survives and nothing waits forever; but
 a few more programs, on the C classes only, call from a wrong thread themselves and check what must hold even so.
 
 It is meant for the variants free-threaded and tsan, but it runs on any build of the patched interpreter.
@@ -48,7 +48,7 @@ if __name__ == '__main__':
 
 import asyncio  # noqa: E402 (see stress.choose)
 
-# What nobody is to wait for to the end.
+# What is not to be waited for to the end.
 LONG = 3600
 
 
@@ -73,7 +73,7 @@ class Stress:
         self.count = collections.Counter()
         self._lock = threading.Lock()
         self._loops = set()  # Those that run.
-        self._live = collections.deque(maxlen=200)  # What hostile threads lay hands on.
+        self._live = collections.deque(maxlen=200)  # What hostile threads take.
         self.drops = queue.SimpleQueue()
 
     def fail(self, what, error=None):
@@ -349,7 +349,7 @@ class Worker(threading.Thread):
     def rescue(self):
         """Wake the loops of a program that has taken long, and cancel all there is.
 
-        A call from a wrong thread does not wake the loop, and can lose a timer, so that it would wait for ever.
+        A call from a wrong thread does not wake the loop, and can lose a timer, so that it would wait forever.
         """
         if time.monotonic() < self.progress + 2:
             return
@@ -404,7 +404,7 @@ class Worker(threading.Thread):
 
 
 class _Second(threading.Thread):
-    """A thread that keeps its error for whoever joins it."""
+    """A thread that keeps its error for the thread that joins it."""
 
     def __init__(self, function, *args):
         super().__init__(daemon=True)

@@ -20,11 +20,11 @@ def touches_tests(patch):
     return any(path.startswith('Lib/test/') for path in patch.paths)
 
 
-def document(tree, patches, commits):
+def document(git, patches, commits):
     """Return the content of the document.
 
     Args:
-        tree: the Tree.
+        git: the repository that they are in.
         patches: the Patches, in order.
         commits: their commits.
     """
@@ -32,7 +32,7 @@ def document(tree, patches, commits):
     for patch, commit in zip(patches, commits):
         if touches_tests(patch):
             tests = [test for path in patch.paths if path.startswith('Lib/test/')
-                     for test in _changed(tree.git, commit, path)]
+                     for test in _changed(git, commit, path)]
             reason = ' '.join(patch.text.split('\n\n')[0].split()) or patch.subject
             rows.append((f'`{patch.name[:-len(".patch")]}`', '<br>'.join(f'`{test}`' for test in tests),
                          patch.trailers.get('Rule', '?'), reason.replace('|', r'\|')))

@@ -233,12 +233,12 @@ def _every_tick(results):
     if known:
         lines += ['', 'Found with the patches, and on stock:', '']
         lines += [f'- {name}: {", ".join(sorted(programs))}' for name, programs in sorted(known.items())]
-    mended = {f'`{problem["program"]}`' for problem in result.get('stock', {}).get('problems', ())}
-    mended -= {f'`{problem["program"]}`' for problem in patched.get('problems', ())}
-    if mended:
-        lines += ['', f'Found on stock only: {", ".join(sorted(mended))}.']
+    only_on_stock = {f'`{problem["program"]}`' for problem in result.get('stock', {}).get('problems', ())}
+    only_on_stock -= {f'`{problem["program"]}`' for problem in patched.get('problems', ())}
+    if only_on_stock:
+        lines += ['', f'Found on stock only: {", ".join(sorted(only_on_stock))}.']
     found, number = result.get('deliberate', (0, 0))
-    return lines + ['', f'What is left on purpose is found: {found} of {number}.']
+    return lines + ['', f'Leftovers that are made on purpose are found: {found} of {number}.']
 
 
 _RENDERERS = {'variants': _variants, 'leaks': _leaks, 'soak': _soak, 'threads': _threads, 'stdlib': _stdlib,

@@ -9,21 +9,21 @@ from tools import ui
 from tools import variants
 
 TAG = 'asyncbis-python'
+# A sanitizer needs its own libraries at run time, and its reports are meant for the developers of the interpreter.
+VARIANTS = tuple(name for name, variant in variants.VARIANTS.items() if variant.patched and not variant.environment)
 
 
-def build(project, *, base=None, profile=None, source_file=None, offline=False):
+def build(project, *, base=None, variant=None, source_file=None, offline=False):
     """Build the image from the Dockerfile.
 
     Args:
         project: the Project.
         base: the image to start from; the Dockerfile's default if None.
-        profile: the variant that goes into it; the Dockerfile's default if None.
+        variant: the variant that goes into it; the Dockerfile's default if None.
         source_file: see source.Finder, as is offline.
     """
-    # A sanitizer needs its own libraries at run time, and its reports are for those who build.
-    profiles = [name for name, variant in variants.VARIANTS.items() if variant.patched and not variant.environment]
-    if profile is not None and profile not in profiles:
-        raise ui.UserError(f'there is no profile {profile}. There are: {", ".join(profiles)}')
+    if variant is not None and variant not in VARIANTS:
+        raise ui.UserError(f'there is no image of a variant {variant}. There are: {", ".join(VARIANTS)}')
     if not shutil.which('docker'):
         raise ui.UserError('there is no `docker` on PATH.\n'
                            '  Install it (on Debian and Ubuntu: apt-get install docker.io), and run it again.')
@@ -34,7 +34,7 @@ def build(project, *, base=None, profile=None, source_file=None, offline=False):
                            '  Start it (systemctl start docker), or get the right to use it (the group docker).')
     _offer_tarball(project, source.Finder(project.upstream, source=source_file, offline=offline).find())
     command = ['docker', 'build', '--tag', TAG]
-    for name, value in (('BASE', base), ('PROFILE', profile)):
+    for name, value in (('BASE', base), ('VARIANT', variant)):
         if value is not None:
             command += ['--build-arg', f'{name}={value}']
     ui.run_logged(f'building the image {TAG}', [*command, '.'], log=project.logs / 'image.log', cwd=project.root,

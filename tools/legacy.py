@@ -1,6 +1,6 @@
 """The legacy switches: with all of them in force, upstream's own, unmodified test_asyncio passes, but for a list.
 
-The list is tests/legacy-all.txt: a test a line, then a colon and the reason why no switch brings its behaviour back.  A
+The list is tests/legacy-all.txt: a test a line, then a colon and the reason why no switch brings its behavior back.  A
 test on it that passes is an error as well: the list says what there is to say, no more.
 """
 

@@ -11,10 +11,13 @@ import tarfile
 import tempfile
 
 from tools import changed_tests
+from tools import export
 from tools import git as git_module
+from tools import history as history_module
 from tools import project as project_module
-from tools import tree as tree_module
+from tools import python_environment
 from tools import ui
+from tools import wording
 
 _CATEGORIES = ('upstreamable', 'backport', 'fork-only')
 _FORWARDED = re.compile(r'no|not-needed|https?://\S+')
@@ -41,27 +44,29 @@ def check(project, tree, *, source_file=None, offline=False):
     """
     failures = []
     tree.ensure_upstream(source_file=source_file, offline=offline)
+    repository = tree.repository
     failures += _texts(project)
+    failures += _language(project, offline)
     failures += _series(project)
     inputs = None
     with _collected(failures):
         inputs = project.read_inputs()
     if inputs:
-        failures += _ownership(tree, inputs)
+        failures += _ownership(repository, inputs)
         failures += _overlay_texts(inputs)
         failures += _news(inputs)
         with _collected(failures):
-            for name, patch in tree.parse_patches(inputs).items():
+            for name, patch in history_module.parse_patches(repository.git, inputs).items():
                 failures += [f'patches/{name}: {problem}' for problem in [*_header(name, patch), *_white_space(patch)]]
     if inputs and not failures:
         # What follows looks at the patched tree, which makes sense only if there is one.
         with _collected(failures):
-            history = tree.compute(inputs)
-            patches, _ = tree.export(history.head)
+            history = history_module.compute(repository, inputs)
+            patches, _ = export.export(repository, history.head)
             failures += _export(inputs, patches)
-            failures += _document(project, tree, patches, history)
-            failures += _dependencies(tree, inputs, history)
-            failures += _generators(project, tree, inputs, patches, history)
+            failures += _document(project, repository, patches, history)
+            failures += _dependencies(repository, inputs, history)
+            failures += _generators(project, repository, inputs, patches, history)
     for failure in failures:
         print(f'check: {failure}', file=sys.stderr)
     if failures:
@@ -79,23 +84,12 @@ def _collected(failures):
         failures.append(' '.join(str(error).split()))
 
 
-def _files(project):
-    """Return the Paths of the project's files: those that git has or would add, or all where there is no git."""
-    if (project.root / '.git').exists():
-        output = git_module.Git(project.root).bytes('ls-files', '-z', '--cached', '--others', '--exclude-standard')
-        paths = [project.root / name for name in output.decode().split('\0')[:-1]]
-    else:
-        paths = [path for path in project.root.rglob('*')
-                 if project.build not in path.parents and '__pycache__' not in path.parts]
-    return [path for path in sorted(set(paths)) if path.is_file()]
-
-
 def _texts(project):
     """No mirror's host name, no path of this machine, in any file."""
     root = str(project.root).encode()
     # A root like /app could be meant by anybody; one of several parts is this machine's.
     machine = re.compile(rb'(?<![\w.$}-])' + re.escape(root) + rb'\b') if root.count(b'/') > 1 else None
-    for path in _files(project):
+    for path in project.files():
         data = path.read_bytes()
         if b'\0' in data:
             continue
@@ -105,6 +99,14 @@ def _texts(project):
                 yield f"{where}: names a mirror's host; ask the machine's own set-up for it instead"
             if machine and machine.search(line):
                 yield f'{where}: holds the path of this checkout; write it relative to the root'
+
+
+def _language(project, offline):
+    """The texts are written in the words of the project, and spelled right."""
+    if not (project.root / wording.FOLDER).is_dir():
+        return []
+    python = python_environment.ensure(project, 'tools-venv', 'tests/requirements.txt', offline=offline)
+    return wording.problems(project.root, [path.relative_to(project.root).as_posix() for path in project.files()], python)
 
 
 def _series(project):
@@ -123,22 +125,22 @@ def _series(project):
             yield f'patches/series: {name} is no slug; commit it with a plain subject and run {_REFRESH}'
 
 
-def _ownership(tree, inputs):
+def _ownership(repository, inputs):
     """Overlay files do not exist upstream.  (That patches keep to upstream's files is found when they are applied.)"""
-    owned = tree.upstream_paths()
+    owned = repository.upstream_paths()
     for path in inputs.overlay:
         if path in owned:
             yield f'{path}: is a file of upstream; remove it here and change it in build/src, by a patch'
 
 
 def _overlay_texts(inputs):
-    """The overlay's files have no white-space noise."""
+    """The overlay's files have no whitespace noise."""
     for path, file in inputs.overlay.items():
         if b'\0' in file.data:
             continue
         for number, line in enumerate(file.data.split(b'\n'), 1):
             if line != line.rstrip():
-                yield f'{path}:{number}: white space at the end of the line; remove it'
+                yield f'{path}:{number}: whitespace at the end of the line; remove it'
         if file.data and not file.data.endswith(b'\n'):
             yield f'{path}: no newline at the end; add it'
 
@@ -199,7 +201,7 @@ def _header(name, patch):
 
 
 def _white_space(patch):
-    """The diff has neither white-space noise nor lines that change nothing."""
+    """The diff has neither whitespace noise nor lines that change nothing."""
     path, hunk = '', []
     for line in [*patch.diff.decode('utf-8', 'replace').split('\n'), '@@']:
         if line.startswith('+++ '):
@@ -214,14 +216,14 @@ def _white_space(patch):
 def _hunk_noise(path, hunk):
     changes = [line for line in hunk if line[0] != ' ']
     if changes and _squeezed(changes, '-') == _squeezed(changes, '+'):
-        yield f'{path}: a hunk changes nothing but white space; leave those lines as upstream has them'
+        yield f'{path}: a hunk changes nothing but whitespace; leave those lines as upstream has them'
         return
     for changed, run in itertools.groupby(hunk, lambda line: line[0] != ' '):
         if changed and not ''.join(line[1:] for line in run).strip():
             yield f'{path}: a hunk adds or removes empty lines on their own; leave them as upstream has them'
     for line in changes:
         if line[0] == '+' and line != line.rstrip():
-            yield f'{path}: adds white space at the end of a line, {line[1:].strip()!r}; remove it'
+            yield f'{path}: adds whitespace at the end of a line, {line[1:].strip()!r}; remove it'
 
 
 def _squeezed(lines, sign):
@@ -238,34 +240,34 @@ def _export(inputs, patches):
     for name in inputs.patches:
         if exported.get(name) != inputs.patches[name]:
             yield f'patches/{name}: is not what {_REFRESH} writes (applies with an offset, or edited by hand?); run it'
-    if list(exported) == list(inputs.patches) and tree_module.merge_series(
+    if list(exported) == list(inputs.patches) and export.merge_series(
             inputs.series, list(exported)) != inputs.series:
         yield f'patches/series: is not what {_REFRESH} writes; run it'
 
 
-def _document(project, tree, patches, history):
+def _document(project, repository, patches, history):
     """docs/changed-tests.md is current."""
     try:
         present = (project.root / changed_tests.PATH).read_text(encoding='utf-8')
     except FileNotFoundError:
         present = None
-    if present != changed_tests.document(tree, patches, history.commits):
+    if present != changed_tests.document(repository.git, patches, history.commits):
         yield f'{changed_tests.PATH}: is not current; run {_REFRESH}'
 
 
-def _dependencies(tree, inputs, history):
+def _dependencies(repository, inputs, history):
     """make knows of each C file in a folder of its own, so that an edit of it is compiled."""
     makefile = None
     for path in inputs.overlay:
         if re.fullmatch(r'Modules/\w+/(.+/)?\w+\.[ch]', path):
             if makefile is None:
-                makefile = tree.git.bytes('show', f'{history.head}:Makefile.pre.in').decode()
+                makefile = repository.git.bytes('show', f'{history.head}:Makefile.pre.in').decode()
             if path not in makefile:
                 yield (f'{path}: Makefile.pre.in does not name it, so an edit of it would not be compiled; add it to '
                        "its module's MODULE_..._DEPS, by a patch")
 
 
-def _generators(project, tree, inputs, patches, history):
+def _generators(project, repository, inputs, patches, history):
     """Argument Clinic and generate_global_objects.py have nothing to do."""
     touched = {path for patch in patches for path in patch.paths} | inputs.overlay.keys()
     if not any(path.endswith(('.c', '.h')) for path in touched):
@@ -279,8 +281,8 @@ def _generators(project, tree, inputs, patches, history):
             return
     with tempfile.TemporaryDirectory(prefix='check-', dir=project.build) as name:
         folder = pathlib.Path(name)
-        tops = set(tree.git.text('ls-tree', '--name-only', history.head).splitlines())
-        archive = tree.git.bytes('archive', history.head, *[top for top in _GENERATED_FROM if top in tops])
+        tops = set(repository.git.text('ls-tree', '--name-only', history.head).splitlines())
+        archive = repository.git.bytes('archive', history.head, *[top for top in _GENERATED_FROM if top in tops])
         with tarfile.open(fileobj=io.BytesIO(archive)) as content:
             content.extractall(folder)
         for path in sorted(touched):

@@ -22,7 +22,7 @@ class Patch:
     author: str  # Name <address>
     date: str  # as in a mail's header
     message: str  # subject, empty line, body with trailers; ends with a newline
-    diff: bytes
+    diff: bytes  # of upstream's files; empty if the patch only adds files
 
     @property
     def subject(self):
@@ -35,11 +35,21 @@ class Patch:
         return self.message.partition('\n\n')[2]
 
     @property
-    def trailers(self):
-        """The `Key: value` lines that end the message, as a dict."""
+    def _trailer_lines(self):
+        """The `Key: value` lines that end the message, as pairs."""
         last = self.body.strip().rpartition('\n\n')[2]
         pairs = [re.fullmatch(r'([A-Z][A-Za-z-]*): (\S.*)', line) for line in last.splitlines()]
-        return {pair[1]: pair[2] for pair in pairs} if pairs and all(pairs) else {}
+        return [(pair[1], pair[2]) for pair in pairs] if pairs and all(pairs) else []
+
+    @property
+    def trailers(self):
+        """The `Key: value` lines that end the message, as a dict; of a repeated one the last."""
+        return dict(self._trailer_lines)
+
+    @property
+    def adds(self):
+        """The paths that the trailers `Adds:` name: overlay files, or folders of them, that come with this patch."""
+        return [path for key, value in self._trailer_lines if key == 'Adds' for path in value.split()]
 
     @property
     def text(self):
@@ -96,10 +106,12 @@ def parse(git, data):
     for field in ('Author', 'Email', 'Subject', 'Date'):
         if not fields.get(field):
             raise FormatError(f'no {"From" if field in ("Author", "Email") else field} in its header')
+    message = fields['Subject'] + '\n' + (f'\n{body}\n' if body else '')
+    patch = Patch(f'{fields["Author"]} <{fields["Email"]}>', fields['Date'], message, b'')
     start = re.search(rb'^diff --git ', diff, re.MULTILINE)
     if not start:
-        raise FormatError('no diff in it (a line `diff --git a/... b/...`)')
+        if patch.adds:
+            return patch  # of overlay files alone
+        raise FormatError('no diff in it (a line `diff --git a/... b/...`), nor a trailer `Adds:`')
     # `git format-patch` ends a mail with its version, below a line that is no part of the diff.
-    diff = re.sub(rb'^-- \n.*\n*\Z', b'', diff[start.start():], flags=re.MULTILINE)
-    message = fields['Subject'] + '\n' + (f'\n{body}\n' if body else '')
-    return Patch(f'{fields["Author"]} <{fields["Email"]}>', fields['Date'], message, diff)
+    return dataclasses.replace(patch, diff=re.sub(rb'^-- \n.*\n*\Z', b'', diff[start.start():], flags=re.MULTILINE))

@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 
+from tools import git
 from tools import ui
 
 # The folders that hold the overlay, named as in CPython.
@@ -61,13 +62,19 @@ class Inputs:
     patches: dict  # file name -> bytes, in the order of the series
     series: str  # the text of patches/series
 
+    def files(self):
+        """Return {path: File} of every file."""
+        return {**self.overlay, **{f'patches/{name}': File(data) for name, data in self.patches.items()},
+                'patches/series': File(self.series.encode())}
+
     def digests(self):
         """Return {path: digest} of every file, to compare with another time's."""
-        result = {path: file.digest for path, file in self.overlay.items()}
-        for name, data in self.patches.items():
-            result[f'patches/{name}'] = File(data).digest
-        result['patches/series'] = File(self.series.encode()).digest
-        return result
+        return {path: file.digest for path, file in self.files().items()}
+
+    def without(self, names):
+        """Return the same without the patches that are called names."""
+        return Inputs(self.overlay, {name: data for name, data in self.patches.items() if name not in names},
+                      self.series)
 
 
 def series_names(text):
@@ -105,6 +112,16 @@ class Project:
             wrong = ', '.join(sorted(name.replace('_', '-') for name in values.keys() ^ names))
             raise ui.UserError(f'{path}: each of {len(names)} settings must be there, and no other; look at: {wrong}')
         return Upstream(**values)
+
+    def files(self):
+        """Return the Paths of the project's files: those that git has or would add, or all where there is no git."""
+        if (self.root / '.git').exists():
+            output = git.Git(self.root).bytes('ls-files', '-z', '--cached', '--others', '--exclude-standard')
+            paths = [self.root / name for name in output.decode().split('\0')[:-1]]
+        else:
+            paths = [path for path in self.root.rglob('*')
+                     if self.build not in path.parents and '__pycache__' not in path.parts]
+        return [path for path in sorted(set(paths)) if path.is_file()]
 
     def read_inputs(self):
         """Return the Inputs as they are on disk."""

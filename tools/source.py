@@ -168,7 +168,7 @@ class _temporary:
 
     def __init__(self, path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Not deleted by the file object itself: after the rename its name is somebody else's.
+        # Not deleted by the file object itself: after the rename its name is that of the finished tarball.
         self._file = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f'.{path.name}.', delete=False)
         os.chmod(self._file.name, 0o644)
 

@@ -38,17 +38,17 @@ class _Stage:
 class Runner:
     """One run of `test`."""
 
-    def __init__(self, project, *, pattern=None, variant=None, source_file=None, offline=False):
+    def __init__(self, project, *, patterns=(), variant=None, source_file=None, offline=False):
         self._project = project
         self._tree = tree_module.Tree(project)
-        self._pattern = pattern
+        self._patterns = patterns
         self._variants = (variant,) if variant else _COVERED
         self._only_variant = variant is not None
         self._source = {'source_file': source_file, 'offline': offline}
         self._stages = []
 
     def run(self):
-        """Run what the pattern and the variant select.
+        """Run what the patterns and the variant select.
 
         Raises:
             UserError: a stage failed.
@@ -56,12 +56,10 @@ class Runner:
         processes.accept_sigint_again()  # Tests send it to themselves and to children.
         start = time.monotonic()
         try:
-            if self._pattern is None:
+            if not self._patterns:
                 self._everything()
-            elif self._pattern.startswith('tests/'):
-                self._pytest(self._pattern)
             else:
-                self._matching()
+                self._selected()
         finally:
             for stage in self._stages:
                 ui.say(f'  {stage.name:<40} {ui.duration(stage.seconds):>12}  {stage.totals}')
@@ -70,7 +68,7 @@ class Runner:
     def _everything(self):
         if not self._only_variant:
             self._stage('check', self._check)
-            self._pytest('tests')
+            self._pytest(['tests'])
         for number, name in enumerate(self._variants):
             builder = self._build(name)
             ours, upstreams = self._modules(builder)
@@ -88,15 +86,24 @@ class Runner:
             if name in ('free-threaded', 'tsan'):
                 self._stage(f'{name}: loops in several threads', self._threads, builder)
 
-    def _matching(self):
-        name = self._variants[0]
-        builder = self._build(name)
+    def _selected(self):
+        paths = [pattern for pattern in self._patterns if pattern.startswith('tests/')]
+        if paths:
+            self._pytest(paths)
+        names = [pattern for pattern in self._patterns if pattern not in paths]
+        if not names:
+            return
+        builder = self._build(self._variants[0])
         ours, upstreams = self._modules(builder)
-        exact = [module for module in [*ours, *upstreams] if module.rpartition('.')[2] == self._pattern]
-        if exact:
-            self._regrtest(builder, self._pattern, exact)
-        else:
-            self._stage(f'{name}: tests like {self._pattern}', self._run_unittest, builder)
+        known = {module.rpartition('.')[2]: module for module in [*ours, *upstreams]}
+        # A module can be named by the path of its file, too.
+        names = [pathlib.PurePath(name).stem if name.endswith('.py') else name for name in names]
+        modules = [name for name in names if name in known]
+        if modules:
+            self._regrtest(builder, ' '.join(modules), [known[name] for name in modules])
+        for name in names:
+            if name not in modules:
+                self._stage(f'{builder.name}: tests like {name}', self._run_unittest, builder, name)
 
     def _stage(self, name, function, *args):
         start = time.monotonic()
@@ -118,16 +125,16 @@ class Runner:
 
     # pytest.
 
-    def _pytest(self, what):
-        self._stage('pytest', self._run_pytest, what)
+    def _pytest(self, paths):
+        self._stage('pytest', self._run_pytest, paths)
 
-    def _run_pytest(self, what):
+    def _run_pytest(self, paths):
         python = python_environment.ensure(self._project, 'tools-venv', _REQUIREMENTS, offline=self._source['offline'])
         # Tests of the README run build.sh: they must be able to tell that they are inside of it already.
         env = ui.clean_environment(**{name: value for name, value in os.environ.items() if name.startswith('ASYNCBIS_')
                                       and name != 'ASYNCBIS_CWD'}, ASYNCBIS_IN_TEST='1')
         log = self._project.logs / 'pytest.log'
-        ui.run_logged('pytest', [str(python), '-m', 'pytest', '-ra', what], log=log, cwd=self._project.root, env=env,
+        ui.run_logged('pytest', [str(python), '-m', 'pytest', '-ra', *paths], log=log, cwd=self._project.root, env=env,
                       hint='Run one test again with ./build.sh test tests/FILE::TEST', echo=True, limit=_LIMIT)
         return _totals(log)
 
@@ -135,7 +142,7 @@ class Runner:
 
     def _modules(self, builder):
         """Return the names of the overlay's test modules and of upstream's, those of test_asyncio only."""
-        owned = self._tree.upstream_paths()
+        owned = self._tree.repository.upstream_paths()
         ours, upstreams = [], []
         folder = builder.source / 'Lib' / 'test'
         for path in sorted([*folder.glob('test_*.py'), *folder.glob('test_asyncio/test_*.py')]):
@@ -165,22 +172,21 @@ class Runner:
     def _run_legacy(self, builder):
         return legacy.run(self._project, builder, self._project.logs / f'{builder.name}-test-legacy.log')
 
-    def _run_unittest(self, builder):
+    def _run_unittest(self, builder, name):
         # unittest instead of CPython's runner: it is silent about modules in which nothing matches, and it fails if
         # nothing matches at all.
         log = self._project.logs / f'{builder.name}-test-matching.log'
         library = builder.source / 'Lib'
-        command = [str(builder.build_python), '-m', 'unittest', 'discover', '--verbose', '-k', self._pattern,
+        command = [str(builder.build_python), '-m', 'unittest', 'discover', '--verbose', '-k', name,
                    '-s', str(library / 'test' / 'test_asyncio'), '-t', str(library)]
-        ui.run_logged(f'{builder.name}: tests like {self._pattern}', command, log=log, cwd=_scratch(builder),
+        ui.run_logged(f'{builder.name}: tests like {name}', command, log=log, cwd=_scratch(builder),
                       env=ui.clean_environment(**builder.environment),
-                      hint='Run it again with a narrower PATTERN; see ./build.sh help', echo=True, limit=_LIMIT)
+                      hint='Run it again with a narrower PATTERN; see ./build.sh help test', echo=True, limit=_LIMIT)
         totals = re.search(r'^Ran (\d+) tests?.*\n\nOK(?: \(skipped=(\d+)\))?$', log.read_text(encoding='utf-8'),
                            re.MULTILINE)
         # (The modules for Windows are counted as skipped tests, whatever the pattern.)
         if totals and totals[1] == totals[2]:
-            raise ui.UserError(f'no test of test_asyncio has {self._pattern} in its name. See PATTERN in '
-                               './build.sh help')
+            raise ui.UserError(f'no test of test_asyncio has {name} in its name. See ./build.sh help test')
         return _totals(log)
 
     def _references(self, builder):

@@ -100,7 +100,7 @@ class Builder:
             # find that out.
             packages.ensure(packages.BUILD, log=self._project.logs, offline=offline)
         tree = tree_module.Tree(self._project)
-        sync(self._project, tree, source_file=source_file, offline=offline)
+        tree.sync(source_file=source_file, offline=offline)
         fingerprint = tree.fingerprint() if self._variant.patched else self._pristine(tree)
         if self._variant.incremental:
             configured = self._configure()
@@ -116,7 +116,7 @@ class Builder:
     def _pristine(self, tree):
         """Unpack the commit `upstream`; return the id of its tree."""
         stamp = self._project.build / 'upstream.stamp'
-        identity = tree.git.text('rev-parse', 'refs/tags/upstream^{tree}')
+        identity = tree.repository.tree_of(tree.repository.upstream)
         if _read(stamp) != identity:
             shutil.rmtree(self.source, ignore_errors=True)
             with ui.timed('unpacking upstream for the variant without patches'):
@@ -155,7 +155,7 @@ class Builder:
                       env=self._environment(), hint=f'{hint}; if it makes no sense: ./build.sh clean --variant {self.name}')
         self._check_modules()
         live.update(self.source, self.folder)
-        # Whoever edits while make runs has built neither the old sources nor the new.
+        # If a file was edited while make ran, neither the old sources nor the new ones have been built.
         if not self._variant.patched or identity.endswith(' ' + tree.fingerprint()):
             project_module.write_atomically(stamp, identity.encode())
 
@@ -187,31 +187,6 @@ class Builder:
 
     def _log(self, step):
         return self._project.logs / f'{self.name}-{step}.log'
-
-
-def sync(project, tree, *, source_file=None, offline=False):
-    """Make build/src current before a build.
-
-    If the project's files have changed it is prepared anew; if build/src itself has, it is built as it stands.
-
-    Raises:
-        UserError: both have changed.
-    """
-    inputs = project.read_inputs()
-    if not tree.exists:
-        tree.prepare(inputs, source_file=source_file, offline=offline)
-        return
-    changed = tree.inputs_changed(inputs)
-    if not changed:
-        return
-    work = tree.unexported()
-    if work:
-        raise ui.UserError(
-            'both this project and build/src have changed since build/src was made, so it is not clear what to build.\n'
-            f'  Here: {", ".join(changed[:8])}{" ..." if len(changed) > 8 else ""}\n'
-            f'  In build/src: {"; ".join(work[:4])}{" ..." if len(work) > 4 else ""}\n'
-            '  To bring the two together: commit the work in build/src, then ./build.sh refresh.')
-    tree.prepare(inputs, source_file=source_file, offline=offline)
 
 
 def _digest(path):

@@ -157,8 +157,8 @@ class Verification:
                                '  Run it again when they are at rest; a second clone of the project is a good place.')
 
     def _modules(self, builder, what, **options):
-        fingerprint = self._fingerprint if variants.VARIANTS[builder.name].patched else self._tree.git.text(
-            'rev-parse', 'refs/tags/upstream^{tree}')
+        fingerprint = self._fingerprint if variants.VARIANTS[builder.name].patched else \
+            self._tree.repository.tree_of(self._tree.repository.upstream)
         result = modules_module.Modules(self._project, builder, what, fingerprint, **options)
         if self._again:
             result.forget()
@@ -277,7 +277,7 @@ class Verification:
             if problem is not None:
                 return found, problem
         log = 'verify-every-tick-deliberate'
-        problem = self._run('what is left on purpose', [str(python), f'{_EVERY_TICK}/run.py', '--deliberate'], log)
+        problem = self._run('every tick, leftovers on purpose', [str(python), f'{_EVERY_TICK}/run.py', '--deliberate'], log)
         text = (self._project.logs / f'{log}.log').read_text(encoding='utf-8')
         numbers = re.findall(r'^(\d+) of (\d+) found$', text, re.MULTILINE)
         found['deliberate'] = [int(number) for number in numbers[-1]] if numbers else [0, 0]
