@@ -1,20 +1,22 @@
-"""docs/kinds.md: the kinds of fault, with the tests that pin each; and a test for each rule.
+"""docs/kinds.md: the kinds of fault, with the tests that pin each.
 
 Run as a program with --write, this writes the document from kinds.toml.
 """
 
 import fnmatch
 import pathlib
-import re
 import sys
 import tomllib
 
 import pytest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))  # for the program
+
+import rules  # noqa: E402
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / 'docs' / 'kinds.md'
 DATA = tomllib.loads((ROOT / 'tests' / 'kinds.toml').read_text(encoding='utf-8'))
-FOLDERS = ROOT / 'Lib' / 'test' / 'test_asyncio', ROOT / 'tests'
 HEAD = '''\
 # Kinds of fault, and the tests that pin each
 
@@ -27,23 +29,8 @@ Written from [tests/kinds.toml](../tests/kinds.toml) by `python3 tests/test_kind
 '''
 
 
-def find_rules():
-    """Return the numbers of the rules; the switches of section 9 count as one."""
-    text = (ROOT / 'docs' / 'semantics.md').read_text(encoding='utf-8')
-    return {*re.findall(r'^(\d+\.\d+) ', text, re.MULTILINE), *re.findall(r'^## (9) ', text, re.MULTILINE)}
-
-
-def find_tests():
-    """Return {module.test, ...} of the tree."""
-    return {f'{path.stem}.{name}' for folder in FOLDERS for path in folder.glob('test_*.py')
-            for name in re.findall(r'^ *(?:async )?def (test_\w+)\(', path.read_text(encoding='utf-8'), re.MULTILINE)}
-
-
-RULES, TESTS = find_rules(), find_tests()
-
-
-def has_test(rule):
-    return any(re.match(rf'\w+\.test_{rule.replace(".", "_")}_(?!\d)', test) for test in TESTS)
+RULES = set(rules.RULES)
+TESTS = {f'{module}.{test}' for module, test in rules.TESTS}
 
 
 def render():
@@ -65,31 +52,8 @@ def test_kind(kind):
 
 
 def test_modules_have_different_names():
-    names = [path.stem for folder in FOLDERS for path in folder.glob('test_*.py')]
+    names = [path.stem for folder in rules.FOLDERS for path in folder.glob('test_*.py')]
     assert sorted(set(names)) == sorted(names)
-
-
-def test_each_rule_has_a_test():
-    missing = sorted(rule for rule in RULES if not has_test(rule) and rule not in DATA['untested'])
-    assert missing == [], 'a test that checks a rule has its number in its name: test_3_3_...'
-
-
-def test_rules_without_a_test():
-    assert [rule for rule in DATA['untested'] if rule not in RULES] == [], 'docs/semantics.md has no such rule'
-    assert [rule for rule, reason in DATA['untested'].items() if not reason] == []
-    assert [rule for rule in DATA['untested'] if has_test(rule)] == [], 'they have one now: take their lines out of tests/kinds.toml'
-
-
-def test_names_of_tests_have_the_numbers_of_rules():
-    """A number that semantics.md does not know is one that has changed, or a slip; that of a section is fine."""
-    sections = {rule.partition('.')[0] for rule in RULES}
-    unknown = set()
-    for test in TESTS:
-        if found := re.match(r'\w+\.test_(\d+)(?:_(\d+))?(?:_|$)', test):
-            rule = f'{found[1]}.{found[2]}' if found[2] else found[1]
-            if rule not in RULES | sections:
-                unknown.add(test)
-    assert unknown == set()
 
 
 if __name__ == '__main__' and sys.argv[1:] == ['--write']:
