@@ -90,13 +90,15 @@ def find_counterpart(name):
 
 def compare_functions():
     """Return {name: {'c': …, 'python': …}} of all that _asyncio has; None where there is no counterpart."""
-    counterparts = {}
+    def describe_named(thing):
+        return {'doc': thing.__doc__} if isinstance(thing, type) else describe(thing)
+
+    found = {}
     for name, thing in vars(_asyncio).items():
         if callable(thing) and not name.startswith('__'):
             counterpart = find_counterpart(name)
-            counterparts[name] = {'c': {'doc': thing.__doc__} if isinstance(thing, type) else describe(thing),
-                           'python': counterpart and ({'doc': counterpart.__doc__} if isinstance(counterpart, type) else describe(counterpart))}
-    return counterparts
+            found[name] = {'c': describe_named(thing), 'python': counterpart and describe_named(counterpart)}
+    return found
 
 
 def compare_scopes():

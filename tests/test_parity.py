@@ -37,7 +37,7 @@ EXEMPT = {
 }
 
 # What _asyncio has without a counterpart in Python: why.
-WITHOUT_TWIN = {
+WITHOUT_COUNTERPART = {
     'FutureIter': 'the iterator of a C Future; a generator in Python',
     'TaskStepMethWrapper': 'a bound method in Python',
     '_cancel_once': 'what its namesake in Python does for a task in C',
@@ -110,25 +110,25 @@ def test_exemptions_are_needed():
     assert all(EXEMPT.values())
 
 
-def test_each_name_of_the_accelerator_has_a_twin():
-    lonely = {name for name, counterparts in read()['functions'].items() if counterparts['python'] is None}
-    assert lonely - set(WITHOUT_TWIN) == set()
-    assert set(WITHOUT_TWIN) & set(read()['functions']) - lonely == set()
+def test_each_name_of_the_accelerator_has_a_counterpart():
+    lonely = {name for name, pair in read()['functions'].items() if pair['python'] is None}
+    assert lonely - set(WITHOUT_COUNTERPART) == set()
+    assert set(WITHOUT_COUNTERPART) & set(read()['functions']) - lonely == set()
 
 
-@pytest.mark.parametrize('name', [name for name in OURS if name not in WITHOUT_TWIN])
+@pytest.mark.parametrize('name', [name for name in OURS if name not in WITHOUT_COUNTERPART])
 def test_functions_are_alike(name):
-    counterparts = read()['functions'][name]
+    pair = read()['functions'][name]
     if name in DIFFERENT:
-        assert counterparts['c'] != counterparts['python']
+        assert pair['c'] != pair['python']
     else:
-        assert counterparts['c'] == counterparts['python']
+        assert pair['c'] == pair['python']
 
 
 def test_scopes_have_the_same_names():
-    ours = {name for name, counterparts in read()['scopes'].items() if counterparts['c']}
+    ours = {name for name, pair in read()['scopes'].items() if pair['c']}
     # Those of the object in Python, not of its interface.
-    assert {name for name, counterparts in read()['scopes'].items() if counterparts['python']} - ours <= {'_node'}
+    assert {name for name, pair in read()['scopes'].items() if pair['python']} - ours <= {'_node'}
     assert {name for name in ours if not read()['scopes'][name]['python']} == set()
 
 
@@ -137,14 +137,14 @@ def test_scopes_are_alike():
         # The docstrings of what is private are for its readers.
         return description if not name.startswith('_') else description['signature']
 
-    different = {name: counterparts for name, counterparts in read()['scopes'].items()
-                 if counterparts['c'] and counterparts['python'] and shown(name, counterparts['c']) != shown(name, counterparts['python'])}
+    different = {name: pair for name, pair in read()['scopes'].items()
+                 if pair['c'] and pair['python'] and shown(name, pair['c']) != shown(name, pair['python'])}
     assert different == {}
 
 
 def test_public_names_are_documented():
-    undocumented = [name for name, counterparts in read()['scopes'].items()
-                    if not name.startswith('_') and not counterparts['c']['doc']]
+    undocumented = [name for name, pair in read()['scopes'].items()
+                    if not name.startswith('_') and not pair['c']['doc']]
     assert undocumented == []
 
 

@@ -120,8 +120,8 @@ class CancelScope(asyncio.CancelScope, BaseCancelScope):
         a task that was cancelled by Task.cancel() before it was entered.
 
         What asked for that has been raised there.  Such a request does not keep
-        the scope from swallowing its own CancelledError; with level-triggered cancellation, it is raised
-        once more at the next await.
+        the scope from swallowing its own CancelledError; with level-triggered
+        cancellation, it is raised once more at the next await.
         """
         task = current_task()
         assert task is not None
