@@ -18,7 +18,7 @@ def test_document_is_current():
 
 
 def test_each_rule_has_a_line_of_text():
-    assert list(DATA['text']) == RULES, 'docs/rules.toml has a line for each rule of docs/semantics.md, in the same order'
+    assert list(DATA['text']) == RULES, 'docs/rules.toml has a line for each rule of docs/semantics.md, in that order'
     assert [rule for rule, text in DATA['text'].items() if not text or '|' in text or text.endswith('.')] == []
 
 
@@ -44,8 +44,9 @@ def test_each_rule_has_a_patch():
 def test_table_of_patches():
     """It says what no trailer says, of patches that there are."""
     assert [name for name in DATA['patches'] if name not in TRAILERS] == [], 'patches/series has no such patch'
-    assert [(name, rule) for name, numbers in DATA['patches'].items() for rule in numbers if rule not in RULES] == []
-    assert [(name, rule) for name, numbers in DATA['patches'].items() for rule in numbers if rule in TRAILERS[name]] == [], (
+    listed = [(name, rule) for name, numbers in DATA['patches'].items() for rule in numbers]
+    assert [(name, rule) for name, rule in listed if rule not in RULES] == []
+    assert [(name, rule) for name, rule in listed if rule in TRAILERS[name]] == [], (
         'the trailers of these patches say it: take it out of docs/rules.toml')
 
 

@@ -508,8 +508,8 @@ def test_settings_of_the_user_do_not_matter(patched):
 
 
 ADDING = 'patches/add-files.patch'
-SERIES_WITH_FILES = ["asyncbis: the overlay's sources", 'asyncio: Make f0 return a word', 'asyncio: Make f19 return a word',
-                     'asyncio: Add files']
+SERIES_WITH_FILES = ["asyncbis: the overlay's sources", 'asyncio: Make f0 return a word',
+                     'asyncio: Make f19 return a word', 'asyncio: Add files']
 
 
 def files_of(project, commit):

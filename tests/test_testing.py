@@ -60,11 +60,12 @@ def test_several_patterns(patched):
 
 
 def test_several_files(patched, monkeypatch):
-    runner = testing.Runner(project_module.Project(patched.root), patterns=['tests/test_a.py', 'tests/test_b.py::test_c'])
+    patterns = ['tests/test_a.py', 'tests/test_b.py::test_c']
+    runner = testing.Runner(project_module.Project(patched.root), patterns=patterns)
     asked = []
     monkeypatch.setattr(testing.Runner, '_run_pytest', lambda self, paths: asked.append(paths))
     runner.run()
-    assert asked == [['tests/test_a.py', 'tests/test_b.py::test_c']]
+    assert asked == [patterns]
 
 
 def test_tests_by_part_of_their_name(patched):

@@ -106,7 +106,8 @@ def _language(project, offline):
     if not (project.root / wording.FOLDER).is_dir():
         return []
     python = python_environment.ensure(project, 'tools-venv', 'tests/requirements.txt', offline=offline)
-    return wording.problems(project.root, [path.relative_to(project.root).as_posix() for path in project.files()], python)
+    paths = [path.relative_to(project.root).as_posix() for path in project.files()]
+    return wording.problems(project.root, paths, python)
 
 
 def _series(project):

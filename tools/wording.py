@@ -1,14 +1,13 @@
 """The language of the project's texts: words that it does not use, British spellings, and misspellings.
 
-What it looks at is in SCOPE.  The lists are in tools/language/: the words, where a word is allowed all the same, and the
-files that are not covered yet.  `python3 -m tools.wording` says what is wrong with the latter; with --prune it takes those off
-their list that are clean.
+SCOPE says which files are checked.  The lists are in tools/language/: the words, where a word is allowed, and the files
+that are not covered yet.  `python3 -m tools.wording` prints what is wrong in the latter.  With --prune it takes the clean
+ones off their list.
 """
 
 import collections
 import dataclasses
 import fnmatch
-import os
 import pathlib
 import re
 import subprocess
@@ -18,15 +17,16 @@ import tempfile
 from tools import project as project_module
 from tools import ui
 
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
 FOLDER = 'tools/language'
 WORDS = f'{FOLDER}/words.txt'
 ALLOWED = f'{FOLDER}/allowed.txt'
 UNCOVERED = f'{FOLDER}/uncovered.txt'
 # Patterns of fnmatch, in which * stands for slashes as well.
-SCOPE = ('README.md', 'Dockerfile', 'build.sh', 'upstream.conf', 'docs/*', 'tools/*.py', 'tests/[!/]*.py', 'tests/kinds.toml',
-         'survey/[!/]*.py', 'survey/README.md', 'survey/triage.toml', 'survey/templates/*', 'survey/ports/*',
-         'anyio_backend/*', 'benchmarks/*.py', 'examples/*', 'Lib/*', 'Modules/*', 'Misc/*', 'Doc/*', 'patches/*')
-# Of these folders, only the files in them, not those of their subfolders.
+SCOPE = ('README.md', 'Dockerfile', 'build.sh', 'upstream.conf', 'docs/*', 'tools/*.py', 'tests/*.py',
+         'tests/kinds.toml', 'survey/*.py', 'survey/README.md', 'survey/triage.toml', 'survey/templates/*',
+         'survey/ports/*', 'anyio_backend/*', 'benchmarks/*.py', 'examples/*', 'Lib/*', 'Modules/*', 'Misc/*', 'Doc/*', 'patches/*')
+# The programs in the subfolders of these are not checked.
 _FLAT = 'tests', 'survey'
 _DICTIONARIES = 'clear,en-GB_to_en-US'  # of codespell
 
@@ -173,20 +173,20 @@ def problems(root, paths, python):
     report = inspect(root, paths, python)
     return [*map(str, report.findings),
             *(f'{ALLOWED}:{number}: allows what is nowhere; take the line out' for number in report.idle),
-            *(f'{UNCOVERED}: lists {path}, which is clean, or not there; take it off the list (python3 -m tools.wording '
-              '--prune)' for path in report.clean)]
+            *(f'{UNCOVERED}: lists {path}, which is clean, or not there; take it off (python3 -m tools.wording --prune)'
+              for path in report.clean)]
 
 
-def _main(arguments):
-    root = pathlib.Path(__file__).resolve().parent.parent
-    python = project_module.Project(root).build / 'tools-venv' / 'bin' / 'python'
+def main(arguments):
+    """Print what is wrong in files that are not covered, or take clean ones off their list; return an error or None."""
+    project = project_module.Project(_ROOT)
+    python = project.build / 'tools-venv' / 'bin' / 'python'
     if not python.exists():
         return 'there is no build/tools-venv; ./build.sh check makes it'
-    paths = [os.path.relpath(path, root) for path in project_module.Project(root).files()]
-    report = inspect(root, paths, python)
+    report = inspect(_ROOT, [path.relative_to(_ROOT).as_posix() for path in project.files()], python)
     if arguments == ['--prune']:
-        lines = (root / UNCOVERED).read_text(encoding='utf-8').splitlines(keepends=True)
-        project_module.write_atomically(root / UNCOVERED, ''.join(
+        lines = (_ROOT / UNCOVERED).read_text(encoding='utf-8').splitlines(keepends=True)
+        project_module.write_atomically(_ROOT / UNCOVERED, ''.join(
             line for line in lines if line.strip() not in report.clean).encode())
         return None
     for finding in (finding for some in report.uncovered.values() for finding in some):
@@ -195,4 +195,4 @@ def _main(arguments):
 
 
 if __name__ == '__main__':
-    sys.exit(_main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))
