@@ -657,15 +657,16 @@ def test_wrong_trailers(patched, old, new, complaint):
     assert complaint in patched.run('check', status=1).stderr
 
 
-def test_files_of_patches_that_are_left_out_stay(patched):
-    add_files(patched, 'Adds: Lib/asyncio/new Lib/test/test_asyncio/test_new.py')
+@pytest.mark.parametrize('edit', [True, False])
+def test_files_of_patches_that_are_left_out_stay(patched, edit):
+    add_files(patched, 'Adds: Lib/asyncio/new Lib/test/test_asyncio/test_new.py', edit=edit)
     patched.run('prepare', '--until', 'add-files')
     assert (patched.src / 'Lib/asyncio/new/a.py').exists()
     assert patched.subjects()[1:] == [*SERIES_WITH_FILES[:-1], "asyncbis: the overlay's tests and docs"]
-    patched.git('am', '--quiet', '-3', str(patched.root / ADDING))
+    patched.git('am', '--quiet', '-3', '--empty=keep', str(patched.root / ADDING))
     patched.run('refresh')
     assert patched.status() == ''
-    assert files_of(patched, 'HEAD~1') == ['Lib/asyncio/new/a.py', 'Lib/asyncio/tasks.py',
+    assert files_of(patched, 'HEAD~1') == ['Lib/asyncio/new/a.py', *(['Lib/asyncio/tasks.py'] if edit else []),
                                            'Lib/test/test_asyncio/test_new.py']
 
 

@@ -368,7 +368,12 @@ def clean(context, arguments):
 @_verb('say all this, or what VERB takes', _Argument('verb', metavar='VERB', nargs='?', help='the verb'))
 def help_(context, arguments):
     if arguments.verb is not None:
-        print(_find(arguments.verb).parser().format_help(), end='')
+        verb = _find(arguments.verb)
+        if any(argument.verbatim for argument in verb.arguments):
+            # It has a command line of its own.
+            verb.function(context, *_parse([verb.name, '--help'])[1:])
+        else:
+            print(verb.parser().format_help(), end='')
         return
     print('usage: ./build.sh VERB ...\n')
     _print_table((verb.signature, verb.about) for verb in _VERBS.values())

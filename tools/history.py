@@ -125,7 +125,7 @@ def _patched_trees(repository, inputs, patches):
                     raise ui.UserError(
                         f'patches/{name} does not apply:\n  {error}\n'
                         f'  To carry it over by hand: ./build.sh prepare --until {name[:-6]}, then in build/src '
-                        f'`git am -3` it and those after it, and ./build.sh refresh.') from None
+                        f'`git am -3 --empty=keep` it and those after it, and ./build.sh refresh.') from None
                 cache[key] = loaded = scratch.text('write-tree')
             tree = used[key] = cache[key]
             trees.append(tree)
