@@ -455,7 +455,7 @@ class Measurements:
         return self._number
 
     def take(self):
-        """Measures; returns {name of a mortal type: number of its objects}."""
+        """Measure; return {name of a mortal type: number of its objects}."""
         for _ in range(3):
             gc.collect()
         counted = collections.Counter(map(type, gc.get_objects()))

@@ -151,7 +151,7 @@ class Verification:
         return builder
 
     def _refuse_if_moved(self):
-        """Results that are of no sources in particular are worth nothing."""
+        """Raise UserError if the sources have changed: results that are of no sources in particular are worthless."""
         if self._tree.fingerprint() != self._fingerprint:
             raise ui.UserError('the sources have changed while they were verified, so nothing has been written down.\n'
                                '  Run it again when they are at rest; a second clone of the project is a good place.')
@@ -277,7 +277,7 @@ class Verification:
             if problem is not None:
                 return found, problem
         log = 'verify-every-tick-deliberate'
-        problem = self._run('every tick, leftovers on purpose', [str(python), f'{_EVERY_TICK}/run.py', '--deliberate'], log)
+        problem = self._run('leftovers on purpose', [str(python), f'{_EVERY_TICK}/run.py', '--deliberate'], log)
         text = (self._project.logs / f'{log}.log').read_text(encoding='utf-8')
         numbers = re.findall(r'^(\d+) of (\d+) found$', text, re.MULTILINE)
         found['deliberate'] = [int(number) for number in numbers[-1]] if numbers else [0, 0]

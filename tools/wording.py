@@ -1,8 +1,8 @@
 """The language of the project's texts: words that it does not use, British spellings, and misspellings.
 
-SCOPE says which files are checked.  The lists are in tools/language/: the words, where a word is allowed, and the files
-that are not covered yet.  `python3 -m tools.wording` prints what is wrong in the latter.  With --prune it takes the clean
-ones off their list.
+SCOPE says which files are checked.  The lists are in tools/language/: the words, where a word is allowed, and files that
+are not covered yet.  `python3 -m tools.wording` prints what is wrong in the latter; with --prune it takes the clean ones
+off their list.
 """
 
 import collections
@@ -25,7 +25,8 @@ UNCOVERED = f'{FOLDER}/uncovered.txt'
 # Patterns of fnmatch, in which * stands for slashes as well.
 SCOPE = ('README.md', 'Dockerfile', 'build.sh', 'upstream.conf', 'docs/*', 'tools/*.py', 'tests/*.py',
          'tests/kinds.toml', 'survey/*.py', 'survey/README.md', 'survey/triage.toml', 'survey/templates/*',
-         'survey/ports/*', 'anyio_backend/*', 'benchmarks/*.py', 'examples/*', 'Lib/*', 'Modules/*', 'Misc/*', 'Doc/*', 'patches/*')
+         'survey/ports/*', 'anyio_backend/*', 'benchmarks/*.py', 'examples/*', 'Lib/*', 'Modules/*', 'Misc/*', 'Doc/*',
+         'patches/*')
 # The programs in the subfolders of these are not checked.
 _FLAT = 'tests', 'survey'
 _DICTIONARIES = 'clear,en-GB_to_en-US'  # of codespell
