@@ -76,3 +76,9 @@ def test_verbs_exist():
 def test_link(target):
     assert not re.match(r"\w+:", target), "only links within the project can be checked"
     assert (ROOT / target).exists()
+
+
+@pytest.mark.parametrize("path", [*sorted(ROOT.glob("docs/*.md")), ROOT / "survey" / "README.md"], ids=lambda path: path.name)
+def test_links_of_a_document(path):
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text())
+    assert [target for target in targets if not re.match(r"https?:", target) and not (path.parent / target).exists()] == []
