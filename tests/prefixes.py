@@ -1,11 +1,11 @@
-"""Run upstream's test_asyncio on every prefix of the series.
+"""Run test_asyncio on every prefix of the series.
 
     python3 tests/prefixes.py [TEST...]
 
 Needs build/stock and build/release, up to date.  The library of a prefix is put in front of an interpreter whose C
-sources are those of the prefix: stock before the patches that touch C, release after the last of them.  A prefix in
-between needs a build of its own and is an error here.  Without TEST, which is a module such as test_tasks, it takes
-about a minute a patch.
+sources are those of the prefix: stock before the patches that touch C, release after the last of them, and in between
+one that is built here, in build/prefixes, with what the prefix before has left there.  Without TEST, which is a module
+such as test_tasks, it takes about a minute a patch, and some minutes more for each that touches C.
 
 A prefix has the files that its patches add (trailer `Adds:`), and no others of those that patches add.  So a module, C
 file or header has to come with the first patch that uses it, and a test file of our own with the first patch on which
@@ -20,18 +20,20 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = ROOT / 'build' / 'src'
+FOLDER = ROOT / 'build' / 'prefixes'
 # What an interpreter is built from, as far as the series touches it.
 COMPILED = 'Modules', 'Include', 'Objects', 'Python', 'Parser'
 # What checks the legacy switches at start-up does nothing without them.
 START_UP = {'Modules/main.c', 'Python/initconfig.c', 'Python/stdlib_module_names.h'}
 
 
-def git(*arguments):
-    return subprocess.run(['git', *arguments], cwd=SOURCES, check=True, capture_output=True).stdout
+def git(*arguments, **environment):
+    return subprocess.run(['git', *arguments], cwd=SOURCES, check=True, capture_output=True,
+                          env={**os.environ, **environment}).stdout
 
 
 def interpreter(commit):
-    """Return an interpreter that was built from the C sources of a commit."""
+    """Return an interpreter that was built from the C sources of a commit; build it if there is none."""
     def changed(since):
         return set(git('diff', '--name-only', since, commit, '--', *COMPILED).decode().split()) - START_UP
 
@@ -40,8 +42,24 @@ def interpreter(commit):
         return ROOT / 'build' / 'stock' / 'python'
     if not changed('HEAD'):
         return ROOT / 'build' / 'release' / 'python'
-    sys.exit(f'{commit}: the C sources of this prefix are neither those of upstream nor those of the whole series; '
-             f'build it by hand: ./build.sh prepare --until PATCH')
+    return build(commit)
+
+
+def build(commit):
+    """Build the interpreter of a commit; return it."""
+    source, target, log = FOLDER / 'src', FOLDER / 'build', FOLDER / 'log'
+    for folder in source, target:
+        folder.mkdir(parents=True, exist_ok=True)
+    # Only files that differ are written, so that make does no more than it must.
+    git('read-tree', '--reset', '-u', commit, GIT_DIR=str(SOURCES / '.git'), GIT_WORK_TREE=str(source),
+        GIT_INDEX_FILE=str(FOLDER / 'index'))
+    env = {**os.environ, 'PATH': f'/usr/lib/ccache:{os.environ["PATH"]}'}
+    with open(log, 'wb') as output:
+        for command in [[source / 'configure']] * (not (target / 'Makefile').exists()) + [
+                ['make', f'-j{len(os.sched_getaffinity(0))}']]:
+            if subprocess.run(command, cwd=target, env=env, stdout=output, stderr=subprocess.STDOUT).returncode:
+                sys.exit(f'{commit} does not build; the end of {log} says why')
+    return target / 'python'
 
 
 def run(commit, tests):
@@ -49,8 +67,8 @@ def run(commit, tests):
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(['tar', '-x', '-C', folder], input=git('archive', commit, 'Lib'), check=True)
         env = {**os.environ, 'PYTHONPATH': f'{folder}/Lib', 'PYTHONDONTWRITEBYTECODE': '1'}
-        done = subprocess.run([interpreter(commit), '-m', 'test', '-j2', '--timeout', '900', *tests], cwd=folder, env=env,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run([interpreter(commit), '-m', 'test', '-j2', '--timeout', '900', *tests], cwd=folder,
+                              env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     total = [line for line in done.stdout.splitlines() if line.startswith('Total tests:')]
     return (total[-1] if total else done.stdout[-2000:]), done.returncode == 0
 

@@ -60,7 +60,7 @@ CHECKS = {
                         'every_tick'),
     'anyio': Check("AnyIO's own tests: stock, patched, and patched with the native backend", '15', 'anyio'),
     'parity': Check('each test of ours runs in C and in Python, with lazy and with eager tasks', '1', 'parity'),
-    'prefixes': Check('test_asyncio on every prefix of the series', '20', 'prefixes'),
+    'prefixes': Check('test_asyncio on every prefix of the series', '45', 'prefixes'),
 }
 
 
