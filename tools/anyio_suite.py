@@ -107,7 +107,8 @@ class Suite:
             outcomes = runs[way].outcomes
             for _ in range(_AGAIN):
                 names = [name for name, outcome in outcomes.items() if outcome == 'failed'
-                         and base_of(name) not in EXPECTED and (way == STOCK or runs[STOCK].outcomes.get(name) == 'passed')]
+                         and base_of(name) not in EXPECTED
+                         and (way == STOCK or runs[STOCK].outcomes.get(name) == 'passed')]
                 if not names:
                     break
                 again = self._run(way, names).outcomes

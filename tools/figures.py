@@ -182,8 +182,8 @@ def _against_stock(results):
         tuple(run.get(name, '?') for name in ('programs', 'quiet', 'same', 'explained', 'unsteady')) + (
             sum((run.get('divergences') or {}).values()),)), '',
         'By the rules of semantics.md:', '', *rules, '',
-        f'Deliberate bugs that are found: {len(found)} of {len(mutations)}, after {max(found, default=0):,} programs at '
-        'most.']
+        f'Deliberate bugs that are found: {len(found)} of {len(mutations)}, after {max(found, default=0):,} programs '
+        'at most.']
 
 
 def _anyio(results):

@@ -64,7 +64,8 @@ def run(project, builder, log):
                '--tempdir', str(folder), '--junit-xml', str(report), 'test_asyncio']
     # The workers of the runner inherit the environment, not -X.
     env = ui.clean_environment(PYTHONPATH=str(folder), PYTHONASYNCIOLEGACY='all')
-    with ui.timed(f"{builder.name}: upstream's unmodified test_asyncio with all legacy switches"), open(log, 'wb') as out:
+    what = f"{builder.name}: upstream's unmodified test_asyncio with all legacy switches"
+    with ui.timed(what), open(log, 'wb') as out:
         subprocess.run(command, cwd=builder.folder, env=env, stdin=subprocess.DEVNULL, stdout=out,
                        stderr=subprocess.STDOUT, check=False)
     if not report.exists():

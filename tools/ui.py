@@ -71,8 +71,7 @@ def timed(what):
 
 @contextlib.contextmanager
 def _limited(process, limit):
-    """Kill process and all below it after `limit` seconds, if not None; yield an event that tells whether that happened.
-    """
+    """Kill process and all below it after `limit` seconds, if not None; give an event that is set if that happened."""
     overdue = threading.Event()
 
     def stop():

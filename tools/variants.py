@@ -151,8 +151,9 @@ class Builder:
         hint = 'Fix what the compiler complains about'
         if self._variant.patched:
             hint += ' (work in build/src, it is built as it stands)'
+        hint += f'; if it makes no sense: ./build.sh clean --variant {self.name}'
         ui.run_logged(f'building {self.name}', ['make', f'-j{jobs}'], log=self._log('make'), cwd=self.folder,
-                      env=self._environment(), hint=f'{hint}; if it makes no sense: ./build.sh clean --variant {self.name}')
+                      env=self._environment(), hint=hint)
         self._check_modules()
         live.update(self.source, self.folder)
         # If a file was edited while make ran, neither the old sources nor the new ones have been built.
