@@ -90,6 +90,7 @@ def test_name_with_a_number(patched):
     ('Forwarded: not-needed\n', '', 'needs a trailer `Forwarded:`'),
     ('Forwarded: not-needed', 'Forwarded: maybe', 'needs a trailer `Forwarded:`'),
     ('Forwarded: not-needed', 'Forwarded: no\nRule: two', '`Rule:` must be like'),
+    ('Forwarded: not-needed', 'Forwarded: no\nAdd: Lib/asyncio/mine.py', 'its trailer `Add:` means nothing here'),
 ])
 def test_header(patched, old, new, complaint):
     text = patched.read(FIRST)

@@ -19,6 +19,7 @@ from tools import python_environment
 from tools import ui
 from tools import wording
 
+_TRAILERS = ('Category', 'Forwarded', 'Rule', 'Adds')
 _CATEGORIES = ('upstreamable', 'backport', 'fork-only')
 _FORWARDED = re.compile(r'no|not-needed|https?://\S+')
 _SUBJECT_LENGTH = 78
@@ -191,6 +192,8 @@ def _header(name, patch):
         yield f'needs a trailer `Category:` with one of {", ".join(_CATEGORIES)}; {hint}'
     if not _FORWARDED.fullmatch(patch.trailers.get('Forwarded', '')):
         yield f'needs a trailer `Forwarded:` with no, not-needed or a URL; {hint}'
+    for key in patch.trailers.keys() - {*_TRAILERS}:
+        yield f'its trailer `{key}:` means nothing here; known are {", ".join(_TRAILERS)}; {hint}'
     rule = patch.trailers.get('Rule')
     if rule is not None and not changed_tests.RULE.fullmatch(rule):
         yield f'its trailer `Rule:` must be like `2.1, 5.3`; {hint}'
