@@ -1,8 +1,8 @@
 """The language of the project's texts: words that it does not use, British spellings, and misspellings.
 
 SCOPE says which files are checked.  The lists are in tools/language/: the words, where a word is allowed, and the files
-that are not covered yet.  `python3 -m tools.wording` prints what is wrong in these; with --prune it takes clean ones off
-the list.
+that are not covered yet.  `python3 -m tools.wording` prints what is wrong in these; --prune takes clean ones off the
+list.
 """
 
 import collections
