@@ -30,7 +30,7 @@ def failure(project):
 
 
 def test_good_series(patched):
-    assert '2 patches, 2 overlay files' in patched.run('check').stderr
+    assert '2 patches, 2 overlay files, 2 of them added by no patch' in patched.run('check').stderr
     assert patched.status() == ''
 
 

@@ -73,7 +73,10 @@ def check(project, tree, *, source_file=None, offline=False):
     if failures:
         raise ui.UserError(f'check found {len(failures)} problem{"s" if len(failures) > 1 else ""}; the lines above '
                            'say what to do')
-    ui.say(f'check: all is well ({len(inputs.patches)} patches, {len(inputs.overlay)} overlay files)')
+    patches = history_module.parse_patches(repository.git, inputs)
+    unnamed = len(inputs.overlay) - sum(map(len, history_module.place(inputs.overlay, patches).values()))
+    ui.say(f'check: all is well ({len(inputs.patches)} patches, {len(inputs.overlay)} overlay files, {unnamed} of them '
+           'added by no patch)')
 
 
 @contextlib.contextmanager
