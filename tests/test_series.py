@@ -571,7 +571,7 @@ def test_prefix_has_only_the_files_of_its_patches(patched):
 def test_patch_of_new_files_alone(patched):
     add_files(patched, 'Adds: Lib/asyncio/new Lib/test/test_asyncio/test_new.py', edit=False)
     assert files_of(patched, 'HEAD~1') == ['Lib/asyncio/new/a.py', 'Lib/test/test_asyncio/test_new.py']
-    assert patched.read(ADDING).endswith('\n---\n\n')
+    assert patched.read(ADDING).endswith('\nAdds: Lib/asyncio/new Lib/test/test_asyncio/test_new.py\n')
     patched.run('check')
     head = patched.git('rev-parse', 'HEAD')
     patched.run('clean')

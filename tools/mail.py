@@ -82,7 +82,8 @@ class Patch:
                 raise FormatError(f'a line of the message would be read as the beginning of the diff: {line!r}')
         head = (f'From {_ZERO} Mon Sep 17 00:00:00 2001\nFrom: {self.author}\nDate: {self.date}\n'
                 f'Subject: {self.subject}\n\n{self.body}')
-        return head.encode() + b'---\n\n' + self.diff
+        # (Without a diff, `git am --empty=keep` wants a mail that ends with the message.)
+        return head.encode() + (b'---\n\n' + self.diff if self.diff else b'')
 
 
 def parse(git, data):
