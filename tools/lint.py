@@ -58,7 +58,7 @@ def check(project, tree, *, source_file=None, offline=False):
         failures += _news(inputs)
         with _collected(failures):
             for name, patch in history_module.parse_patches(repository.git, inputs).items():
-                failures += [f'patches/{name}: {problem}' for problem in [*_header(name, patch), *_white_space(patch)]]
+                failures += [f'patches/{name}: {problem}' for problem in [*_header(name, patch), *_whitespace(patch)]]
     if inputs and not failures:
         # What follows looks at the patched tree, which makes sense only if there is one.
         with _collected(failures):
@@ -207,7 +207,7 @@ def _header(name, patch):
             yield "changes both upstream's tests and other files; make two commits of it in build/src"
 
 
-def _white_space(patch):
+def _whitespace(patch):
     """The diff has neither whitespace noise nor lines that change nothing."""
     path, hunk = '', []
     for line in [*patch.diff.decode('utf-8', 'replace').split('\n'), '@@']:
