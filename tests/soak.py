@@ -116,7 +116,7 @@ class Program:
         if self._leak == 'scope' and self.count['scopes'] % 100 == 0:
             LEAKED.append(scope)
         elif self._leak == 'memory' and self.count['scopes'] % 10 == 0:
-            LEAKED.append(b'x' * 20_000)
+            LEAKED.append(b'x' * 100_000)
         elif self._leak == 'cycle' and self.count['scopes'] % 100 == 0:
             LEAKED.append([])
         return scope
