@@ -56,14 +56,14 @@ def write(first_folder, second_folder, path=FILE):
 
     Only projects that have both, of the same two interpreters.
     """
-    compared, interpreters, judgement = {}, None, triage.load()
+    compared, interpreters, judgment = {}, None, triage.load()
     for second_path in sorted(second_folder.glob('*.json'), key=lambda path: path.stem.lower()):
         first_path = first_folder / second_path.name
         if not first_path.exists():
             continue
         first, second = (json.loads(path.read_text(encoding='utf-8')) for path in (first_path, second_path))
         if first['interpreters'] == second['interpreters'] and first['version'] == second['version']:
-            chance = {*judgement.set_aside(first), *judgement.set_aside(second)}
+            chance = {*judgment.set_aside(first), *judgment.set_aside(second)}
             compared[first['name']] = {**compare(first, second), 'chance': sorted(chance)}
             interpreters = second['interpreters']
     data = {'date': time.strftime('%Y-%m-%d'), 'interpreters': interpreters, 'projects': compared}

@@ -12,16 +12,16 @@ from survey.projects import HERE
 FILE = HERE / 'previous.json'
 
 
-def remember(results, judgement, path=FILE):
+def remember(results, judgment, path=FILE):
     """Write what the present results say; they are what later ones are compared with."""
-    causes = judgement.give_causes(results)
+    causes = judgment.give_causes(results)
     write(path, {
         'date': max(result['date'] for result in results.values()),
         'interpreters': sorted({result['interpreters']['patched'] for result in results.values()}),
         'fine_on_stock': {name: result['summary']['tests'] - result['summary']['flaky']
                           - result['summary']['failing_on_stock'] for name, result in results.items()},
         'causes': {cause.id: _by_project(_of(cause)) for cause in causes if cause.regressions},
-        'topics': {topic.id: _by_project(topic.regressions(causes)) for topic in judgement.topics},
+        'topics': {topic.id: _by_project(topic.regressions(causes)) for topic in judgment.topics},
     })
 
 

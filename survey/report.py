@@ -46,10 +46,10 @@ def load_results(projects):
 def remember():
     """Writes down what the results say, for later ones to be compared with."""
     projects, _ = projects_module.load()
-    results, judgement = load_results(projects), triage.load()
+    results, judgment = load_results(projects), triage.load()
     for result in results.values():
-        judgement.set_aside(result)
-    history.remember(results, judgement)
+        judgment.set_aside(result)
+    history.remember(results, judgment)
 
 
 def collect():
@@ -62,10 +62,10 @@ def collect():
     results = load_results(projects)
     native.complete(results, LOCKS)
     identities = collections.Counter(json.dumps(result['interpreters']) for result in results.values())
-    judgement = triage.load()
+    judgment = triage.load()
     for result in results.values():
-        judgement.set_aside(result)
-    causes = judgement.give_causes(results)
+        judgment.set_aside(result)
+    causes = judgment.give_causes(results)
     rows = [_row(projects[name], result) for name, result in results.items()]
     regressions = sum(row['regressions'] for row in rows)
     by_switch = collections.Counter()
@@ -93,14 +93,14 @@ def collect():
         'first_step': attribution.FIRST_STEP.split(','),
         # {column: the projects whose results are older than it}, for those columns that are incomplete.
         'missing': {column: names for column, names in missing.items() if names},
-        'history': history.compare(results, causes, judgement.topics),
+        'history': history.compare(results, causes, judgment.topics),
         'native': {**native.summarize(results), 'causes': _native_causes(causes, results)},
         'ports': ports.summarize(results, ports.load(), ports.read()),
         'rows': rows,
         'pending': sorted(projects.keys() - results.keys(), key=str.lower),
         'excluded': excluded,
         'causes': causes,
-        'chance': judgement.chance,
+        'chance': judgment.chance,
         'totals': {
             'projects': len(results),
             'tests': sum(row['tests'] for row in rows),

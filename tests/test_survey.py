@@ -788,9 +788,9 @@ def _judge():
 
 
 def _causes(made_result, *findings, of_anyio=False):
-    judgement = triage.Triage([triage.Cause('one', 'One', '', of_anyio=of_anyio), triage.Cause('two', 'Two', '')],
+    judgment = triage.Triage([triage.Cause('one', 'One', '', of_anyio=of_anyio), triage.Cause('two', 'Two', '')],
                               [triage.Finding('it', **finding) for finding in findings])
-    causes = judgement.give_causes({'it': made_result})
+    causes = judgment.give_causes({'it': made_result})
     return {cause.id: ''.join(left.test for left in cause.left) for cause in causes if cause.left}
 
 
@@ -809,8 +809,8 @@ def test_what_is_left_has_the_cause_that_it_has_by_default():
 def test_what_is_left_has_the_cause_of_a_finding_about_the_package():
     assert _causes(_judge(), BY_DEFAULT, WITH_PACKAGE) == {'two': 'abc'}
     assert _causes(_judge(), BY_DEFAULT, {**WITH_PACKAGE, 'log': 'New'}) == {'one': 'ab', 'two': 'c'}
-    judgement = triage.Triage([triage.Cause('two', 'Two', '')], [triage.Finding('it', **WITH_PACKAGE)])
-    *_, untriaged = judgement.give_causes({'it': _judge()})
+    judgment = triage.Triage([triage.Cause('two', 'Two', '')], [triage.Finding('it', **WITH_PACKAGE)])
+    *_, untriaged = judgment.give_causes({'it': _judge()})
     assert [test for test, _ in untriaged.findings[0].regressions] == ['a', 'b']
 
 
@@ -830,17 +830,17 @@ def test_finding_about_the_package_with_switches():
 def test_what_depends_on_chance_is_set_aside_with_the_package_as_well():
     made_result = _judge()
     made_result['native_anyio']['repaired'] = ['d']
-    judgement = triage.Triage(chance=[triage.Chance('it', ['b', 'c', 'd'], 'The weather.')])
-    assert judgement.set_aside(made_result) == ['b', 'c', 'd']
+    judgment = triage.Triage(chance=[triage.Chance('it', ['b', 'c', 'd'], 'The weather.')])
+    assert judgment.set_aside(made_result) == ['b', 'c', 'd']
     told = made_result['native_anyio']
     assert (list(told['left']), told['repaired'], told['flaky']) == (['a'], [], ['b', 'c', 'd'])
-    assert judgement.set_aside(made_result) == []
+    assert judgment.set_aside(made_result) == []
 
 
 def test_what_depends_on_chance_because_of_anyio_counts_with_the_package():
     made_result = _judge()
-    judgement = triage.Triage(chance=[triage.Chance('it', ['b'], 'Its plugin.', of_anyio=True)])
-    assert judgement.set_aside(made_result) == ['b']
+    judgment = triage.Triage(chance=[triage.Chance('it', ['b'], 'Its plugin.', of_anyio=True)])
+    assert judgment.set_aside(made_result) == ['b']
     assert list(made_result['native_anyio']['left']) == ['a', 'b', 'c']
     assert native.find_new(made_result) == ['b', 'c']
 

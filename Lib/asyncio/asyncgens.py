@@ -171,10 +171,10 @@ class Closers:
         if self._wait():
             return
         for scope in self._scopes:
-            scope._pierce()
+            scope._disable_shields()
         self._wait_briefly()
         for task in self._pending():
-            if not self._root.pierced:
+            if not self._root.shields_disabled:
                 logger.error('%r does not end and is given up', task)
             task._log_destroy_pending = False
             self._root._given_up.add(task)
@@ -199,7 +199,7 @@ class Closers:
 
     def _wait(self):
         """Run the loop as long as there is progress; tell if all has ended."""
-        if not self._pending() or self._root.pierced:
+        if not self._pending() or self._root.shields_disabled:
             return not self._pending()
         self._hurry = hurry = self._loop.create_future()
         look = _Look(self._loop, hurry, self._loop.time() + _GRACE)

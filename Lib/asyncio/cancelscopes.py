@@ -1338,11 +1338,6 @@ def _find_root(loop):
     return None
 
 
-def _is_pierced(loop):
-    root = _find_root(loop)
-    return root is not None and root._pierced
-
-
 def _to_deadline(value, name='deadline'):
     """Return *value* as a float, None if it is None or infinity."""
     if value is None:
@@ -1385,8 +1380,7 @@ class _ScopeNode(_Node):
 
     __slots__ = ('_state', '_deadline', '_delay', '_timer', '_loop',
                  '_expired', '_caught', '_group_ref', '_members', '_watched',
-                 '_pierced', '_origin', '_mark', '_scope', '_movable',
-                 '_moved',
+                 '_origin', '_mark', '_scope', '_movable', '_moved',
                  '__weakref__')
 
     def __init__(self):
@@ -1402,7 +1396,6 @@ class _ScopeNode(_Node):
         self._group = None
         self._members = set()
         self._watched = False  # The group wants to know of a cancellation.
-        self._pierced = False  # This root lets nobody have a shield.
         self._origin = None  # Where it was entered, in debug mode.
         self._mark = None  # A _ShieldMark, if the block is shielded.
         # Of a timeout or a group: any task may leave it.
@@ -1435,8 +1428,6 @@ class _ScopeNode(_Node):
         self._state = _ACTIVE
         if task._source_traceback is not None:
             self._origin = _find_origin()
-        if self._shield and _is_pierced(loop):
-            self._shield = False
         self._attach(task._scope, weakref.ref(task))
         task._scope = self
         if self._shield:
@@ -1688,9 +1679,8 @@ class _ScopeNode(_Node):
             self._loop = self._group = None
             _update(*self._detach(None))
 
-    def pierce(self):
-        """From now on there are no shields below this root."""
-        self._pierced = True
+    def disable_shields(self):
+        """Clear all shields below this root."""
         nodes = [self]
         for node in nodes:
             node._shield = False
@@ -1824,8 +1814,6 @@ class _ScopeNode(_Node):
     def set_shield(self, value):
         _check_shield(value)
         self._check_thread()
-        if value and self._state is _ACTIVE and _is_pierced(self._loop):
-            return
         self._shield = value
         if self._state is _ACTIVE:
             task = self._host()
@@ -2161,8 +2149,8 @@ class _PyCancelScope(_ScopeBase):
     def _uproot(self):
         self._node.uproot()
 
-    def _pierce(self):
-        self._node.pierce()
+    def _disable_shields(self):
+        self._node.disable_shields()
 
 
 def _is_closing(task):

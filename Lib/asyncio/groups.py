@@ -246,7 +246,7 @@ class RootGroup(Group):
         self._errors = {}
         self._aborted = False
         self._asked = set()  # By edge, the tasks that have been cancelled.
-        self.pierced = False
+        self.shields_disabled = False
         self._ending = self._ended = False
         self._unreported = []
         # The task whose exception run_until_complete() raises to its caller.
@@ -332,11 +332,11 @@ class RootGroup(Group):
         cancelscopes._call_for_all(operator.methodcaller('cancel'),
                                    self._all_tasks())
 
-    def pierce(self):
-        """From now on nothing that belongs to the group is shielded."""
-        self.pierced = True
+    def disable_shields(self):
+        """Clear the shields of all tasks: the program is to end at once."""
+        self.shields_disabled = True
         for scope in self._scopes:
-            scope._pierce()
+            scope._disable_shields()
         if self._closers is not None:
             self._closers.hurry()
 
@@ -476,7 +476,7 @@ class RootGroup(Group):
         if (not self._aborted and self._count_members()
                 and not _ends_as_without_group()):
             self._abort()
-        if self.pierced:
+        if self.shields_disabled:
             self._wait_briefly()
         elif _ends_as_without_group():
             self._cancel_all_once()
@@ -626,13 +626,17 @@ class RootGroup(Group):
         return future.result()
 
     def _wait_briefly(self):
-        """Let what is left end, where no await waits any more.
+        """Run the loop for a bounded number of turns, without shields.
 
-        Not for long: somebody may go on for ever, swallowing what he is told.
+        Every await that suspends raises, so that the tasks that are left can
+        end.  Bounded, because a task may keep swallowing CancelledError.
         """
         def turn(left):
             if left and (self._count_members()
                          or self._shutting_down and self._all_tasks()):
+                # Cleanup may have opened new ones.
+                for scope in self._scopes:
+                    scope._disable_shields()
                 self._loop.call_soon(turn, left - 1)
             else:
                 enough.set_result(None)

@@ -124,7 +124,7 @@ class Interrupts:
         if self._first is None:
             return None
         if self._again:
-            self._root.pierce()
+            self._root.disable_shields()
             self._shorten(exc)
         self._told = True
         if 'signals' in legacy():
@@ -210,9 +210,9 @@ class Interrupts:
         if self._installed and not self._told:
             self._root.interrupt()
 
-    def _pierce(self):
+    def _disable_shields(self):
         if self._installed:
-            self._root.pierce()
+            self._root.disable_shields()
 
     def _on_signal(self, signum, frame):
         if not self._installed:
@@ -240,7 +240,7 @@ class Interrupts:
         self._again = True
         if signum == signal.SIGINT:
             # It may be caught on its way, by a group that waits for its tasks.
-            self._call_soon(self._pierce)
+            self._call_soon(self._disable_shields)
             if (getattr(_forking, 'under_way', False)
                     or frame is not None and frame.f_code in _FORK_HOOKS):
                 # What the hooks raise is ignored.

@@ -593,14 +593,6 @@ scope_uproot(CancelScopeObj *self)
     return res;
 }
 
-/* May nobody below the root of the loop, whose tree is locked, have a shield? */
-static bool
-root_is_pierced(asyncio_state *state, PyObject *loop)
-{
-    CancelScopeObj *root = find_root(state, loop);
-    return root != NULL && root->cs_pierced;
-}
-
 static PyObject *
 refuse_second_entry(void)
 {
@@ -786,9 +778,6 @@ _asyncio_CancelScope___enter___impl(CancelScopeObj *self)
         return scope_enter_twin(self);
     }
     self->cs_state = SCOPE_ACTIVE;
-    if (node->shield && root_is_pierced(state, task->task_loop)) {
-        node->shield = 0;
-    }
     scope_attach(node, task->task_scope, task);
     FT_ATOMIC_STORE_PTR_RELAXED(task->task_scope, node);
     tree_unlock(node);
@@ -1469,16 +1458,10 @@ _asyncio_CancelScope_shield_set_impl(CancelScopeObj *self, PyObject *value)
         Py_DECREF(twin);
         return res;
     }
-    if (self->cs_state != SCOPE_ACTIVE) {
-        node->shield = shield;
-    }
-    else {
+    node->shield = shield;
+    if (self->cs_state == SCOPE_ACTIVE) {
         host = scope_host(node);
-        PyObject *loop = scope_loop_lock_held(self);
-        if (!(shield && root_is_pierced(state, loop))) {
-            node->shield = shield;
-            res = scope_mark(node, &hosts);
-        }
+        res = scope_mark(node, &hosts);
     }
     bool needs_mark = node->shield && self->cs_mark == NULL;
     tree_unlock(node);
@@ -2156,21 +2139,20 @@ _asyncio_CancelScope__uproot_impl(CancelScopeObj *self)
 
 /*[clinic input]
 @critical_section
-_asyncio.CancelScope._pierce
+_asyncio.CancelScope._disable_shields
 
-From now on there are no shields below this root.
+Clear all shields below this root.
 [clinic start generated code]*/
 
 static PyObject *
-_asyncio_CancelScope__pierce_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=8982022faa8e9e51 input=d9e87a203d1faf3c]*/
+_asyncio_CancelScope__disable_shields_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=399179c44d8df797 input=3e41ce5764011afa]*/
 {
     PyObject *hosts = NULL;
     int res = 0;
     tree_lock(&self->cs_node);
     if (self->cs_root_loop != NULL) {
-        self->cs_pierced = 1;
-        res = scope_mark_or_pierce(&self->cs_node, &hosts, true);
+        res = scope_disable_shields(&self->cs_node, &hosts);
     }
     tree_unlock(&self->cs_node);
     if (scope_finish_update(res, hosts) < 0) {
@@ -2361,7 +2343,7 @@ static PyMethodDef CancelScope_methods[] = {
     _ASYNCIO_CANCELSCOPE__WATCH_METHODDEF
     _ASYNCIO_CANCELSCOPE__PLANT_METHODDEF
     _ASYNCIO_CANCELSCOPE__UPROOT_METHODDEF
-    _ASYNCIO_CANCELSCOPE__PIERCE_METHODDEF
+    _ASYNCIO_CANCELSCOPE__DISABLE_SHIELDS_METHODDEF
     {"_spawn", _PyCFunction_CAST(CancelScope__spawn),
      METH_FASTCALL | METH_KEYWORDS, CancelScope__spawn__doc__},
     {"__reduce__", CancelScope_reduce, METH_NOARGS, CancelScope_reduce__doc__},

@@ -437,22 +437,23 @@ task_may_be_blocked(TaskObj *task)
 #endif
 }
 
+/* Restore the invariant from `top` down.  Append the tasks that are blocked in
+   a scope that this has cancelled to the list *hosts, which is made if it is
+   NULL, and the scopes whose groups want to know.  Runs no Python code.
+
+   The tree is sound even after a failure (no memory for the list: -1). */
 static int
-scope_mark_or_pierce(scope_node *top, PyObject **hosts, bool pierce)
+scope_mark(scope_node *top, PyObject **hosts)
 {
     int res = 0;
-    bool descend;
+    bool changed;
 
     for (scope_node *node = top; node != NULL;
-         node = scope_next(node, top, descend))
+         node = scope_next(node, top, changed))
     {
-        if (pierce) {
-            node->shield = 0;
-        }
         scope_node *cause = scope_find_cause(node);
         scope_node *tree_cause = scope_find_tree_cause(node);
-        bool changed = cause != node->cause || tree_cause != node->tree_cause;
-        descend = changed || pierce;
+        changed = cause != node->cause || tree_cause != node->tree_cause;
         if (!changed) {
             continue;
         }
@@ -487,15 +488,22 @@ scope_mark_or_pierce(scope_node *top, PyObject **hosts, bool pierce)
     return res;
 }
 
-/* Restore the invariant from `top` down.  Append the tasks that are blocked in
-   a scope that this has cancelled to the list *hosts, which is made if it is
-   NULL, and the scopes whose groups want to know.  Runs no Python code.
-
-   The tree is sound even after a failure (no memory for the list: -1). */
+/* Clear the shields below `root`; see scope_mark() for the rest. */
 static int
-scope_mark(scope_node *top, PyObject **hosts)
+scope_disable_shields(scope_node *root, PyObject **hosts)
 {
-    return scope_mark_or_pierce(top, hosts, false);
+    int res = 0;
+    for (scope_node *node = root; node != NULL;
+         node = scope_next(node, root, true))
+    {
+        if (node->shield) {
+            node->shield = 0;
+            if (scope_mark(node, hosts) < 0) {
+                res = -1;
+            }
+        }
+    }
+    return res;
 }
 
 /* ----- To which scope Task.cancel() makes its request ----- */

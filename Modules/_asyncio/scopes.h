@@ -147,7 +147,6 @@ typedef struct {
     unsigned cs_expired: 1;     /* the deadline was the first to ask */
     unsigned cs_caught: 1;
     unsigned cs_watched: 1;     /* the group wants to know of a cancellation */
-    unsigned cs_pierced: 1;     /* this root lets nobody have a shield */
     unsigned cs_movable: 1;     /* of a timeout or a group: any task may leave
                                    it */
     unsigned cs_moved: 1;       /* it has been moved to the task that leaves it,

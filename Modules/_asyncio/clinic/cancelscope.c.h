@@ -927,25 +927,25 @@ _asyncio_CancelScope__uproot(PyObject *self, PyObject *Py_UNUSED(ignored))
     return return_value;
 }
 
-PyDoc_STRVAR(_asyncio_CancelScope__pierce__doc__,
-"_pierce($self, /)\n"
+PyDoc_STRVAR(_asyncio_CancelScope__disable_shields__doc__,
+"_disable_shields($self, /)\n"
 "--\n"
 "\n"
-"From now on there are no shields below this root.");
+"Clear all shields below this root.");
 
-#define _ASYNCIO_CANCELSCOPE__PIERCE_METHODDEF    \
-    {"_pierce", (PyCFunction)_asyncio_CancelScope__pierce, METH_NOARGS, _asyncio_CancelScope__pierce__doc__},
-
-static PyObject *
-_asyncio_CancelScope__pierce_impl(CancelScopeObj *self);
+#define _ASYNCIO_CANCELSCOPE__DISABLE_SHIELDS_METHODDEF    \
+    {"_disable_shields", (PyCFunction)_asyncio_CancelScope__disable_shields, METH_NOARGS, _asyncio_CancelScope__disable_shields__doc__},
 
 static PyObject *
-_asyncio_CancelScope__pierce(PyObject *self, PyObject *Py_UNUSED(ignored))
+_asyncio_CancelScope__disable_shields_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__disable_shields(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     PyObject *return_value = NULL;
 
     Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope__pierce_impl((CancelScopeObj *)self);
+    return_value = _asyncio_CancelScope__disable_shields_impl((CancelScopeObj *)self);
     Py_END_CRITICAL_SECTION();
 
     return return_value;
@@ -1312,4 +1312,4 @@ _asyncio_current_effective_deadline(PyObject *module, PyObject *Py_UNUSED(ignore
 {
     return _asyncio_current_effective_deadline_impl(module);
 }
-/*[clinic end generated code: output=f1f00fc66da1baa0 input=a9049054013a1b77]*/
+/*[clinic end generated code: output=85a28941c2c988d9 input=a9049054013a1b77]*/
