@@ -10,6 +10,7 @@ import signal
 import sys
 import textwrap
 
+from tools import documentation
 from tools import export
 from tools import figures
 from tools import git
@@ -285,6 +286,12 @@ def shell(context, arguments):
 def image(context, arguments):
     with context.project.lock():
         image_module.build(context.project, base=arguments.base, variant=arguments.variant, **context.source)
+
+
+@_verb('build the pages of the documentation that the series changes, as HTML')
+def docs(context, arguments):
+    with context.project.lock():
+        documentation.build(context.project, **context.source)
 
 
 @_verb('lint the patch series, the language and all that goes with them; needs no built interpreter')
