@@ -309,7 +309,7 @@ def test_misuse(project, args, complaint):
 def test_help_names_every_verb_and_variant(project, args):
     text = project.run(*args).stdout
     for word in ('run FILE', 'test [PATTERN ...]', 'build', 'prepare', 'refresh', 'check', 'image', 'python',
-                 'venv DIR', 'shell', 'clean', 'help [VERB]', *variants.VARIANTS, '--variant', '--source', '--offline'):
+                 'venv DIR', 'shell', 'docs', 'clean', 'help [VERB]', *variants.VARIANTS, '--variant', '--source', '--offline'):
         assert word in text
     assert max(map(len, text.splitlines())) <= 120
 
