@@ -51,6 +51,9 @@ def build(project, *, source_file=None, offline=False):
     folder.mkdir(exist_ok=True)
     warnings = folder / 'warnings'
     html = folder / 'html'
+    for name in names:
+        # So that Sphinx reads the page again, and repeats its warnings about it.
+        (folder / 'doctrees' / name.removeprefix('Doc/')).with_suffix('.doctree').unlink(missing_ok=True)
     # -n: as CPython's own check, see Doc/tools/check-warnings.py.
     command = [python, '-m', 'sphinx', '-b', 'html', '-n', '-j', len(os.sched_getaffinity(0)),
                '-d', folder / 'doctrees', '-w', warnings, project.src / 'Doc', html, *names]
