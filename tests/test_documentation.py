@@ -32,6 +32,13 @@ NAMES = """if True:
     print(json.dumps({'asyncio': asyncio.__all__, **{
         value.__name__: [name for name in dir(value) if not name.startswith('_')] for value in classes}}))
 """
+# Prints a signature without annotations.
+SIGNATURE = """if True:
+    import asyncio, inspect
+    signature = inspect.signature(asyncio.{name})
+    print(inspect.Signature([parameter.replace(annotation=parameter.empty)
+                             for parameter in signature.parameters.values() if parameter.name != 'self']))
+"""
 
 
 def run(*arguments):
@@ -85,6 +92,21 @@ def test_every_public_name_has_an_entry(stock):
     assert missing == []
 
 
+@pytest.mark.parametrize('name', ['CancelScope', 'CancelScope.adopt', 'CancelScope.cancel', 'CancelScope.create_task',
+                                  'TaskGroup.cancel', 'Timeout', 'current_effective_deadline', 'current_scope', 'legacy',
+                                  'move_on_after', 'move_on_at', 'timeout', 'timeout_at'])
+def test_signature(name):
+    """An entry names the parameters that there are, in their order, with their default values."""
+    actual = run('-c', SIGNATURE.format(name=name)).stdout.strip()
+    owner, _, short = name.rpartition('.')
+    text = library_text().replace('\\\n', ' ')
+    if owner:
+        _, _, text = text.partition(f'.. class:: {owner}(')
+    entry = re.search(rf'^ *\.\. (?:class|function|method):: {short}(\(.*\))$', text, re.MULTILINE)[1]
+    entry = re.sub(r'\s+', ' ', entry).replace('"', "'")
+    assert entry == actual
+
+
 def test_every_new_name_is_in_the_index():
     index = (ROOT / LIBRARY / 'asyncio-api-index.rst').read_text(encoding='utf-8')
     for name in ('CancelScope', 'move_on_after', 'move_on_at', 'current_effective_deadline', 'current_scope'):
@@ -94,11 +116,11 @@ def test_every_new_name_is_in_the_index():
 
 
 def test_references_of_news_exist():
-    """A name that a news entry refers to has an entry in the documentation, unless it is marked with an exclamation mark.
-    """
+    """What a news entry refers to has an entry in the documentation."""
     text = library_text()
     for path in sorted((ROOT / 'build' / 'src' / 'Misc' / 'NEWS.d' / 'next').glob('*/*.rst')):
-        for name in re.findall(r':(?:class|func|meth|attr|exc):`~?asyncio\.([\w.]+)`', path.read_text(encoding='utf-8')):
+        news = path.read_text(encoding='utf-8')
+        for name in re.findall(r':(?:class|func|meth|attr|exc):`~?asyncio\.([\w.]+)`', news):
             short = name.rpartition('.')[2]
             assert re.search(rf':: (?:\w+\.)?{short}\b', text), f'{path.name}: {name}'
 
@@ -162,7 +184,7 @@ def test_a_page_passes(tmp_path):
     ('   2\n', '   3\n'),
     ('ValueError: wrong', 'OSError: wrong'),
     ("raise ValueError('wrong')", 'pass'),
-    ('asyncio.run(main())', 'asyncio.run(main(), 1)'),
+    ('asyncio.run(main())', 'asyncio.run(main)'),
     ('   import asyncio\n', '   pass\n'),
 ])
 def test_a_page_fails(tmp_path, capsys, old, new):

@@ -25,7 +25,7 @@ def pages(tree):
 
 
 def find_warnings(text, source, names):
-    """Return the lines of Sphinx's warnings in `text` that are about one of the pages `names` below the Path `source`."""
+    """Return those of Sphinx's warnings in `text` that are about one of the pages `names` below the folder `source`."""
     found = []
     for line in text.splitlines():
         match = _WARNING.match(line)
