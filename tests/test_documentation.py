@@ -93,8 +93,8 @@ def test_every_public_name_has_an_entry(stock):
 
 
 @pytest.mark.parametrize('name', ['CancelScope', 'CancelScope.adopt', 'CancelScope.cancel', 'CancelScope.create_task',
-                                  'TaskGroup.cancel', 'Timeout', 'current_effective_deadline', 'current_scope', 'legacy',
-                                  'move_on_after', 'move_on_at', 'timeout', 'timeout_at'])
+                                  'TaskGroup.cancel', 'Timeout', 'current_effective_deadline', 'current_scope',
+                                  'legacy', 'move_on_after', 'move_on_at', 'timeout', 'timeout_at'])
 def test_signature(name):
     """An entry names the parameters that there are, in their order, with their default values."""
     actual = run('-c', SIGNATURE.format(name=name)).stdout.strip()
@@ -123,6 +123,27 @@ def test_references_of_news_exist():
         for name in re.findall(r':(?:class|func|meth|attr|exc):`~?asyncio\.([\w.]+)`', news):
             short = name.rpartition('.')[2]
             assert re.search(rf':: (?:\w+\.)?{short}\b', text), f'{path.name}: {name}'
+
+
+# The table that compares this with other versions; what it says of Trio and AnyIO is not run here.
+
+COMMON = {'timeout() starts': 'on creation', 'result, Task.cancel()': 'lost',
+          'cancelled from outside': 'CancelledError', 'timeout() in another task': 'no error',
+          'TaskGroup in another task': 'no error'}
+
+
+def test_comparison_with_stock(stock):
+    done = subprocess.run([stock, 'tests/comparison.py'], cwd=ROOT, capture_output=True, text=True, timeout=60,
+                          check=True)
+    assert json.loads(done.stdout) == COMMON | {
+        'interruptions': 1, 'result, timeout()': 'lost', 'before its start': 'does not run',
+        'new task': 'RuntimeError', 'shield()': ['another task', False]}
+
+
+def test_comparison():
+    assert json.loads(run('tests/comparison.py').stdout) == COMMON | {
+        'interruptions': 3, 'result, timeout()': 'kept', 'before its start': 'runs to its first await',
+        'new task': 'accepted', 'shield()': ['the same task', True], 'CancelScope in another task': 'RuntimeError'}
 
 
 # doc_examples itself.
