@@ -3,7 +3,7 @@
     python pep_program.py PROGRAM
 
 A program that waits for what can no longer happen ends with exit status HANGS, at once, so that no test has to wait to
-find out that it hangs.
+find out that it hangs.  (What a thread is about to do counts as what cannot happen.)
 """
 
 import asyncio

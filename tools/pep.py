@@ -357,9 +357,13 @@ def _affinity(results):
 
 
 def _ports(results):
-    totals = results.survey()['ports']['totals']
+    ports = results.survey()['ports']
+    totals, cleanup = ports['totals'], ports['causes']['cleanup']
+    awaited = ports['causes']['awaited-failure']
     return _prose(f'{totals["projects"]} of the projects that break were ported for everything at once: '
-                  f'{totals["places"]} places, {totals["added"]} lines added and {totals["removed"]} removed.')
+                  f'{totals["places"]} places, {totals["added"]} lines added and {totals["removed"]} removed.  '
+                  f'{cleanup["places"]} of the places, in {cleanup["projects"]} projects, are cleanup that awaits; '
+                  f'{awaited["places"]} are failures that are awaited, most of which part 4 does not count.')
 
 
 _NATIVE = 'patched interpreter, native backend'
