@@ -3,7 +3,7 @@ import asyncio
 async def session(peer):
     try:
         await peer.wait()
-    finally:
+    except asyncio.CancelledError:
         await peer.wait()               # say goodbye to a dead peer
 
 async def check():
