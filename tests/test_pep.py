@@ -313,7 +313,7 @@ def test_lint_of_a_good_text():
     ('Text.', 'Part\n~~~~', 'sections are underlined with'),
     ('Text.', "Part\n''''", 'this section is nested too deeply'),
     ('Text.', 'x' * 80, 'the line is longer than 79'),
-    ('Text.', 'Text. ', 'white space at the end'),
+    ('Text.', 'Text. ', 'whitespace at the end'),
     ('Text.', 'Text\tand more.', 'a tab in the line'),
     ('Text.', 'See https://peps.python.org/pep-0789/.', 'PEPs are referred to by :pep:'),
     ('Text.', 'See https://www.rfc-editor.org/rfc/rfc2822.', 'RFCs are referred to by :rfc:'),

@@ -17,6 +17,7 @@ from tools import git
 from tools import image as image_module
 from tools import lint
 from tools import packages
+from tools import pep
 from tools import project as project_module
 from tools import survey as survey_module
 from tools import testing
@@ -288,10 +289,11 @@ def image(context, arguments):
         image_module.build(context.project, base=arguments.base, variant=arguments.variant, **context.source)
 
 
-@_verb('build the pages of the documentation that the series changes, as HTML')
+@_verb('build the pages of the documentation that the series changes, and the PEP, as HTML')
 def docs(context, arguments):
     with context.project.lock():
         documentation.build(context.project, **context.source)
+        ui.say(f'  {pep.render(context.project, offline=context.source["offline"])}')
 
 
 @_verb('lint the patch series, the language and all that goes with them; needs no built interpreter')

@@ -227,7 +227,7 @@ def _check_lines(lines):
         if len(line) > COLUMNS and not re.fullmatch(r'\s*(?:\.\. _.*: )?<?https?://\S+', line):
             yield number, f'the line is longer than {COLUMNS} characters'
         if line != line.rstrip():
-            yield number, 'there is white space at the end of the line'
+            yield number, 'there is whitespace at the end of the line'
         if '\t' in line:
             yield number, 'there is a tab in the line'
         for pattern, message in _DIRECT_LINKS:
