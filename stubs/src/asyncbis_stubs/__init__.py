@@ -1,0 +1,6 @@
+"""The type stubs of asyncbis's asyncio, made from those that come with mypy or pyright.
+
+    python -m asyncbis_stubs --help
+"""
+
+__version__ = '0.1.0'
