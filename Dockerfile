@@ -15,6 +15,7 @@ COPY patches patches/
 COPY Lib Lib/
 COPY Modules Modules/
 COPY anyio_backend anyio_backend/
+COPY stubs stubs/
 # The tarball, if the context has one, goes where build.sh looks first: its cache.  (upstream.conf is there
 # because a COPY with nothing to copy is an error.)
 COPY upstream.conf build/image/*.tar.xz /root/.cache/asyncbis/

@@ -3,4 +3,4 @@
     python -m asyncbis_stubs --help
 """
 
-__version__ = '0.1.0'
+__version__ = '1.0.0'

@@ -65,7 +65,8 @@ def apply(stdlib):
             '@overload',
             'def shield(arg: Future[_T]) -> Future[_T]: ...  # type: ignore[overload-overlap]',
             '@overload',
-            'def shield(arg: Coroutine[Any, Any, _T]) -> Coroutine[Any, Any, _T]: ...',
+            # Without Any: mypy infers nothing from overloads, such as those of gather(), if that is in what they get.
+            'def shield(arg: Coroutine[Any, Any, _T]) -> Coroutine[_TaskYieldType, None, _T]: ...',
             '@overload',
             'def shield(arg: Awaitable[_T]) -> Awaitable[_T]: ...')
 
