@@ -9,17 +9,17 @@ import asyncio
 import gc
 
 
-async def forgotten(done):
+async def forgotten(done: asyncio.Event) -> None:
     # Nobody refers to this task, nor to what it waits for.
     await asyncio.get_running_loop().run_in_executor(None, gc.collect)
     done.set()
 
 
-async def fails():
+async def fails() -> None:
     raise OSError("the disk is full")
 
 
-async def main():
+async def main() -> None:
     asyncio.get_running_loop().set_exception_handler(
         lambda loop, context: print(f"logged: {context['exception']}"))
 

@@ -4,13 +4,12 @@ Three mirrors are asked at once.  The first one to answer cancels the group, the
 up, and the program goes on below the group as if they had never been.
 """
 import asyncio
+from collections.abc import Awaitable, Iterable
 
-MIRRORS = {"far": 0.5, "near": 0.02, "down": None}  # seconds to the answer
+MIRRORS = {"far": 0.5, "near": 0.02, "down": 3600}  # seconds to the answer
 
 
-async def ask(mirror, delay):
-    if delay is None:
-        await asyncio.Event().wait()
+async def ask(mirror: str, delay: float) -> str:
     try:
         await asyncio.sleep(delay)
     finally:
@@ -18,11 +17,11 @@ async def ask(mirror, delay):
     return f"the answer of {mirror}"
 
 
-async def first(calls):
+async def first[T](calls: Iterable[Awaitable[T]]) -> T | None:
     """Return the result of the first of the coroutines to have one."""
-    winner = None
+    winner: T | None = None
 
-    async def compete(call):
+    async def compete(call: Awaitable[T]) -> None:
         nonlocal winner
         result = await call
         if winner is None:
@@ -35,10 +34,11 @@ async def first(calls):
     return winner
 
 
-async def main():
+async def main() -> None:
     async with asyncio.timeout(10):
         print(await first([ask(*mirror) for mirror in MIRRORS.items()]))
-    print(f"requests to cancel that are left: {asyncio.current_task().cancelling()}")
+    if task := asyncio.current_task():
+        print(f"requests to cancel that are left: {task.cancelling()}")
 
 
 asyncio.run(main())

@@ -15,7 +15,7 @@ import threading
 import time
 
 
-async def session(peer):
+async def session(peer: asyncio.Event) -> None:
     try:
         await peer.wait()
     except asyncio.CancelledError:
@@ -23,13 +23,13 @@ async def session(peer):
         await peer.wait()
 
 
-async def main():
+async def main() -> None:
     dead_peer = asyncio.Event()  # never set
     async with asyncio.timeout(0.1):
         await session(dead_peer)
 
 
-def give_up(limit):
+def give_up(limit: float) -> None:
     # A thread, and no exception: nothing inside the event loop could end this program.
     print(f"hangs: still running after {limit:g} s, the timeout was 0.1 s", flush=True)
     os._exit(1)

@@ -11,7 +11,7 @@ import sys
 FEATURES = ("CancelScope", "move_on_after", "move_on_at", "current_effective_deadline")
 
 
-async def every_await_raises():
+async def every_await_raises() -> None:
     with asyncio.CancelScope() as scope:
         scope.cancel("enough")
         for attempt in 1, 2, 3:
@@ -23,7 +23,7 @@ async def every_await_raises():
     print("  first await outside: fine again")
 
 
-async def a_deadline_and_a_shield():
+async def a_deadline_and_a_shield() -> None:
     with asyncio.move_on_after(0.05) as scope:
         try:
             await asyncio.sleep(3600)
@@ -39,7 +39,7 @@ async def a_deadline_and_a_shield():
     print(f"  moved on: {scope.cancelled_caught}")
 
 
-async def main():
+async def main() -> None:
     print("a cancelled scope:")
     await every_await_raises()
     print("a deadline:")

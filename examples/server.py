@@ -13,7 +13,7 @@ import sys
 accepted = answered = 0
 
 
-async def handle(reader, writer):
+async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     global accepted, answered
     try:
         while line := await reader.readline():
@@ -28,7 +28,7 @@ async def handle(reader, writer):
         writer.close()
 
 
-async def main():
+async def main() -> None:
     server = await asyncio.start_server(handle, "127.0.0.1", int(sys.argv[1]) if sys.argv[1:] else 0, backlog=1024)
     print("port", *server.sockets[0].getsockname()[1:], flush=True)
     await server.serve_forever()

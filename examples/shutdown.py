@@ -12,21 +12,21 @@ import sys
 GOODBYE = 3600 if sys.argv[1:] == ["slow"] else 0.05  # seconds
 
 
-async def say_goodbye(who):
+async def say_goodbye(who: str) -> None:
     with asyncio.CancelScope(shield=True):
         print(f"{who}: says goodbye", flush=True)
         await asyncio.sleep(GOODBYE)
     print(f"{who}: has said goodbye", flush=True)
 
 
-async def request(who):
+async def request(who: str) -> None:
     try:
         await asyncio.sleep(3600)
     finally:
         await say_goodbye(who)
 
 
-async def session(who):
+async def session(who: str) -> None:
     try:
         async with asyncio.TaskGroup() as requests:
             requests.create_task(request(f"{who}, request 1"))
@@ -35,7 +35,7 @@ async def session(who):
         await say_goodbye(who)
 
 
-async def main():
+async def main() -> None:
     try:
         async with asyncio.TaskGroup() as pool:
             pool.create_task(session("session"))

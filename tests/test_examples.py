@@ -63,8 +63,8 @@ def test_first_wins():
     done = run_example("examples/first_wins.py")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "near: hung up" and set(lines[:2]) == {"near: hung up", "far: hung up"}
-    assert lines[2:] == ["the answer of near", "requests to cancel that are left: 0"]
+    assert lines[0] == "near: hung up" and set(lines[:3]) == {"near: hung up", "far: hung up", "down: hung up"}
+    assert lines[3:] == ["the answer of near", "requests to cancel that are left: 0"]
 
 
 @pytest.fixture(scope="module")
