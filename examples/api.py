@@ -37,8 +37,8 @@ LIMIT = 1  # seconds until a client gets an answer
 POOL = 20  # connections to the other service
 
 unanswered = 0  # requests
-seats = set()  # that are held
-connections = set()  # that the other service has accepted
+seats: set[object] = set()  # that are held
+connections: set[asyncio.StreamWriter] = set()  # that the other service has accepted
 
 
 class Transport(httpx.AsyncHTTPTransport):

@@ -32,6 +32,7 @@ class Handler:
                     with asyncio.CancelScope(shield=True):
                         await asyncio.sleep(0.01)
                         self.steps.append("rolled back")
+            return web.Response()
         except TimeoutError:
             return web.Response(status=504)
         finally:

@@ -13,6 +13,7 @@ async def number() -> int:
 
 def scope_attributes(scope: asyncio.CancelScope, task: asyncio.Task[str]) -> None:
     assert_type(scope.cancel_called, bool)
+    assert_type(scope.cancel_message, Any | None)
     assert_type(scope.cancelled_caught, bool)
     assert_type(scope.cancels_tasks, bool)
     assert_type(scope.deadline_expired, bool)

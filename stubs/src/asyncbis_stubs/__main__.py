@@ -72,8 +72,8 @@ def _write(origin, typeshed, output):
     if (typeshed / _MARK).exists():
         raise _UserError(f'{typeshed} was written by this command.  Name the original, or leave out --typeshed.')
     if output.exists() and not (output / _MARK).exists():
-        raise _UserError(f'{output} exists and was not written by this command.  Remove it, or name another folder with '
-                         '--output DIR.')
+        raise _UserError(f'{output} exists and was not written by this command.  Remove it, or name another folder '
+                         'with --output DIR.')
     # Until it is complete, the copy has another name, so that a failure leaves what was there.
     new = output.with_name(f'{output.name}.new')
     shutil.rmtree(new, ignore_errors=True)

@@ -6,6 +6,7 @@ Functions and classes are found by name, not by line or layout: typeshed's stubs
 import ast
 import builtins
 import pathlib
+import sys
 
 _FUNCTIONS = ast.FunctionDef, ast.AsyncFunctionDef
 
@@ -54,7 +55,9 @@ def apply(stdlib):
         stub.remove('TaskGroup.cancel', missing_ok=True)
         stub.remove('TaskGroup._on_task_done', missing_ok=True)
         stub.remove('TaskGroup._tasks', missing_ok=True)
-        stub.add_to_class('TaskGroup', '@property', 'def _tasks(self) -> set[Task[Any]]: ...', '@property', 'def cancel_scope(self) -> CancelScope: ...',
+        stub.add_to_class('TaskGroup',
+                          '@property', 'def _tasks(self) -> set[Task[Any]]: ...',
+                          '@property', 'def cancel_scope(self) -> CancelScope: ...',
                           'def cancel(self, msg: object = None) -> None: ...')
 
     with _Stub(folder / 'tasks.pyi') as stub:
@@ -105,7 +108,7 @@ class _Stub:
         return used - defined
 
     def add_import(self, line):
-        """Add *line* after the last import that depends on nothing."""
+        """Add *line* after the last import that stands below no `if`."""
         imports = [node for node in self._tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
         if not imports:
             self._fail('imports nothing')
@@ -123,14 +126,20 @@ class _Stub:
         self._splice(*((at, at, text) for at in starts))
 
     def append(self, line):
+        """Add *line* at the end."""
         end = len(self._source)
         self._splice((end, end, f'\n{line}\n'))
 
     def add_to_class(self, name, *lines):
-        node, = self._find(name, ast.ClassDef)
-        at = self._offset(node.end_lineno + 1, 0)
-        indent = ' ' * node.body[0].col_offset
-        self._splice((at, at, ''.join(f'{indent}{line}\n' for line in lines)))
+        """Add lines at the end of a class."""
+        splices = []
+        for node in self._find(name, ast.ClassDef):
+            at = self._offset(node.end_lineno + 1, 0)
+            indent = ' ' * node.body[-1].col_offset
+            if node.body[-1].lineno == node.lineno:
+                self._fail(f'has a {name} on a single line')
+            splices.append((at, at, ''.join(f'{indent}{line}\n' for line in lines)))
+        self._splice(*splices)
 
     def add_keyword(self, name, parameter, rest):
         """Add a keyword-only parameter to each definition of a function."""
@@ -150,7 +159,10 @@ class _Stub:
 
     def set_result(self, name, result):
         """Change the type of what a function returns."""
-        self._splice(*((*self._span(node.returns), result) for node in self._find(name)))
+        nodes = self._find(name)
+        if not all(node.returns for node in nodes):
+            self._fail(f'does not say what {name} returns')
+        self._splice(*((*self._span(node.returns), result) for node in nodes))
 
     def replace(self, name, *lines):
         """Replace the only definition of a function outside of classes."""
@@ -173,7 +185,7 @@ class _Stub:
             bodies = [node.body for body in bodies for node in _statements(body)
                       if isinstance(node, ast.ClassDef) and node.name == part]
         found = [node for body in bodies for node in _statements(body) if isinstance(node, kinds) and last == (
-            node.target.id if isinstance(node, ast.AnnAssign) else node.name)]
+            getattr(node.target, 'id', None) if isinstance(node, ast.AnnAssign) else node.name)]
         if not found and not missing_ok:
             self._fail(f'has no {name}')
         return found
@@ -197,7 +209,11 @@ class _Stub:
         if not source.endswith(b'\n'):
             source += b'\n'
         self._source = source
-        self._tree = ast.parse(source, self._path)
+        try:
+            self._tree = ast.parse(source, self._path)
+        except SyntaxError as error:
+            version = '.'.join(map(str, sys.version_info[:2]))
+            self._fail(f'is not in the syntax of this Python, {version} (line {error.lineno}: {error.msg})')
 
     def _fail(self, what):
         raise AnchorError(f'{self._path.name} {what}')
