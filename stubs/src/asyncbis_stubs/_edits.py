@@ -21,10 +21,11 @@ def apply(stdlib):
     Raise AnchorError, with the stubs half changed, if they are not what is expected.
     """
     folder = stdlib / 'asyncio'
-    package = pathlib.Path(__file__).parent
-    if b'disjoint_base' not in (stdlib / 'typing_extensions.pyi').read_bytes():
-        raise AnchorError('typing_extensions.pyi has no disjoint_base')
-    (folder / 'cancelscopes.pyi').write_bytes((package / 'cancelscopes.pyi').read_bytes())
+    scopes = pathlib.Path(__file__).with_name('cancelscopes.pyi').read_bytes()
+    if b'def disjoint_base(' not in (stdlib / 'typing_extensions.pyi').read_bytes():
+        # New in 2025.  (It tells checkers which classes cannot be bases of the same class.)
+        scopes = scopes.replace(b', disjoint_base', b'').replace(b'@disjoint_base\n', b'')
+    (folder / 'cancelscopes.pyi').write_bytes(scopes)
 
     with _Stub(folder / '__init__.pyi') as stub:
         stub.add_import('from .cancelscopes import *')
@@ -165,11 +166,11 @@ class _Stub:
         self._splice(*((*self._span(node.returns), result) for node in nodes))
 
     def replace(self, name, *lines):
-        """Replace the only definition of a function outside of classes."""
+        """Replace each definition of a function."""
         nodes = self._find(name)
-        if len(nodes) > 1 or nodes[0].col_offset:
-            self._fail(f'has more than one {name}')
-        self._splice((*self._span(nodes[0]), '\n'.join(lines)))
+        if any(node.decorator_list for node in nodes):
+            self._fail(f'has overloads of {name}')
+        self._splice(*((*self._span(node), f'\n{" " * node.col_offset}'.join(lines)) for node in nodes))
 
     def remove(self, name, *, missing_ok=False):
         """Remove each definition of a function or attribute."""
