@@ -70,6 +70,7 @@ RUN set -eu; \
     python3 -B -c 'import bz2, compression.zstd, ctypes, curses, dbm.gnu, lzma, readline, sqlite3, uuid, zlib'; \
     python3 -B -c 'import ssl; assert ssl.create_default_context().get_ca_certs()'; \
     python3 -B -c 'import asyncbis_anyio, sys; assert asyncbis_anyio._hook in sys.path_hooks'; \
+    python3 -B -c 'import asyncbis_stubs'; \
     PYTHONDONTWRITEBYTECODE=1 pip3 --version; \
     python3 -B app.py
 ENTRYPOINT ["python3"]

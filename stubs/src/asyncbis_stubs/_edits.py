@@ -12,7 +12,7 @@ _FUNCTIONS = ast.FunctionDef, ast.AsyncFunctionDef
 
 
 class AnchorError(Exception):
-    """The stubs have no such function or class, or have what would be added."""
+    """The stubs are not what is expected: a name is missing, say, or what would be added is there."""
 
 
 def apply(stdlib):
