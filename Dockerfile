@@ -14,6 +14,9 @@ COPY tools tools/
 COPY patches patches/
 COPY Lib Lib/
 COPY Modules Modules/
+# Patches name these in a trailer `Adds:`; nothing is built from them.
+COPY Doc Doc/
+COPY Misc Misc/
 COPY anyio_backend anyio_backend/
 COPY stubs stubs/
 # The tarball, if the context has one, goes where build.sh looks first: its cache.  (upstream.conf is there

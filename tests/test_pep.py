@@ -72,7 +72,7 @@ def run(interpreter, path, *options):
     return status, ' '.join(' '.join(output).split()), '' if last is None else ' '.join(errors[last:])
 
 
-@pytest.mark.timeout(7200)  # The first one may build the interpreters.
+@pytest.mark.timeout(3600)  # The first one may build the interpreters.
 @pytest.mark.parametrize('name', OUTCOMES)
 def test_program(interpreters, name):
     """It fails on stock, and does not with the part that it is about, nor with all parts."""

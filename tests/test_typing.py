@@ -1,4 +1,4 @@
-"""asyncbis-stubs: what it makes of the typeshed of mypy and of pyright, by their own judgement and by stubtest's."""
+"""asyncbis-stubs: what it makes of the typeshed of mypy and of pyright, by their own judgment and by stubtest's."""
 import io
 import json
 import os
