@@ -59,6 +59,10 @@ def _check_ended(task, exc, origin):
     place = _find_shield_loop(task)
     if exc is None:
         return False
+    if origin is None:
+        origin = 'by a scope around it'
+    elif not isinstance(origin, str):
+        origin = f'{origin!r} is cancelled'
     if place is not None:
         _report('%r waits for shield() again and again %s, although it is '
                 'cancelled, and never blocks: %s.  shield() protects what it '
@@ -72,10 +76,6 @@ def _check_ended(task, exc, origin):
     # The frame that the exception reached in the end is the first.
     where = ('somewhere' if tb is None else
              _format_place(tb.tb_frame.f_code, tb.tb_lineno))
-    if origin is None:
-        origin = 'by a scope around it'
-    elif not isinstance(origin, str):
-        origin = f'{origin!r} is cancelled'
     logger.warning('%r swallowed a CancelledError %s and went on waiting, but '
                    'it is still cancelled: %s', task, where, origin)
     return True
