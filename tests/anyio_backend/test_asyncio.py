@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -361,3 +362,99 @@ async def test_end_of_a_group_cancels_a_task_that_another_loop_has_spawned(end):
                 elif end == 'failure':
                     raise LookupError('failed here')
     assert ended == [other._thread.ident]
+
+
+async def test_task_that_another_loop_spawns_in_a_cancelled_group_is_cancelled():
+    cancelled = threading.Event()
+
+    async def spawn_more(group, *, task_status):
+        task_status.started()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await asyncio.to_thread(cancelled.wait)
+            group.start_soon(anyio.sleep_forever)
+
+    with AnotherLoop() as other:
+        async with anyio.create_task_group() as group:
+            await other.run(group.start, spawn_more, group)
+            group.cancel_scope.cancel()
+            # The group waits by then, and has told the tasks that it had.
+            asyncio.get_running_loop().call_later(0.05, cancelled.set)
+
+
+async def test_last_task_of_another_loop_ends_as_the_group_begins_to_wait(monkeypatch):
+    from anyio._backends import _asyncio as backend
+    end = threading.Event()
+
+    class Join(backend._Join):
+        def __init__(self, group):
+            super().__init__(group)
+            end.set()
+            while group._tasks:  # Another thread removes it.
+                pass
+
+    async def spawn(group):
+        group.start_soon(asyncio.to_thread, end.wait)
+
+    monkeypatch.setattr(backend, '_Join', Join)
+    with AnotherLoop() as other:
+        async with anyio.create_task_group() as group:
+            await other.run(spawn, group)
+
+
+async def test_start_in_another_loop_outlives_the_cancellation_of_the_group():
+    """Until a task has started, it belongs to whoever has called start()."""
+    events = []
+
+    async def task(*, task_status):
+        await anyio.sleep(0)
+        events.append('starting')
+        ready.set()
+        await asyncio.to_thread(cancelled.wait)
+        task_status.started('started')
+        try:
+            await anyio.sleep_forever()
+        finally:
+            events.append('ended')
+
+    async def start(group):
+        events.append(await group.start(task))
+
+    ready, cancelled = threading.Event(), threading.Event()
+    with AnotherLoop() as other:
+        async with anyio.create_task_group() as group:
+            future = asyncio.run_coroutine_threadsafe(start(group), other._loop)
+            await asyncio.to_thread(ready.wait)
+            group.cancel_scope.cancel()
+            # The group has told the tasks of other loops by the time that they run this.
+            asyncio.get_running_loop().call_later(0.05, cancelled.set)
+    with anyio.CancelScope(shield=True):
+        await asyncio.wrap_future(future)
+    assert sorted(events) == ['ended', 'started', 'starting']
+
+
+async def test_spawning_where_no_event_loop_runs_leaves_no_coroutine():
+    async def task():
+        pass
+
+    async with anyio.create_task_group() as group:
+        with pytest.raises(RuntimeError, match='no running event loop'):
+            await asyncio.to_thread(group.start_soon, task)
+        gc.collect()  # A coroutine that is never awaited is a warning, and here an error.
+
+
+async def test_failed_spawn_in_another_loop_leaves_nothing_in_the_group():
+    def refuse(loop, coro, **kwargs):
+        raise LookupError
+
+    async def spawn(group):
+        asyncio.get_running_loop().set_task_factory(refuse)
+        with pytest.raises(LookupError):
+            group.start_soon(anyio.sleep, 0)
+
+    with AnotherLoop() as other:
+        async with anyio.create_task_group() as group:
+            await other.run(spawn, group)
+            assert not group._distant

@@ -296,7 +296,9 @@ class _TaskStatus(abc.TaskStatus[Any]):
             return
         started.set_result(value)
         if scope._group._loop is not get_running_loop():
-            return  # It cannot hang below the scope of the group.
+            # It cannot hang below the scope of the group.
+            scope._group._add_distant(scope)
+            return
         # The task belongs to the group from here on.  If that is cancelled, the
         # task is interrupted the next time it has to wait.
         before, scope._below = scope._below, scope._group.cancel_scope
@@ -346,6 +348,17 @@ class _Join(asyncio.Future[None]):
 
 # The scope in which each task of a group runs, until it has ended.
 _child_scopes: dict[asyncio.Task[Any], _ChildScope] = {}
+
+
+def _call_threadsafe(
+    loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object
+) -> None:
+    """Call *function* in an event loop that another thread may close meanwhile."""
+    try:
+        loop.call_soon_threadsafe(function, *args)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise
 
 
 def _no_task() -> None:
@@ -472,15 +485,16 @@ class TaskGroup(abc.TaskGroup):
         try:
             while self._tasks:
                 join = self._join = _Join(self)
+                if not self._tasks:
+                    break  # Another thread removed the last one, and saw no join.
                 try:
                     await join
                 except CancelledError as exc:
                     if exc_val is None or join.native_request is not None:
                         error = exc
-                finally:
-                    self._join = None
             return error
         finally:
+            self._join = None
             del error, exc_val
 
     def _task_failed(self, exc: BaseException) -> None:
@@ -498,9 +512,11 @@ class TaskGroup(abc.TaskGroup):
             self._distant.pop(scope, None)
         if self._host_task is not None:
             asyncio.future_discard_from_awaited_by(task, self._host_task)
-        if self._join is not None and not self._tasks:
+        # (Another thread may change the attribute.)
+        join = self._join
+        if join is not None and not self._tasks:
             # In a moment, when the task will have ended.
-            self._call(self._loop.call_soon, self._join.complete)
+            self._call(self._loop.call_soon, join.complete)
 
     def _call(self, function: Callable[..., object], *args: object) -> None:
         """Call *function* in the event loop of the group, in which this usually is."""
@@ -511,14 +527,20 @@ class TaskGroup(abc.TaskGroup):
             is_here = True  # A coroutine is being closed, outside of any event loop.
         if is_here:
             function(*args)
-        elif not loop.is_closed():
-            loop.call_soon_threadsafe(function, *args)
+        else:
+            _call_threadsafe(loop, function, *args)
+
+    def _add_distant(self, scope: CancelScope) -> None:
+        """Let *scope*, of a task in the running loop, be cancelled with the group."""
+        self._distant[scope] = get_running_loop()
+        # Only now, so that no cancellation comes in between.
+        if self.cancel_scope.effectively_cancelled:
+            scope.cancel()
 
     def _cancel_distant(self) -> None:
         """Cancel the tasks that do not hang below the scope."""
         for scope, loop in list(self._distant.items()):
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(scope.cancel)
+            _call_threadsafe(loop, scope.cancel)
 
     def _check_active(self) -> None:
         if not self._active:
@@ -535,15 +557,16 @@ class TaskGroup(abc.TaskGroup):
         scope._group = self
         scope._ended = False
         coro = handle._run_coro()
-        loop = get_running_loop()
-        # What makes the task.  Another event loop than that of the group must not be
-        # used like this, but is by programs that share a group between threads.
-        # AnyIO runs the task in the loop that asks for it.
-        create_task = below.create_task
-        if loop is not self._loop:
-            create_task = partial(asyncio.create_task, errors='await')
-            self._distant[scope] = loop
         try:
+            loop = get_running_loop()
+            # What makes the task.  Another event loop than that of the group must not
+            # be used like this, but is by programs that share a group between threads.
+            # AnyIO runs the task in the loop that asks for it.
+            create_task = below.create_task
+            if loop is not self._loop:
+                create_task = partial(asyncio.create_task, errors='await')
+                if type(scope) is _ChildScope:
+                    self._add_distant(scope)  # Or else as soon as it has started.
             factory = loop.get_task_factory()
             if (
                 factory is not None
@@ -554,6 +577,7 @@ class TaskGroup(abc.TaskGroup):
             else:
                 task = create_task(coro, name=handle.name)
         except BaseException:
+            self._distant.pop(scope, None)
             with suppress(BaseException):
                 coro.close()
             with suppress(BaseException):
