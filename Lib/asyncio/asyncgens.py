@@ -231,6 +231,9 @@ class Closers:
     def _wait_briefly(self):
         def turn(left):
             if left and self._pending():
+                # Cleanup may have opened new ones.
+                for scope in self._scopes:
+                    scope._disable_shields()
                 self._loop.call_soon(turn, left - 1)
             else:
                 enough.set_result(None)

@@ -1474,7 +1474,11 @@ class _ScopeNode(_Node):
         Or *task* is false, where a scope that may be left anywhere is left
         outside the tasks of its tree.
         """
-        outer = _hand_up_requests(self) or self._outer_cause()
+        outer = self._outer_cause()
+        if self._interrupted and isinstance(outer, _ScopeNode):
+            # What the scope has interrupted is the outer one's as well.
+            outer._interrupted = True
+        outer = _hand_up_requests(self) or outer
         delivered = self._delivered
         if task:
             _py_forget_delivery(task, self)

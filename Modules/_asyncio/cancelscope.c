@@ -910,8 +910,12 @@ scope_exit(CancelScopeObj *self, asyncio_state *state, TaskObj *task,
 
     /* Settled before the scope leaves the tree. */
     tree_lock(node);
-    bool is_overruled = scope_hand_up_requests(node) != NULL
-        || scope_outer_cause(node) != NULL;
+    scope_node *outer = scope_outer_cause(node);
+    bool is_overruled = scope_hand_up_requests(node) != NULL || outer != NULL;
+    if (outer != NULL && node->interrupted && !outer->is_task) {
+        /* What the scope has interrupted is the outer one's as well. */
+        outer->interrupted = 1;
+    }
     bool delivered = node->delivered;
     bool requested = node->requested;
     tree_unlock(node);

@@ -286,6 +286,22 @@ class ClosingTests:
             self.run_for(2 * self.idle, main(way))
             self.assertEqual(self.problems + self.lines, [])
 
+    def test_7_8_nor_do_shields_that_cleanup_opens_later(self):
+        async def cleanup():
+            for _ in range(3):
+                with contextlib.suppress(asyncio.CancelledError):
+                    with asyncio.CancelScope(shield=True):
+                        await self.forever()
+            self.trace.append('cleaned up')
+
+        async def main(way):
+            await way(cleanup)
+
+        for way in self.for_ways():
+            self.run_for(2 * self.idle, main(way))
+            self.assertEqual(self.trace, ['cleaned up'])
+            self.assertEqual(self.problems + self.lines, [])
+
     def test_7_8_cleanup_that_swallows_everything(self):
         async def cleanup():
             while True:

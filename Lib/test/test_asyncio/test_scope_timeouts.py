@@ -953,6 +953,21 @@ class ChainTests:
                         1/0
         self.assert_chain(cm.exception, TimeoutError, asyncio.CancelledError)
 
+    async def test_4_3_expiry_around_one_that_has_interrupted(self):
+        # The two come in the same turn of the loop.
+        for outer, inner in (2, 1), (1, 2):
+            with self.subTest(outer=outer, inner=inner):
+                with self.assertRaises(ZeroDivisionError) as cm:
+                    async with asyncio.timeout(outer):
+                        async with asyncio.timeout(inner):
+                            self.loop.call_soon(self.loop.advance, 3)
+                            try:
+                                await self.forever()
+                            finally:
+                                1/0
+                self.assert_chain(cm.exception, TimeoutError,
+                                  asyncio.CancelledError)
+
     async def test_4_3_expiry_at_a_bare_yield(self):
         with self.assertRaises(ZeroDivisionError) as cm:
             async with asyncio.timeout(0):
