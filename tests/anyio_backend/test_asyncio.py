@@ -458,3 +458,16 @@ async def test_failed_spawn_in_another_loop_leaves_nothing_in_the_group():
         async with anyio.create_task_group() as group:
             await other.run(spawn, group)
             assert not group._distant
+
+
+async def test_start_of_a_function_that_reports_before_it_returns_its_coroutine():
+    async def task():
+        return 8
+
+    def report(*, task_status):
+        task_status.started(5)
+        return task()
+
+    async with anyio.create_task_group() as group:
+        handle = await group.start(report, return_handle=True)
+        assert (handle.start_value, await handle) == (5, 8)

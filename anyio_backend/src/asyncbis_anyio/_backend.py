@@ -624,6 +624,8 @@ class TaskGroup(abc.TaskGroup):
         if below is None:
             below = self.cancel_scope
         scope = _StartedChildScope()
+        # *func* can call started() before it returns the coroutine.
+        scope._group = self
         scope._below = below
         scope._task = _no_task
         scope._starter_id = id(current_task())
