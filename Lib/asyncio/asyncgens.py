@@ -34,9 +34,6 @@ from .log import logger
 # How long the closers have, in seconds on the clock of the loop.
 _GRACE = 5.0
 
-# How often the loop turns for closers that have lost their shields.
-_TURNS = 200
-
 # How long it takes until it is first looked at whether there is progress, and
 # the longest time between two looks.
 _FIRST_LOOK = 0.001
@@ -170,9 +167,7 @@ class Closers:
         self._cancel()
         if self._wait():
             return
-        for scope in self._scopes:
-            scope._disable_shields()
-        self._wait_briefly()
+        self._root._run_briefly(self._scopes, self._pending)
         for task in self._pending():
             if not self._root.shields_disabled:
                 logger.error('%r does not end and is given up', task)
@@ -227,20 +222,6 @@ class Closers:
             # Leave no cycle that keeps the tasks alive.
             watch = watched = task = None
         return not self._pending()
-
-    def _wait_briefly(self):
-        def turn(left):
-            if left and self._pending():
-                # Cleanup may have opened new ones.
-                for scope in self._scopes:
-                    scope._disable_shields()
-                self._loop.call_soon(turn, left - 1)
-            else:
-                enough.set_result(None)
-
-        enough = self._loop.create_future()
-        self._loop.call_soon(turn, _TURNS)
-        self._root._wait_for(enough)
 
 
 class _Look:

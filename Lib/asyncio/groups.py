@@ -626,16 +626,24 @@ class RootGroup(Group):
         return future.result()
 
     def _wait_briefly(self):
-        """Run the loop for a bounded number of turns, without shields.
+        """Run the loop for a few turns, for the tasks that are left."""
+        def is_busy():
+            return (self._count_members()
+                    or self._shutting_down and self._all_tasks())
 
-        Every await that suspends raises, so that the tasks that are left can
-        end.  Bounded, because a task may keep swallowing CancelledError.
+        self._run_briefly(self._scopes, is_busy)
+        self.forget_tasks()
+
+    def _run_briefly(self, scopes, is_busy):
+        """Run the loop while is_busy(), without shields below *scopes*.
+
+        Every await that suspends raises, so that the tasks can end.  For a
+        bounded number of turns, because a task may keep swallowing
+        CancelledError; and on each turn, because cleanup may open new shields.
         """
         def turn(left):
-            if left and (self._count_members()
-                         or self._shutting_down and self._all_tasks()):
-                # Cleanup may have opened new ones.
-                for scope in self._scopes:
+            if left and is_busy():
+                for scope in scopes:
                     scope._disable_shields()
                 self._loop.call_soon(turn, left - 1)
             else:
@@ -644,7 +652,6 @@ class RootGroup(Group):
         enough = self._loop.create_future()
         self._loop.call_soon(turn, _TURNS)
         self._wait_for(enough)
-        self.forget_tasks()
 
     def forget_tasks(self):
         """The program ends hard: what is left need not be reported."""

@@ -1259,7 +1259,9 @@ _asyncio_CancelScope_effectively_cancelled_get_impl(CancelScopeObj *self)
     if (res < 0) {
         return NULL;
     }
-    return PyBool_FromLong(deadline <= now);
+    /* Look again: time() may have done anything. */
+    return PyBool_FromLong(scope_is_cancelled(self, &deadline)
+                           || deadline <= now);
 }
 
 /*[clinic input]

@@ -190,6 +190,13 @@ class ScopeTestCase(unittest.TestCase):
     async def forever(self):
         await self.loop.create_future()
 
+    async def fail_when_cancelled(self):
+        """Wait until that is interrupted; then end with ZeroDivisionError."""
+        try:
+            await self.forever()
+        finally:
+            1/0
+
     async def settle(self):
         """Let all other tasks run until they are blocked."""
         await self.loop.wait_all_blocked()

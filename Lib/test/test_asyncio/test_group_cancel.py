@@ -1591,16 +1591,10 @@ class ForeignMemberTests(GroupHelpers):
         self.assertIs(task.cancelled(), True)
 
     async def test_4_3_expiry_that_interrupts_a_foreign_member_only(self):
-        async def fail():
-            try:
-                await self.forever()
-            finally:
-                1/0
-
         with self.assertRaises(ExceptionGroup) as cm:
             async with asyncio.timeout(1):
                 async with asyncio.TaskGroup() as group:
-                    self.spawn_foreign(group, fail())
+                    self.spawn_foreign(group, self.fail_when_cancelled())
         [error] = cm.exception.exceptions
         self.assertIsInstance(error, ZeroDivisionError)
         self.assertIsInstance(error.__context__, TimeoutError)

@@ -978,31 +978,19 @@ class ChainTests:
         self.assert_chain(cm.exception, TimeoutError, asyncio.CancelledError)
 
     async def test_4_3_expiry_that_an_awaited_task_makes_an_error_of(self):
-        async def fail():
-            try:
-                await self.forever()
-            finally:
-                1/0
-
         for spawn in self.spawn, asyncio.gather:
             with self.subTest(spawn=spawn):
                 with self.assertRaises(ZeroDivisionError) as cm:
                     async with asyncio.timeout(1):
-                        await spawn(fail())
+                        await spawn(self.fail_when_cancelled())
                 self.assert_chain(cm.exception, TimeoutError,
                                   asyncio.CancelledError)
 
     async def test_4_3_expiry_that_interrupts_members_only(self):
-        async def fail():
-            try:
-                await self.forever()
-            finally:
-                1/0
-
         with self.assertRaises(ExceptionGroup) as cm:
             async with asyncio.timeout(1):
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(fail())
+                    group.create_task(self.fail_when_cancelled())
         [error] = cm.exception.exceptions
         self.assert_chain(error, TimeoutError, asyncio.CancelledError)
 
@@ -1057,16 +1045,10 @@ class ChainTests:
         self.assertIs(second.__context__, first)
 
     async def test_4_3_errors_in_a_group(self):
-        async def child():
-            try:
-                await self.forever()
-            finally:
-                1/0
-
         with self.assertRaises(ExceptionGroup) as cm:
             async with asyncio.timeout(1):
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(child())
+                    group.create_task(self.fail_when_cancelled())
                     try:
                         raise ValueError
                     finally:
