@@ -22,7 +22,7 @@ LOADER = unittest.TestLoader()
 
 def find_variant(cls):
     """Return 'C lazy', 'Python eager' and so on; None for a class that says nothing of it."""
-    kind = getattr(cls, 'tasks', None)              # test_run_signals
+    kind = getattr(cls, 'tasks', None)              # those that run programs with signals
     if not isinstance(kind, str):
         task = getattr(cls, 'Task', None)
         if not isinstance(task, type):
@@ -45,6 +45,7 @@ def find_body(cls, module):
 def read_module(name):
     """Return {body: {variant: [test, …]}} of a module."""
     module = importlib.import_module(f'test.test_asyncio.{name}')
+    legacy_utils = importlib.import_module('test.test_asyncio.legacy_utils')
     bodies = {}
 
     def add(body, variant, tests):
@@ -58,8 +59,8 @@ def read_module(name):
         if not names:
             continue
         case = getattr(cls, 'cls', None)
-        if isinstance(case, type):                  # test_legacy: each child runs all of its variants
-            for variant in module.VARIANTS:
+        if isinstance(case, type):                  # legacy switches: each child runs all variants
+            for variant in legacy_utils.VARIANTS:
                 add(case.__name__, find_variant(variant), names)
         else:
             add(find_body(cls, module), find_variant(cls), names)

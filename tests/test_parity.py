@@ -24,16 +24,16 @@ VARIANTS = ('C lazy', 'C eager', 'Python lazy', 'Python eager')
 # Classes whose tests are not about one implementation: why.
 EXEMPT = {
     'test_cancelscopes.ImplementationTests': 'compares the two implementations',
-    'test_legacy.SetTests': 'about the sets of switches, which the cases run with on all variants',
-    'test_legacy.StartUpTests': 'how a process reads its switches, before it has tasks',
-    'test_legacy.UnknownNameTests': 'how a process refuses to start',
-    'test_legacy.SignalProcessTests': 'processes with switches; the cases of LegacySignals run on all variants',
-    'test_root_group.PlainTests': 'asyncio.run() as it is, without a loop factory or a task factory',
+    'test_legacy_switches.SetTests': 'about the sets of switches, which the cases run with on all variants',
+    'test_legacy_switches.StartUpTests': 'how a process reads its switches, before it has tasks',
+    'test_legacy_switches.UnknownNameTests': 'how a process refuses to start',
+    'test_legacy_switches.SignalProcessTests': 'processes with switches; the cases of LegacySignals run on all variants',
+    'test_root_membership.PlainTests': 'asyncio.run() as it is, without a loop factory or a task factory',
     'test_scope_moves.ExternalTaskTests': 'about tasks that are neither in C nor in Python, but of a factory',
     'test_scope_moves.RunnerTests': 'asyncio.run() as it is, without a loop factory or a task factory',
     'test_scope_splits.RootGroupTests': 'asyncio.run() as it is, without a loop factory or a task factory',
-    'test_swallowed.ToolTests': 'python -m asyncio pstree, which reads C tasks from outside',
-    'test_swallowed.ReplTests': 'python -m asyncio, which runs its own loop',
+    'test_task_tools.ToolTests': 'python -m asyncio pstree, which reads C tasks from outside',
+    'test_task_tools.ReplTests': 'python -m asyncio, which runs its own loop',
 }
 
 # What _asyncio has without a counterpart in Python: why.
@@ -83,7 +83,7 @@ def each_body():
 
 
 def test_each_module_has_tests():
-    assert {'test_cancelscopes', 'test_level_cancel', 'test_root_group', 'test_scope_timeouts'} <= set(
+    assert {'test_cancelscopes', 'test_level_delivery', 'test_root_failures', 'test_scope_timeouts'} <= set(
         read()['modules'])
     assert [module for module, bodies in read()['modules'].items() if not bodies] == []
 
