@@ -7,8 +7,8 @@ All of it goes to the logger, as a warning with the place in the program:
   so keeps the processor busy;
 - cleanup that awaits a task in a cancelled scope, and so cancels the task.
 
-The block of a timeout or a group that is left in another task than the one that
-entered it is reported by a RuntimeWarning.
+The block of a timeout or a group that is left in another task than the one
+that entered it is reported by a RuntimeWarning.
 """
 
 import contextlib
@@ -36,15 +36,15 @@ def _find_origin():
 
 
 def _warn_moved(is_group, origin):
-    """Warn that a block has been left in another task than it was entered in."""
+    """Warn that a block is left in another task than it was entered in."""
     block, lost = (
         ('TaskGroup', 'cancel the code in it when a task of the group failed')
         if is_group else ('timeout()', 'interrupt the code in it any more'))
     entered = '' if origin is None else f' ({origin})'
     warnings.warn(
         f'The block of a {block} is left in another task than the one that '
-        f'entered it{entered}: after that task had ended or gone on elsewhere, '
-        f'the {block} could not {lost}; enter and leave it in one task, and '
+        f'entered it{entered}: after that task had ended or gone on '
+        f'elsewhere, the {block} could not {lost}; enter and leave it in one task, and '
         'close asynchronous generators with contextlib.aclosing()',
         RuntimeWarning, skip_file_prefixes=_LIBRARY)
 
@@ -52,9 +52,10 @@ def _warn_moved(is_group, origin):
 def _check_ended(task, exc, origin):
     """Report that *task* has swallowed *exc*, while it is still cancelled.
 
-    It is about to get a CancelledError again, or for the first time if *exc* is
-    None.  *origin* is the task that was cancelled as a whole, or the place where
-    the scope was entered, if it is known.  Return whether it was reported.
+    It is about to get a CancelledError again, or for the first time if *exc*
+    is None.  *origin* is the task that was cancelled as a whole, or the place
+    where the scope was entered, if it is known.  Return whether it was
+    reported.
     """
     place = _find_shield_loop(task)
     if exc is None:
@@ -84,8 +85,8 @@ def _check_ended(task, exc, origin):
 def _check_awaited(task, exc):
     """Report that *task* is about to cancel another task by awaiting it.
 
-    It handles *exc*, the CancelledError that it got last, and what it waits for
-    is going to be cancelled since its scope still is.
+    It handles *exc*, the CancelledError that it got last, and what it waits
+    for is going to be cancelled since its scope still is.
     """
     other = task._fut_waiter
     if (isinstance(other, (tasks.Task, tasks._PyTask)) and not other.done()
@@ -94,8 +95,8 @@ def _check_awaited(task, exc):
             and _is_being_handled(exc, task)):
         place = _find_place(task)
         _report('%r awaits %r %s, which cancels that task, because the code '
-                'that awaits it is cancelled.  To wait until the task is done, '
-                'use "with asyncio.CancelScope(shield=True): await ..."',
+                'that awaits it is cancelled.  To wait until the task is '
+                'done, use "with asyncio.CancelScope(shield=True): await ..."',
                 task, other, place, place=place)
 
 
@@ -163,8 +164,8 @@ def _find_place(task):
 
 
 def _walk(awaiting):
-    """Yield the coroutines that wait for each other, from the outermost on, each
-    with what it refers to."""
+    """Yield the coroutines that wait for each other, from the outermost on,
+    each with what it refers to."""
     seen = set()
     while awaiting is not None and id(awaiting) not in seen:
         seen.add(id(awaiting))
@@ -202,8 +203,8 @@ _CONTAINERS = tuple, list, dict, set, types.CellType
 def _is_being_handled(exc, task):
     """Return true if the coroutine of *task* still refers to *exc*.
 
-    A coroutine that waits in an except or finally block refers to the exception
-    that is being handled.  So does one that keeps it for later.
+    A coroutine that waits in an except or finally block refers to the
+    exception that is being handled.  So does one that keeps it for later.
     """
     return any(_mentions(found, exc)
                for _, references in _walk(task.get_coro())
@@ -214,7 +215,8 @@ def _mentions(found, exc):
     """Return true if *exc* is *found*, or what that came from, or is in it."""
     if isinstance(found, _CONTAINERS):
         return any(item is exc or isinstance(item, BaseException)
-                   and _mentions(item, exc) for item in gc.get_referents(found))
+                   and _mentions(item, exc)
+                   for item in gc.get_referents(found))
     seen = set()
     while isinstance(found, BaseException) and id(found) not in seen:
         if found is exc:
@@ -225,3 +227,48 @@ def _mentions(found, exc):
         seen.add(id(found))
         found = found.__context__
     return False
+
+
+# task._delivery is None, or in debug mode a tuple: the CancelledError that is
+# to end the task's block, None once it has been reported that it did not; the
+# scope that it is from; where that was entered.
+
+def _check_swallowed(task, exc, canceller):
+    """Keep *exc*, which is thrown into *task*, in order to see it end.
+
+    If the one before has ended, it ended too early: report that.
+    """
+    if task._delivery is None:
+        origin = canceller._host() if canceller._is_own else canceller._origin
+        task._delivery = exc, canceller, origin
+        before = None
+    else:
+        before, canceller, origin = task._delivery
+        if before is None:
+            return  # It has been reported.
+    try:
+        reported = _check_ended(task, before, origin)
+    except BaseException as failure:
+        reported = before is not None  # As well as it can be.
+        cancelscopes._ignore(failure, task._loop, task)
+    if reported and task._delivery is not None:
+        task._delivery = None, canceller, None
+
+
+def _check_waiter(task):
+    """Report it if the waiter of *task* is a task that it hardly wants to
+    cancel."""
+    exc, _, _ = task._delivery
+    if exc is not None:
+        try:
+            _check_awaited(task, exc)
+        except BaseException as failure:
+            cancelscopes._ignore(failure, task._loop, task)
+
+
+def _py_forget_delivery(task, canceller=None):
+    """The CancelledError that was thrown into *task* has not been swallowed:
+    it ended what it was meant to end, if it is from *canceller*."""
+    if task._delivery is not None and (
+            canceller is None or canceller is task._delivery[1]):
+        task._delivery = None

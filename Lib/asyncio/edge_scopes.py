@@ -1,11 +1,11 @@
-"""timeout() and TaskGroup by edge, as without cancel scopes.
+"""timeout() and TaskGroup with edge-triggered cancellation.
 
-What the legacy switch edge-scopes puts in their place.  Nothing here is in the
-tree of scopes (see cancelscopes): a timeout or a group that is to end calls for
-one CancelledError in a task, as Task.cancel() did before there were scopes,
-counts that as a request, and takes it back as the block ends.  So a block that
-is entered later is not cancelled, and the tasks of a group hear of what
-happens outside the group from the group alone.
+What the legacy switch edge-scopes puts in the place of asyncio's own.  Nothing
+here is in the tree of scopes (see cancelscopes): a timeout or a group that is
+to end calls for one CancelledError in a task, as Task.cancel() did before
+there were scopes, counts that as a request, and takes it back as the block
+ends.  So a block that is entered later is not cancelled, and only the group
+itself cancels its tasks.
 """
 
 __all__ = 'TaskGroup', 'Timeout'
@@ -30,7 +30,7 @@ class EdgeScope:
     def __init__(self, deadline=None, shield=False):
         self._deadline = deadline
         # Kept out of the tree but for this.
-        self._shield = (cancelscopes._movable_scope(None, True)
+        self._shield = (cancelscopes._make_scope(shield=True, movable=True)
                         if shield else None)
         self._context = None
         self._task = None
@@ -82,8 +82,8 @@ class EdgeScope:
         return caught
 
     @property
-    def _overruled(self):
-        """True if somebody else wants to cancel the task as well."""
+    def _parent_cancelled(self):
+        """True if other code has called for cancellation of the task too."""
         return (self.cancel_called
                 and self._task.cancelling() - 1 > self._requests_before)
 
@@ -182,8 +182,8 @@ class TaskGroup:
         if exc is not None and not self._aborting:
             self._abort()
 
-        # Each request to the parent interrupts the wait, and none ends it.  One
-        # that is level-triggered would do so forever, so it is once enough.
+        # Each request to the parent interrupts the wait, and none ends it.
+        # One that is level-triggered would do so forever, so once is enough.
         patient = (cancellation is not None
                    and cancelscopes._is_cancelled(self._parent_task))
         while self._tasks:

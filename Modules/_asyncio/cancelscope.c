@@ -12,14 +12,14 @@ class _asyncio.CancelScope "CancelScopeObj *" "clinic_state()->CancelScopeType"
 
 /* What repr() shows; the values of cancelscopes._NEW and so on. */
 static const char * const scope_state_names[] = {
-    "unentered", "active", "left", "destroyed",
+    "unentered", "active", "exited",
 };
 
-/* What is not worth a line of C: asyncio.cancelscopes has it. */
+/* Look up a helper in a module of the library, for what is seldom needed. */
 static PyObject *
-cancelscopes_attr(const char *name)
+module_attr(const char *module_name, const char *name)
 {
-    PyObject *module = PyUnicode_InternFromString("asyncio.cancelscopes");
+    PyObject *module = PyUnicode_InternFromString(module_name);
     PyObject *attr = module == NULL ? NULL : PyUnicode_InternFromString(name);
     PyObject *res = attr == NULL ? NULL
         : PyImport_ImportModuleAttr(module, attr);
@@ -28,20 +28,44 @@ cancelscopes_attr(const char *name)
     return res;
 }
 
-/* Is the legacy switch edge-cancel in force? */
+static PyObject *
+cancelscopes_attr(const char *name)
+{
+    return module_attr("asyncio.cancelscopes", name);
+}
+
+static PyObject *
+cancel_debug_attr(const char *name)
+{
+    return module_attr("asyncio._cancel_debug", name);
+}
+
+/* Is Task.cancel() level-triggered?  (Unless a legacy switch says no.) */
 static int
-read_edge_cancel(bool *edge_cancel)
+read_level_cancel(bool *level_cancel)
 {
     PyObject *legacy = PyImport_ImportModuleAttrString("_asyncio_legacy",
                                                        "legacy");
     PyObject *names = legacy == NULL ? NULL : PyObject_CallNoArgs(legacy);
-    PyObject *name = names == NULL ? NULL : PyUnicode_FromString("edge-cancel");
+    PyObject *name = names == NULL ? NULL
+        : PyUnicode_FromString("edge-cancel");
     int res = name == NULL ? -1 : PySequence_Contains(names, name);
     Py_XDECREF(legacy);
     Py_XDECREF(names);
     Py_XDECREF(name);
-    *edge_cancel = res > 0;
+    *level_cancel = res == 0;
     return res < 0 ? -1 : 0;
+}
+
+/* Call such a helper with up to one argument. */
+static PyObject *
+call_helper(const char *name, PyObject *arg)
+{
+    PyObject *func = cancelscopes_attr(name);
+    PyObject *res = func == NULL ? NULL
+        : PyObject_CallFunctionObjArgs(func, arg, NULL);
+    Py_XDECREF(func);
+    return res;
 }
 
 static inline TaskObj *
@@ -49,9 +73,8 @@ current_c_task(asyncio_state *state)
 {
     PyObject *task = ((_PyThreadStateImpl *)_PyThreadState_GET())
         ->asyncio_running_task;
-    /* (One without an own scope has not been initialized.) */
     return task != NULL && Task_Check(state, task)
-        && ((TaskObj *)task)->task_own_scope.host != NULL
+        && ((TaskObj *)task)->task_own_scope.loop_state != NULL
         ? (TaskObj *)task : NULL;
 }
 
@@ -101,6 +124,7 @@ cancel_scope_new(PyTypeObject *tp, double deadline, bool shield)
     if (self != NULL) {
         llist_init(&self->cs_node.children);
         self->cs_deadline = deadline;
+        self->cs_heap_index = -1;
         self->cs_node.shield = shield;
     }
     return self;
@@ -125,7 +149,7 @@ _asyncio.CancelScope.__init__
 A block of code that can be cancelled as one.
 
 Use it as a plain `with`, inside a task.  Once the scope is cancelled,
-every await in its block that has to wait raises CancelledError, until the
+every await in its block that suspends raises CancelledError, until the
 block is left; there the scope swallows the error.
 
 deadline -- when the scope cancels itself, in seconds on the clock of the
@@ -138,27 +162,22 @@ Modelled on trio.CancelScope.
 static int
 _asyncio_CancelScope___init___impl(CancelScopeObj *self, PyObject *deadline,
                                    PyObject *shield)
-/*[clinic end generated code: output=b839fc9626950d90 input=e0af1a311568e04c]*/
+/*[clinic end generated code: output=b839fc9626950d90 input=9f94e672dccfb54a]*/
 {
     double when;
     int shielded = parse_shield(shield);
     if (shielded < 0 || parse_deadline(deadline, "deadline", &when) < 0) {
         return -1;
     }
-    tree_lock(&self->cs_node);
-    bool is_new = self->cs_state == SCOPE_NEW;
-    if (is_new) {
-        self->cs_deadline = when;
-        self->cs_relative = 0;
-        self->cs_node.shield = shielded;
-    }
-    tree_unlock(&self->cs_node);
-    if (!is_new) {
+    if (self->cs_state != SCOPE_NEW) {
         PyErr_SetString(PyExc_RuntimeError,
                         "This CancelScope has already been entered; it cannot "
                         "be initialized again");
         return -1;
     }
+    self->cs_deadline = when;
+    self->cs_relative = 0;
+    self->cs_node.shield = shielded;
     return 0;
 }
 
@@ -178,14 +197,16 @@ CancelScope_reduce(PyObject *op, PyObject *Py_UNUSED(ignored))
     return NULL;
 }
 
-/* The loop of an active scope, a new reference, or NULL. */
+/* The loop that decides if the deadline of a scope has passed: that of an active
+   scope; before entry, the running one.  A new reference, or NULL. */
 static PyObject *
-scope_loop(CancelScopeObj *self)
+scope_clock(CancelScopeObj *self)
 {
-    tree_lock(&self->cs_node);
-    PyObject *loop = Py_XNewRef(scope_loop_lock_held(self));
-    tree_unlock(&self->cs_node);
-    return loop;
+    if (self->cs_state == SCOPE_NEW) {
+        return Py_XNewRef(((_PyThreadStateImpl *)_PyThreadState_GET())
+                          ->asyncio_running_loop);
+    }
+    return scope_loop(self);
 }
 
 /* Refuse a change that comes from another thread, in debug mode. */
@@ -200,9 +221,7 @@ scope_check_thread(CancelScopeObj *self)
     int res = debug == NULL ? -1 : PyObject_IsTrue(debug);
     Py_XDECREF(debug);
     if (res > 0) {
-        PyObject *check = cancelscopes_attr("_check_calling_loop");
-        PyObject *none = check == NULL ? NULL : PyObject_CallOneArg(check, loop);
-        Py_XDECREF(check);
+        PyObject *none = call_helper("_check_calling_loop", loop);
         res = none == NULL ? -1 : 0;
         Py_XDECREF(none);
     }
@@ -212,54 +231,31 @@ scope_check_thread(CancelScopeObj *self)
 
 /* The deadline of a scope has passed.  Those around it that have passed by then
    as well must not come later only because the timer does: it is the outermost
-   one that counts.  Add the references that their deadlines had to *removed*. */
+   one that counts. */
 static int
-scope_expire_around(CancelScopeObj *self, double now, DeadlinesObj **removed,
-                    PyObject **hosts)
+scope_expire_around(CancelScopeObj *self, double now, PyObject **hosts)
 {
     int res = 0;
     scope_node *node = self->cs_node.parent;
     for (; node != NULL; node = node->parent) {
         CancelScopeObj *scope = node->is_task ? NULL : scope_of_node(node);
-        if (scope == NULL || scope->cs_deadlines == NULL
+        if (scope == NULL || scope->cs_heap_index < 0
             || scope->cs_deadline > now)
         {
             continue;
         }
-        DeadlinesObj *deadlines = deadlines_remove(scope);
-        if (*removed == NULL) {
-            *removed = deadlines;
-        }
-        else {
-            assert(*removed == deadlines);  /* It is that of the loop. */
-            Py_DECREF(deadlines);
-        }
+        deadlines_remove(scope);
         node->requested = 1;
         scope->cs_expired = 1;
-        if (node->tree_cause == NULL && scope_mark(node, hosts) < 0) {
+        if (node->member_canceller == NULL && scope_mark(node, hosts) < 0) {
             res = -1;
         }
     }
     return res;
 }
 
-/* Lock the tree of a scope, which is in its critical section; but if it has a
-   twin that is to be asked instead, return that, a new reference.  (Whoever
-   waits for the lock is not alone meanwhile: so not before.) */
-static PyObject *
-scope_lock_or_twin(CancelScopeObj *self)
-{
-    tree_lock(&self->cs_node);
-    PyObject *twin = Py_XNewRef(self->cs_twin);
-    if (twin != NULL) {
-        tree_unlock(&self->cs_node);
-    }
-    return twin;
-}
-
 /* The request was made; by the deadline, which is not later than `now`, if that
-   is not NULL.  Only the first one counts, and only until the scope is left.
-   (A twin knows of its deadline itself.) */
+   is not NULL.  Only the first one counts, and only until the scope is left. */
 static int
 scope_request(CancelScopeObj *self, PyObject *msg, const double *now)
 {
@@ -267,16 +263,8 @@ scope_request(CancelScopeObj *self, PyObject *msg, const double *now)
     PyObject *hosts = NULL;
     int res = 0;
 
-    PyObject *twin = scope_lock_or_twin(self);
-    if (twin != NULL) {
-        PyObject *none = now != NULL ? Py_NewRef(Py_None)
-            : PyObject_CallMethodOneArg(twin, &_Py_ID(cancel), msg);
-        Py_DECREF(twin);
-        Py_XDECREF(none);
-        return none == NULL ? -1 : 0;
-    }
-    if (node->requested
-        || (self->cs_state != SCOPE_NEW && self->cs_state != SCOPE_ACTIVE)
+    tree_lock(node);
+    if (node->requested || self->cs_state == SCOPE_EXITED
         || (now != NULL && self->cs_deadline > *now))
     {
         tree_unlock(node);
@@ -285,18 +273,15 @@ scope_request(CancelScopeObj *self, PyObject *msg, const double *now)
     node->requested = 1;
     self->cs_expired = now != NULL;
     node->msg = Py_XNewRef(msg);
-    DeadlinesObj *deadlines = deadlines_remove(self);
+    deadlines_remove(self);
     /* All below a scope that is cancelled already know. */
-    if (self->cs_state == SCOPE_ACTIVE && node->tree_cause == NULL) {
+    if (self->cs_state == SCOPE_ACTIVE && node->member_canceller == NULL) {
         res = scope_mark(node, &hosts);
     }
-    if (now != NULL
-        && scope_expire_around(self, *now, &deadlines, &hosts) < 0)
-    {
+    if (now != NULL && scope_expire_around(self, *now, &hosts) < 0) {
         res = -1;
     }
     tree_unlock(node);
-    Py_XDECREF(deadlines);
     return scope_finish_update(res, hosts);
 }
 
@@ -307,20 +292,16 @@ scope_arm(CancelScopeObj *self)
     _Py_CRITICAL_SECTION_ASSERT_OBJECT_LOCKED(self);
 
     scope_node *node = &self->cs_node;
-    if (self->cs_deadline == Py_INFINITY) {
+    if (self->cs_deadline == Py_INFINITY
+        || (node->requested && !self->cs_relative))
+    {
         return 0;
     }
-    tree_lock(node);
-    bool settled = node->requested && !self->cs_relative;
-    tree_unlock(node);
-    if (settled) {
-        return 0;
-    }
-    double now, deadline = Py_INFINITY;
     PyObject *loop = scope_loop(self);
     if (loop == NULL) {
         return 0;
     }
+    double now, deadline = Py_INFINITY;
     int res = loop_time(loop, &now);
     if (res == 0) {
         /* A hostile time() may have done anything to the scope. */
@@ -337,22 +318,15 @@ scope_arm(CancelScopeObj *self)
             res = scope_request(self, NULL, &now);
         }
         else if (deadline != Py_INFINITY) {
-            res = deadlines_add(scope_module_state(self),
-                                self, loop);
+            res = deadlines_add(scope_module_state(self), self);
         }
     }
     Py_DECREF(loop);
     return res;
 }
 
-/* Is it in the tree, but not as a root? */
-static inline bool
-scope_is_entered(CancelScopeObj *self)
-{
-    return self->cs_node.host != NULL || self->cs_loop != NULL;
-}
-
-/* The tasks below a cancelled scope, which is about to be left, stay cancelled. */
+/* The tasks below a cancelled scope, which is about to be left, stay
+   cancelled. */
 static void
 scope_keep_cancelled(scope_node *node)
 {
@@ -372,7 +346,8 @@ scope_keep_cancelled(scope_node *node)
     }
 }
 
-/* Take an active scope out of the tree; not to wait any more, if `closing`. */
+/* Take an active scope out of the tree; do not interrupt its host, if the
+   coroutine of that is `closing`. */
 static int
 scope_leave(CancelScopeObj *self, bool closing)
 {
@@ -380,21 +355,19 @@ scope_leave(CancelScopeObj *self, bool closing)
     PyObject *hosts = NULL;
 
     tree_lock(node);
-    if (!scope_is_entered(self)) {
-        tree_unlock(node);      /* Somebody else was faster. */
+    if (!self->cs_in_tree) {
+        tree_unlock(node);      /* Another thread was faster. */
         return 0;
     }
     TaskObj *task = scope_host(node);
     scope_node *parent = node->parent;
-    DeadlinesObj *deadlines = deadlines_remove(self);
+    deadlines_remove(self);
     PyObject *token;
     ShieldMarkObj *mark = scope_take_mark(self, &token);
     PyObject *group = self->cs_group;
-    bool has_members = self->cs_members > 0;
-    PyObject *loop = self->cs_loop;
-    self->cs_loop = NULL;
     self->cs_group = NULL;
-    self->cs_state = SCOPE_LEFT;
+    self->cs_state = SCOPE_EXITED;
+    bool has_members = self->cs_members > 0;
     /* Only while it is among the scopes of its host: a wrong exit, or the end of
        a scope that was dropped, has not done so. */
     scope_hand_up_requests(node);
@@ -404,13 +377,15 @@ scope_leave(CancelScopeObj *self, bool closing)
     if (node->requested && has_members) {
         scope_keep_cancelled(node);
     }
+    PyObject *loop = self->cs_loop;
+    self->cs_loop = NULL;
+    if (loop == NULL) {
+        loop = Py_NewRef(node->loop_state->ls_loop);
+    }
     int res = scope_detach(node, parent, &hosts);
     tree_unlock(node);
-    Py_XDECREF(deadlines);
-    Py_XDECREF(loop);
     if (mark != NULL) {
-        shield_mark_remove(scope_module_state(self), mark,
-                           token);
+        shield_mark_remove(scope_module_state(self), mark, token);
     }
     if (task != NULL && task->task_shield_requests != NULL) {
         task_release_requests(task, false);
@@ -425,10 +400,12 @@ scope_leave(CancelScopeObj *self, bool closing)
         keep_error(&error);
     }
     if (has_members && group != NULL
-        && call_group(group, "_members_done", NULL, NULL) < 0)
+        && call_group(group, "_members_done", NULL, NULL) < 0
+        && report_error(loop, NULL, in_group) < 0)
     {
         keep_error(&error);
     }
+    Py_DECREF(loop);
     Py_XDECREF(task);
     Py_XDECREF(group);
     return raise_kept(error);
@@ -453,15 +430,15 @@ scope_take_from_host(scope_node *node, PyObject **hosts)
     return scope_mark(inner, hosts);
 }
 
-/* May a scope that is in the tree, which is locked, be left in the task, where
-   it is not the current one?  If it is another task's, the scopes of timeouts
-   and groups, except in what is below them; else, if only such are inside. */
+/* Return true if a scope may be left in the task, where it is not the current
+   one.  If it is another task's: the scopes of timeouts and groups, except in
+   what is below them; else, if only such are inside.  The tree is locked. */
 static bool
 scope_can_move_to(CancelScopeObj *self, TaskObj *task)
 {
     scope_node *node = &self->cs_node;
-    if (!scope_is_entered(self) || task->task_state != STATE_PENDING
-        || !scope_belongs_to(self, task->task_loop))
+    if (!self->cs_in_tree || task->task_state != STATE_PENDING
+        || !scope_belongs_to(self, task->task_own_scope.loop_state))
     {
         return false;
     }
@@ -485,29 +462,27 @@ scope_can_move_to(CancelScopeObj *self, TaskObj *task)
     return true;
 }
 
-/* Is the coroutine of the task that has entered the scope, and is not `task`,
-   being closed? */
+/* Return 1 if the coroutine of the task that has entered the scope, and is not
+   `task`, is being closed. */
 static int
 scope_is_closing(CancelScopeObj *self, TaskObj *task)
 {
     tree_lock(&self->cs_node);
-    if (task != NULL && self->cs_node.host == task) {
+    TaskObj *host = self->cs_node.host;
+    if (host == NULL || host == task) {
+        int orphaned = self->cs_orphaned;
         tree_unlock(&self->cs_node);
-        return 0;
+        return orphaned;
     }
-    PyObject *host = (PyObject *)scope_host(&self->cs_node);
-    /* One that is not to be had: everything goes away. */
-    int closing = host == NULL && self->cs_node.host != NULL;
+    bool found = try_incref((PyObject *)host);
     tree_unlock(&self->cs_node);
-    if (host != NULL) {
-        PyObject *is_closing = cancelscopes_attr("_is_closing");
-        PyObject *res = is_closing == NULL ? NULL
-            : PyObject_CallOneArg(is_closing, host);
-        Py_XDECREF(is_closing);
-        Py_DECREF(host);
-        closing = res == NULL ? -1 : PyObject_IsTrue(res);
-        Py_XDECREF(res);
+    if (!found) {
+        return 1;       /* It is being deallocated. */
     }
+    PyObject *res = call_helper("_is_closing", (PyObject *)host);
+    Py_DECREF(host);
+    int closing = res == NULL ? -1 : PyObject_IsTrue(res);
+    Py_XDECREF(res);
     return closing;
 }
 
@@ -533,7 +508,7 @@ scope_move_here(CancelScopeObj *self, TaskObj *task)
     scope_hand_up_requests(node);
     if (node->host != task) {
         mark = scope_take_mark(self, &token);
-        node->delivered = node->lifted = 0;
+        node->delivered = node->uncancelled = 0;
         self->cs_moved = task->task_source_tb != NULL;
     }
     if (node->host != NULL) {
@@ -568,180 +543,37 @@ scope_move_here(CancelScopeObj *self, TaskObj *task)
     return raise_kept(error) < 0 ? -1 : 1;
 }
 
-/* Take a root out of the registry, and let go of what is below it. */
+/* Let a root be one no more, and let go of what is below it. */
 static int
-scope_uproot(CancelScopeObj *self)
+scope_unregister_root(CancelScopeObj *self)
 {
     PyObject *hosts = NULL;
 
     tree_lock(&self->cs_node);
-    if (self->cs_node.siblings.next != NULL) {
-        llist_remove(&self->cs_node.siblings);
-    }
-    DeadlinesObj *deadlines = deadlines_remove(self);
-    PyObject *loop = self->cs_root_loop;
-    self->cs_root_loop = NULL;
+    self->cs_node.loop_state->ls_root = NULL;
+    deadlines_remove(self);
     PyObject *group = self->cs_group;
     self->cs_group = NULL;
-    self->cs_state = SCOPE_LEFT;
+    PyObject *loop = self->cs_loop;
+    self->cs_loop = NULL;
+    self->cs_state = SCOPE_EXITED;
     int res = scope_detach(&self->cs_node, NULL, &hosts);
     tree_unlock(&self->cs_node);
-    Py_XDECREF(deadlines);
-    Py_XDECREF(loop);
     res = scope_finish_update(res, hosts);
+    Py_XDECREF(loop);
     Py_XDECREF(group);
     return res;
 }
 
-static PyObject *
-refuse_second_entry(void)
-{
-    PyErr_SetString(PyExc_RuntimeError,
-                    "This CancelScope has already been entered; "
-                    "make a new one for each \"with\" block");
-    return NULL;
-}
-
-/* Let the twin be what the scope is, and take its place from now on: 1.  But 0 if
-   the scope has been changed or entered meanwhile, which another thread can. */
-static int
-scope_give_way(CancelScopeObj *self, PyObject *twin)
-{
-    scope_node *node = &self->cs_node;
-    tree_lock(node);
-    double when = self->cs_deadline;
-    bool relative = self->cs_relative;
-    bool shield = node->shield;
-    bool requested = node->requested;
-    bool expired = self->cs_expired;
-    bool movable = self->cs_movable;
-    PyObject *msg = Py_XNewRef(node->msg);
-    PyObject *group = Py_XNewRef(self->cs_group);
-    tree_unlock(node);
-    PyObject *fill = cancelscopes_attr("_fill_twin");
-    PyObject *deadline = deadline_as_object(when);
-    PyObject *res = NULL;
-    if (fill != NULL && deadline != NULL) {
-        res = PyObject_CallFunctionObjArgs(
-            fill, self, twin,
-            movable ? Py_True : Py_False, group == NULL ? Py_None : group, deadline,
-            relative ? Py_True : Py_False, shield ? Py_True : Py_False,
-            requested ? Py_True : Py_False, expired ? Py_True : Py_False,
-            msg == NULL ? Py_None : msg, NULL);
-    }
-    Py_XDECREF(deadline);
-    Py_XDECREF(fill);
-    bool is_same = false;
-    if (res != NULL) {
-        tree_lock(node);
-        is_same = self->cs_state == SCOPE_NEW && self->cs_deadline == when
-            && self->cs_relative == relative && node->shield == shield
-            && node->requested == requested && self->cs_expired == expired
-            && node->msg == msg && self->cs_group == group;
-        if (is_same) {
-            assert(self->cs_twin == NULL);
-            self->cs_state = SCOPE_ACTIVE;
-            self->cs_twin = Py_NewRef(twin);
-        }
-        tree_unlock(node);
-    }
-    Py_XDECREF(msg);
-    Py_XDECREF(group);
-    Py_XDECREF(res);
-    return res == NULL ? -1 : is_same;
-}
-
-/* The twin could not be entered: the scope is new again, but for what has been
-   done to the twin meanwhile.  Keeps the current exception. */
-static void
-scope_part_with_twin(CancelScopeObj *self, PyObject *twin)
-{
-    PyObject *exc = PyErr_GetRaisedException();
-    PyObject *deadline, *msg;
-    int relative, shield, requested, expired;
-    double when = Py_INFINITY;
-    PyObject *read = cancelscopes_attr("_read_twin");
-    PyObject *values = read == NULL ? NULL : PyObject_CallOneArg(read, twin);
-    Py_XDECREF(read);
-    bool is_read = values != NULL
-        && PyArg_ParseTuple(values, "OppppO", &deadline, &relative, &shield,
-                            &requested, &expired, &msg)
-        && parse_deadline(deadline, "deadline", &when) == 0;
-    if (!is_read) {
-        PyErr_FormatUnraisable("Exception ignored while %R was not entered",
-                               self);
-    }
-    PyObject *old_msg = NULL;
-    tree_lock(&self->cs_node);
-    PyObject *old_twin = self->cs_twin;
-    self->cs_twin = NULL;
-    self->cs_state = SCOPE_NEW;
-    if (is_read) {
-        self->cs_deadline = when;
-        self->cs_relative = relative;
-        self->cs_node.shield = shield;
-        self->cs_node.requested = requested;
-        self->cs_expired = expired;
-        old_msg = self->cs_node.msg;
-        self->cs_node.msg = Py_NewRef(msg);
-    }
-    tree_unlock(&self->cs_node);
-    Py_XDECREF(values);
-    Py_XDECREF(old_twin);
-    Py_XDECREF(old_msg);
-    PyErr_SetRaisedException(exc);
-}
-
-/* Enter a scope where the current task is none of ours: the pure-Python class
-   knows what to do, and what to say if it cannot. */
-static PyObject *
-scope_enter_twin(CancelScopeObj *self)
-{
-    PyObject *make = cancelscopes_attr("_PyCancelScope");
-    if (make == NULL) {
-        return NULL;
-    }
-    PyObject *twin;
-    for (;;) {
-        tree_lock(&self->cs_node);
-        bool is_new = self->cs_state == SCOPE_NEW;
-        tree_unlock(&self->cs_node);
-        if (!is_new) {
-            Py_DECREF(make);
-            return refuse_second_entry();
-        }
-        twin = PyObject_CallNoArgs(make);
-        int res = twin == NULL ? -1 : scope_give_way(self, twin);
-        if (res > 0) {
-            break;
-        }
-        Py_XDECREF(twin);
-        if (res < 0) {
-            Py_DECREF(make);
-            return NULL;
-        }
-    }
-    Py_DECREF(make);
-    PyObject *res = PyObject_CallMethodNoArgs(twin, &_Py_ID(__enter__));
-    if (res == NULL) {
-        scope_part_with_twin(self, twin);
-        Py_DECREF(twin);
-        return NULL;
-    }
-    Py_DECREF(twin);
-    Py_DECREF(res);
-    return Py_NewRef(self);
-}
-
 /* Remember where the scope is entered, for tasks made in debug mode. */
 static void
-scope_note_origin(CancelScopeObj *self)
+scope_note_origin(CancelScopeObj *self, TaskObj *task)
 {
-    PyObject *find = cancelscopes_attr("_find_origin");
+    PyObject *find = cancel_debug_attr("_find_origin");
     PyObject *origin = find == NULL ? NULL : PyObject_CallNoArgs(find);
     Py_XDECREF(find);
     if (origin == NULL) {
-        PyErr_FormatUnraisable("Exception ignored while %R was entered", self);
+        task_report(task, "Exception in the debug report of a task");
     }
     tree_lock(&self->cs_node);
     PyObject *old = self->cs_origin;
@@ -763,26 +595,28 @@ _asyncio_CancelScope___enter___impl(CancelScopeObj *self)
     TaskObj *task = current_c_task(state);
     scope_node *node = &self->cs_node;
 
-    tree_lock(node);
-    while (self->cs_state == SCOPE_NEW && task != NULL
-           && !tree_assign(node, task->task_loop))
-    {
-        /* Look again. */
-    }
     if (self->cs_state != SCOPE_NEW) {
-        tree_unlock(node);
-        return refuse_second_entry();
+        PyErr_SetString(PyExc_RuntimeError,
+                        "This CancelScope has already been entered; "
+                        "make a new one for each \"with\" block");
+        return NULL;
     }
     if (task == NULL) {
-        tree_unlock(node);
-        return scope_enter_twin(self);
+        PyObject *none = call_helper("_refuse_host", NULL);
+        Py_XDECREF(none);
+        assert(none == NULL);
+        return NULL;
     }
+    node_set_loop_state(node, task->task_own_scope.loop_state);
     self->cs_state = SCOPE_ACTIVE;
-    scope_attach(node, task->task_scope, task);
+    tree_lock(node);
+    node->host = task;
+    self->cs_in_tree = 1;
+    scope_attach(node, task->task_scope);
     FT_ATOMIC_STORE_PTR_RELAXED(task->task_scope, node);
     tree_unlock(node);
     if (task->task_source_tb != NULL) {
-        scope_note_origin(self);
+        scope_note_origin(self, task);
     }
     if ((node->shield && scope_add_mark(state, self, task) < 0)
         || scope_arm(self) < 0)
@@ -791,68 +625,11 @@ _asyncio_CancelScope___enter___impl(CancelScopeObj *self)
         if (scope_leave(self, false) < 0) {
             keep_error(&error);
         }
-        tree_lock(node);
         self->cs_state = SCOPE_NEW;
-        tree_unlock(node);
         PyErr_SetRaisedException(error);
         return NULL;
     }
     return Py_NewRef(self);
-}
-
-/* Leaving the scope now is wrong: say why, and take it out if it is still in.
-   Return 1 if nobody is to blame, for the coroutine is just being closed. */
-static int
-scope_wrong_exit(CancelScopeObj *self, TaskObj *current, PyObject *exc)
-{
-    const char *problem;
-
-    tree_lock(&self->cs_node);
-    scope_state life = self->cs_state;
-    bool is_root = self->cs_root_loop != NULL;
-    bool is_own = current != NULL && self->cs_node.host == current;
-    tree_unlock(&self->cs_node);
-    switch (life) {
-    case SCOPE_NEW:
-        problem = "This CancelScope has not been entered";
-        break;
-    case SCOPE_LEFT:
-        problem = "This CancelScope has already been left";
-        break;
-    case SCOPE_DESTROYED:
-        return 1;
-    case SCOPE_ACTIVE:
-        if (is_root) {
-            PyErr_SetString(PyExc_RuntimeError, "Nobody can leave a root");
-            return -1;
-        }
-        if (is_own) {
-            problem = "This CancelScope is left while a scope inside it is "
-                      "still open; leave scopes in the reverse order of "
-                      "their entry";
-            break;
-        }
-        if (PyErr_GivenExceptionMatches(exc, PyExc_GeneratorExit)) {
-            int closing = scope_is_closing(self, current);
-            if (closing != 0) {
-                if (closing > 0 && scope_leave(self, true) < 0) {
-                    return -1;
-                }
-                return closing;
-            }
-        }
-        _Py_FALLTHROUGH;
-    default:
-        problem = "This CancelScope was entered in another task; leave a "
-                  "scope in the task that entered it (an asynchronous "
-                  "generator that yields inside a scope can break this)";
-        break;
-    }
-    if (scope_leave(self, false) < 0) {
-        return -1;
-    }
-    PyErr_SetString(PyExc_RuntimeError, problem);
-    return -1;
 }
 
 static void
@@ -863,14 +640,12 @@ scope_set_caught(CancelScopeObj *self)
     tree_unlock(&self->cs_node);
 }
 
-/* Take the cancellations out of a group and raise the rest.  Return 1 if there
-   is no rest, 0 if there is nothing to take out. */
+/* Take the cancellations out of an exception group and raise the rest.  Return 1
+   if there is no rest, 0 if there is nothing to take out. */
 static int
 scope_filter_group(CancelScopeObj *self, PyObject *group)
 {
-    PyObject *func = cancelscopes_attr("_without_cancellations");
-    PyObject *rest = func == NULL ? NULL : PyObject_CallOneArg(func, group);
-    Py_XDECREF(func);
+    PyObject *rest = call_helper("_without_cancellations", group);
     if (rest == NULL) {
         return -1;
     }
@@ -891,7 +666,7 @@ scope_filter_group(CancelScopeObj *self, PyObject *group)
 static int
 scope_warn_moved(CancelScopeObj *self, bool is_group)
 {
-    PyObject *warn = cancelscopes_attr("_warn_moved");
+    PyObject *warn = cancel_debug_attr("_warn_moved");
     PyObject *res = warn == NULL ? NULL : PyObject_CallFunctionObjArgs(
         warn, is_group ? Py_True : Py_False,
         self->cs_origin == NULL ? Py_None : self->cs_origin, NULL);
@@ -910,8 +685,9 @@ scope_exit(CancelScopeObj *self, asyncio_state *state, TaskObj *task,
 
     /* Settled before the scope leaves the tree. */
     tree_lock(node);
-    scope_node *outer = scope_outer_cause(node);
-    bool is_overruled = scope_hand_up_requests(node) != NULL || outer != NULL;
+    scope_node *outer = scope_outer_canceller(node);
+    bool parent_cancelled = scope_hand_up_requests(node) != NULL
+        || outer != NULL;
     if (outer != NULL && node->interrupted && !outer->is_task) {
         /* What the scope has interrupted is the outer one's as well. */
         outer->interrupted = 1;
@@ -927,7 +703,7 @@ scope_exit(CancelScopeObj *self, asyncio_state *state, TaskObj *task,
     if (scope_leave(self, false) < 0) {
         return NULL;
     }
-    if (is_overruled) {
+    if (parent_cancelled) {
         /* The error, if there is one, is the outer scope's from here on. */
         if (delivered && task != NULL) {
             task_note_delivery(task);
@@ -941,63 +717,78 @@ scope_exit(CancelScopeObj *self, asyncio_state *state, TaskObj *task,
         scope_set_caught(self);
         Py_RETURN_TRUE;
     }
-    if (PyObject_TypeCheck(exc,
-                           (PyTypeObject *)PyExc_BaseExceptionGroup))
-    {
+    if (PyObject_TypeCheck(exc, (PyTypeObject *)PyExc_BaseExceptionGroup)) {
         int res = scope_filter_group(self, exc);
         return res < 0 ? NULL : PyBool_FromLong(res);
     }
     Py_RETURN_FALSE;
 }
 
-/* Is there a current task, of whatever kind?  1, 0 or -1. */
+/* Return 1 if there is a current task, of whatever kind. */
 static int
 is_in_task(void)
 {
-    PyObject *current = cancelscopes_attr("_current_task");
-    PyObject *task = current == NULL ? NULL : PyObject_CallNoArgs(current);
-    Py_XDECREF(current);
-    if (task == NULL) {
-        return -1;
-    }
-    Py_DECREF(task);
-    return !Py_IsNone(task);
+    PyObject *task = call_helper("_current_task", NULL);
+    int res = task == NULL ? -1 : !Py_IsNone(task);
+    Py_XDECREF(task);
+    return res;
 }
 
-/* The scope is left where it is not the current one.  Return 1 if it has been
-   moved, so that it is; 2 if it may be left as it is; else 0. */
+/* Prepare to leave a scope that is not the current one of the task, which is
+   NULL if no task of this tree is current.  Return 1 if it can be left now in
+   the task, 2 if it can be left outside of it.  0: it has to be taken out of the
+   tree, silently or with what is wrong in *problem. */
 static int
-scope_prepare_exit(CancelScopeObj *self, TaskObj *task, PyObject *exc)
+scope_prepare_exit(CancelScopeObj *self, TaskObj *task, PyObject *exc,
+                   const char **problem)
 {
     tree_lock(&self->cs_node);
-    bool may_move = scope_is_entered(self)
-        && (self->cs_movable
-            || (task != NULL && self->cs_node.host == task));
+    scope_state life = self->cs_state;
+    bool is_root = scope_is_root(self);
+    bool has_host = self->cs_node.host != NULL;
+    bool here = task != NULL && self->cs_node.host == task;
     tree_unlock(&self->cs_node);
-    if (!may_move) {
+
+    *problem = life == SCOPE_NEW ? "This CancelScope has not been entered"
+        : life == SCOPE_EXITED ? "This CancelScope has already been left"
+        : NULL;
+    if (*problem != NULL) {
         return 0;
     }
+    if (is_root) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "cannot exit the root cancel scope");
+        return -1;
+    }
+    int inside = task != NULL ? 1 : is_in_task();
+    if (inside < 0) {
+        return -1;
+    }
+    int closing = !has_host && !inside;
     if (PyErr_GivenExceptionMatches(exc, PyExc_GeneratorExit)) {
-        int closing = scope_is_closing(self, task);
-        if (closing != 0) {
-            return closing < 0 ? -1 : 0;
+        closing = has_host ? scope_is_closing(self, task) : 1;
+    }
+    if (closing != 0) {
+        return closing < 0 ? -1 : 0;
+    }
+    if (task != NULL && (self->cs_movable || here)) {
+        int moved = scope_move_here(self, task);
+        if (moved != 0) {
+            return moved;
         }
     }
-    int moved = task == NULL ? 0 : scope_move_here(self, task);
-    if (moved == 0) {
-        int inside = task != NULL ? 1 : is_in_task();
-        if (inside < 0) {
-            return -1;
-        }
-        tree_lock(&self->cs_node);
-        if (inside && scope_is_entered(self) && self->cs_movable
-            && (task == NULL || self->cs_node.host != task))
-        {
-            moved = 2;
-        }
-        tree_unlock(&self->cs_node);
+    if (here) {
+        *problem = "This CancelScope is left while a scope inside it is still "
+                   "open; leave scopes in the reverse order of their entry";
+        return 0;
     }
-    return moved;
+    if (self->cs_movable && inside) {
+        return 2;
+    }
+    *problem = "This CancelScope was entered in another task; leave a scope in "
+               "the task that entered it (an asynchronous generator that "
+               "yields inside a scope can break this)";
+    return 0;
 }
 
 /*[clinic input]
@@ -1016,34 +807,30 @@ _asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
 /*[clinic end generated code: output=1d48c45debbfb22f input=0dc83370f523ac6d]*/
 {
     scope_node *node = &self->cs_node;
-    if (self->cs_twin != NULL) {
-        /* It has a reference to the group, too. */
-        tree_lock(node);
-        PyObject *group = self->cs_group;
-        self->cs_group = NULL;
-        tree_unlock(node);
-        Py_XDECREF(group);
-        return PyObject_CallMethodObjArgs(self->cs_twin, &_Py_ID(__exit__),
-                                          exc_type, exc, tb, NULL);
-    }
     asyncio_state *state = scope_module_state(self);
     TaskObj *task = current_c_task(state);
 
     tree_lock(node);
-    bool is_right = self->cs_state == SCOPE_ACTIVE
+    bool is_right = self->cs_in_tree
         && task != NULL && node->host == task && task->task_scope == node;
     bool is_group = self->cs_group != NULL;
     tree_unlock(node);
     if (!is_right) {
-        int moved = scope_prepare_exit(self, task, exc);
-        if (moved == 0) {
-            moved = scope_wrong_exit(self, task, exc);
-            return moved < 0 ? NULL : Py_NewRef(Py_False);
-        }
-        if (moved < 0) {
+        const char *problem;
+        int ready = scope_prepare_exit(self, task, exc, &problem);
+        if (ready < 0
+            || (ready == 0 && scope_leave(self, problem == NULL) < 0))
+        {
             return NULL;
         }
-        if (moved == 2) {
+        if (ready == 0) {
+            if (problem != NULL) {
+                PyErr_SetString(PyExc_RuntimeError, problem);
+                return NULL;
+            }
+            Py_RETURN_FALSE;
+        }
+        if (ready == 2) {
             task = NULL;
         }
     }
@@ -1053,11 +840,15 @@ _asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
     Py_XDECREF(task);
     if (self->cs_moved) {
         PyObject *error = PyErr_GetRaisedException();
-        if (scope_warn_moved(self, is_group) < 0) {
-            Py_CLEAR(res);
-            keep_error(&error);
+        if (scope_warn_moved(self, is_group) == 0) {
+            PyErr_SetRaisedException(error);
         }
-        PyErr_SetRaisedException(error);
+        else if (error != NULL) {
+            PyErr_SetRaisedException(error);    /* It counts more. */
+        }
+        else {
+            Py_CLEAR(res);
+        }
     }
     return res;
 }
@@ -1080,517 +871,15 @@ static PyObject *
 _asyncio_CancelScope_cancel_impl(CancelScopeObj *self, PyObject *msg)
 /*[clinic end generated code: output=7a4f1d74a4655816 input=ee3e09dd3506ad6d]*/
 {
-    if (self->cs_twin == NULL) {
-        tree_lock(&self->cs_node);
-        bool counts = !self->cs_node.requested
-            && (self->cs_state == SCOPE_NEW || self->cs_state == SCOPE_ACTIVE);
-        tree_unlock(&self->cs_node);
-        if (!counts) {
-            Py_RETURN_NONE;
-        }
-    }
-    if (scope_check_thread(self) < 0 || scope_request(self, msg, NULL) < 0) {
+    tree_lock(&self->cs_node);
+    bool counts = !self->cs_node.requested && self->cs_state != SCOPE_EXITED;
+    tree_unlock(&self->cs_node);
+    if (counts
+        && (scope_check_thread(self) < 0 || scope_request(self, msg, NULL) < 0))
+    {
         return NULL;
     }
     Py_RETURN_NONE;
-}
-
-/*[clinic input]
-@critical_section
-@getter
-_asyncio.CancelScope.cancel_called
-
-True if the scope's cancel was requested or its deadline passed.
-[clinic start generated code]*/
-
-static PyObject *
-_asyncio_CancelScope_cancel_called_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=ebda9af8593ccec3 input=56b63e3df96cca78]*/
-{
-    if (self->cs_twin != NULL) {
-        return PyObject_GetAttr(self->cs_twin, &_Py_ID(cancel_called));
-    }
-    tree_lock(&self->cs_node);
-    bool requested = self->cs_node.requested;
-    double deadline = self->cs_relative ? Py_INFINITY : self->cs_deadline;
-    scope_state life = self->cs_state;
-    tree_unlock(&self->cs_node);
-    if (deadline == Py_INFINITY || requested) {
-        return PyBool_FromLong(requested);
-    }
-    PyObject *loop = NULL;
-    if (life == SCOPE_ACTIVE) {
-        loop = scope_loop(self);
-    }
-    else if (life == SCOPE_NEW) {
-        loop = Py_XNewRef(((_PyThreadStateImpl *)_PyThreadState_GET())
-                          ->asyncio_running_loop);
-    }
-    if (loop != NULL) {
-        double now;
-        int res = loop_time(loop, &now);
-        Py_DECREF(loop);
-        /* That somebody has been told so holds. */
-        if (res < 0 || scope_request(self, NULL, &now) < 0) {
-            return NULL;
-        }
-        if (self->cs_twin != NULL) {
-            /* The scope has been entered meanwhile. */
-            return PyObject_GetAttr(self->cs_twin, &_Py_ID(cancel_called));
-        }
-        tree_lock(&self->cs_node);
-        requested = self->cs_node.requested;
-        tree_unlock(&self->cs_node);
-    }
-    return PyBool_FromLong(requested);
-}
-
-/*[clinic input]
-@critical_section
-@getter
-_asyncio.CancelScope.cancelled_caught
-
-True if the scope swallowed the CancelledError that it caused.
-[clinic start generated code]*/
-
-static PyObject *
-_asyncio_CancelScope_cancelled_caught_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=cac33580acba9bb8 input=0766598d12e09893]*/
-{
-    if (self->cs_twin != NULL) {
-        return PyObject_GetAttr(self->cs_twin, &_Py_ID(cancelled_caught));
-    }
-    tree_lock(&self->cs_node);
-    bool caught = self->cs_caught;
-    tree_unlock(&self->cs_node);
-    return PyBool_FromLong(caught);
-}
-
-/*[clinic input]
-@critical_section
-@getter
-_asyncio.CancelScope.cancel_message
-
-The message of the request that cancelled the scope, or None.
-[clinic start generated code]*/
-
-static PyObject *
-_asyncio_CancelScope_cancel_message_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=3aea8b7ab254eeca input=b8631f6dd034185e]*/
-{
-    if (self->cs_twin != NULL) {
-        return PyObject_GetAttr(self->cs_twin, &_Py_ID(cancel_message));
-    }
-    tree_lock(&self->cs_node);
-    PyObject *msg = scope_msg(&self->cs_node);
-    tree_unlock(&self->cs_node);
-    return msg;
-}
-
-/* Return true if the scope is effectively cancelled, whatever the time is.
-   Otherwise set *deadline to the earliest one by which it will be. */
-static bool
-scope_is_cancelled(CancelScopeObj *self, double *deadline)
-{
-    *deadline = Py_INFINITY;
-    tree_lock(&self->cs_node);
-    bool cancelled = self->cs_node.cause != NULL || self->cs_node.requested;
-    scope_node *node = cancelled ? NULL : &self->cs_node;
-    while (node != NULL) {
-        if (!node->is_task) {
-            CancelScopeObj *scope = scope_of_node(node);
-            if (!scope->cs_relative && scope->cs_deadline < *deadline) {
-                *deadline = scope->cs_deadline;
-            }
-        }
-        node = node->shield ? NULL : node->parent;
-    }
-    tree_unlock(&self->cs_node);
-    return cancelled;
-}
-
-/*[clinic input]
-@critical_section
-@getter
-_asyncio.CancelScope.effectively_cancelled
-
-True if the scope is cancelled, by itself or from outside.
-
-That is, if its own cancel was requested or its deadline has passed, or
-if it is not shielded and what surrounds it is effectively cancelled.
-Before entry and after exit only the scope itself counts.  Can be read
-from any thread.
-[clinic start generated code]*/
-
-static PyObject *
-_asyncio_CancelScope_effectively_cancelled_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=00d57363de8500d4 input=0192ba24501df475]*/
-{
-    if (self->cs_twin != NULL) {
-        return PyObject_GetAttr(self->cs_twin,
-                                &_Py_ID(effectively_cancelled));
-    }
-    /* Changes nothing, for it may be asked from any thread. */
-    double deadline;
-    if (scope_is_cancelled(self, &deadline)) {
-        Py_RETURN_TRUE;
-    }
-    if (isinf(deadline) && deadline > 0) {
-        Py_RETURN_FALSE;
-    }
-    tree_lock(&self->cs_node);
-    scope_state life = self->cs_state;
-    tree_unlock(&self->cs_node);
-    PyObject *loop = NULL;
-    if (life == SCOPE_ACTIVE) {
-        loop = scope_loop(self);
-    }
-    else if (life == SCOPE_NEW) {
-        loop = Py_XNewRef(((_PyThreadStateImpl *)_PyThreadState_GET())
-                          ->asyncio_running_loop);
-    }
-    if (loop == NULL) {
-        Py_RETURN_FALSE;
-    }
-    /* The timer of a scope may be late. */
-    double now;
-    int res = loop_time(loop, &now);
-    Py_DECREF(loop);
-    if (res < 0) {
-        return NULL;
-    }
-    /* Look again: time() may have done anything. */
-    return PyBool_FromLong(scope_is_cancelled(self, &deadline)
-                           || deadline <= now);
-}
-
-/*[clinic input]
-@critical_section
-@getter
-_asyncio.CancelScope.deadline_expired
-
-True if it was the deadline that cancelled the scope.
-[clinic start generated code]*/
-
-static PyObject *
-_asyncio_CancelScope_deadline_expired_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=8f2243d6b5a90c6b input=a5746fba61760ab9]*/
-{
-    if (self->cs_twin != NULL) {
-        return PyObject_GetAttr(self->cs_twin, &_Py_ID(deadline_expired));
-    }
-    tree_lock(&self->cs_node);
-    bool expired = self->cs_expired;
-    tree_unlock(&self->cs_node);
-    return PyBool_FromLong(expired);
-}
-
-/*[clinic input]
-@critical_section
-@getter
-_asyncio.CancelScope._overruled
-
-True if the scope is cancelled from outside, visibly.
-[clinic start generated code]*/
-
-static PyObject *
-_asyncio_CancelScope__overruled_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=5362c26725588348 input=f9e45443f0e5a971]*/
-{
-    if (self->cs_twin != NULL) {
-        return PyObject_GetAttr(self->cs_twin, &_Py_ID(_overruled));
-    }
-    tree_lock(&self->cs_node);
-    bool overruled = self->cs_node.host_requested
-        || scope_outer_cause(&self->cs_node) != NULL;
-    tree_unlock(&self->cs_node);
-    return PyBool_FromLong(overruled);
-}
-
-/*[clinic input]
-@critical_section
-@getter
-_asyncio.CancelScope._has_interrupted
-
-True if the cancellation of the scope has interrupted a task.
-[clinic start generated code]*/
-
-static PyObject *
-_asyncio_CancelScope__has_interrupted_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=c4ff951f2ddb87f8 input=2045e5c23c32b68d]*/
-{
-    if (self->cs_twin != NULL) {
-        return PyObject_GetAttrString(self->cs_twin, "_has_interrupted");
-    }
-    tree_lock(&self->cs_node);
-    bool interrupted = self->cs_node.interrupted;
-    tree_unlock(&self->cs_node);
-    return PyBool_FromLong(interrupted);
-}
-
-/*[clinic input]
-@critical_section
-@getter
-_asyncio.CancelScope.cancels_tasks
-
-True if the tasks below the scope are cancelled.
-
-Like effectively_cancelled, but what Task.cancel() asks of the task that has
-entered the scope does not count: it concerns that task only.
-[clinic start generated code]*/
-
-static PyObject *
-_asyncio_CancelScope_cancels_tasks_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=560d10c493749b3f input=1d852ce0149557e1]*/
-{
-    if (self->cs_twin != NULL) {
-        return PyObject_GetAttrString(self->cs_twin, "cancels_tasks");
-    }
-    tree_lock(&self->cs_node);
-    bool cancels = self->cs_node.tree_cause != NULL;
-    tree_unlock(&self->cs_node);
-    return PyBool_FromLong(cancels);
-}
-
-/*[clinic input]
-@critical_section
-@getter
-_asyncio.CancelScope.deadline
-
-When the scope cancels itself (loop.time() clock), or None.
-[clinic start generated code]*/
-
-static PyObject *
-_asyncio_CancelScope_deadline_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=81bdbaaf77aaedce input=0384e629f51f388a]*/
-{
-    if (self->cs_twin != NULL) {
-        return PyObject_GetAttr(self->cs_twin, &_Py_ID(deadline));
-    }
-    tree_lock(&self->cs_node);
-    double deadline = self->cs_relative ? Py_INFINITY : self->cs_deadline;
-    tree_unlock(&self->cs_node);
-    return deadline_as_object(deadline);
-}
-
-/*[clinic input]
-@critical_section
-@setter
-_asyncio.CancelScope.deadline
-[clinic start generated code]*/
-
-static int
-_asyncio_CancelScope_deadline_set_impl(CancelScopeObj *self, PyObject *value)
-/*[clinic end generated code: output=a2a135fda75dbae4 input=72186d13206a37d0]*/
-{
-    double deadline;
-    if (value == NULL) {
-        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
-        return -1;
-    }
-    if (parse_deadline(value, "deadline", &deadline) < 0) {
-        return -1;
-    }
-    if (scope_check_thread(self) < 0) {
-        return -1;
-    }
-    /* (Not before: a hostile __float__() may have entered the scope.) */
-    PyObject *twin = scope_lock_or_twin(self);
-    if (twin != NULL) {
-        PyObject *parsed = deadline_as_object(deadline);
-        int res = parsed == NULL ? -1
-            : PyObject_SetAttr(twin, &_Py_ID(deadline), parsed);
-        Py_XDECREF(parsed);
-        Py_DECREF(twin);
-        return res;
-    }
-    DeadlinesObj *deadlines = deadlines_remove(self);
-    self->cs_deadline = deadline;
-    self->cs_relative = 0;
-    bool is_active = self->cs_state == SCOPE_ACTIVE;
-    tree_unlock(&self->cs_node);
-    Py_XDECREF(deadlines);
-    return is_active ? scope_arm(self) : 0;
-}
-
-/*[clinic input]
-@critical_section
-@getter
-_asyncio.CancelScope.shield
-
-Whether cancellation from outside is kept away from the block.
-[clinic start generated code]*/
-
-static PyObject *
-_asyncio_CancelScope_shield_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=0c92e2f490bd56be input=a2dcc82e03bd2bb5]*/
-{
-    if (self->cs_twin != NULL) {
-        return PyObject_GetAttr(self->cs_twin, &_Py_ID(shield));
-    }
-    tree_lock(&self->cs_node);
-    bool shield = self->cs_node.shield;
-    tree_unlock(&self->cs_node);
-    return PyBool_FromLong(shield);
-}
-
-/*[clinic input]
-@critical_section
-@setter
-_asyncio.CancelScope.shield
-[clinic start generated code]*/
-
-static int
-_asyncio_CancelScope_shield_set_impl(CancelScopeObj *self, PyObject *value)
-/*[clinic end generated code: output=34a18ce211b46b7d input=afe13608482780b6]*/
-{
-    if (value == NULL) {
-        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
-        return -1;
-    }
-    int shield = parse_shield(value);
-    if (shield < 0 || scope_check_thread(self) < 0) {
-        return -1;
-    }
-    asyncio_state *state = scope_module_state(self);
-    scope_node *node = &self->cs_node;
-    PyObject *hosts = NULL;
-    TaskObj *host = NULL;
-    int res = 0;
-
-    PyObject *twin = scope_lock_or_twin(self);
-    if (twin != NULL) {
-        res = PyObject_SetAttr(twin, &_Py_ID(shield), value);
-        Py_DECREF(twin);
-        return res;
-    }
-    node->shield = shield;
-    if (self->cs_state == SCOPE_ACTIVE) {
-        host = scope_host(node);
-        res = scope_mark(node, &hosts);
-    }
-    bool needs_mark = node->shield && self->cs_mark == NULL;
-    tree_unlock(node);
-    res = scope_finish_update(res, hosts);
-    if (res == 0 && needs_mark && host != NULL && host == current_c_task(state)) {
-        res = scope_add_mark(state, self, host);
-    }
-    if (res == 0 && host != NULL) {
-        /* By edge, no scope has become cancelled. */
-        res = task_interrupt(host);
-    }
-    Py_XDECREF(host);
-    return res;
-}
-
-PyDoc_STRVAR(CancelScope__spawn__doc__,
-"_spawn($self, errors, create_task, /, *args, **kwargs)\n"
-"--\n"
-"\n"
-"Call *create_task*; the task it makes hangs below this scope.\n"
-"\n"
-"A foreign kind of task cannot; it is given to the group.  For *errors*\n"
-"see _spawn_background().");
-
-static int
-parse_errors(PyObject *obj, task_errors_mode *errors)
-{
-    if (Py_IsNone(obj)) {
-        *errors = ERRORS_HAND_ON;
-    }
-    else if (PyUnicode_Check(obj)
-             && PyUnicode_EqualToUTF8(obj, "propagate"))
-    {
-        *errors = ERRORS_PROPAGATE;
-    }
-    else if (PyUnicode_Check(obj) && PyUnicode_EqualToUTF8(obj, "log")) {
-        *errors = ERRORS_LOG;
-    }
-    else {
-        PyErr_Format(PyExc_ValueError, "errors must be \"propagate\", \"log\" "
-                     "or None, not %R", obj);
-        return -1;
-    }
-    return 0;
-}
-
-static void
-task_set_errors(TaskObj *task, task_errors_mode errors)
-{
-    Py_BEGIN_CRITICAL_SECTION(task);
-    task->task_errors = errors;
-    Py_END_CRITICAL_SECTION();
-}
-
-/* Call args[1]() with the rest of the arguments for a task below `scope`, or
-   below the root of its loop if that is NULL; args[0] is what becomes of its
-   exception.  *ours tells if the task, which is returned, is in the tree. */
-static PyObject *
-spawn(asyncio_state *state, CancelScopeObj *scope, PyObject *const *args,
-      Py_ssize_t nargs, PyObject *kwnames, bool *ours)
-{
-    spawning_state mine = {.state = state, .scope = scope};
-    if (nargs < 2) {
-        PyErr_SetString(PyExc_TypeError, "errors and create_task are needed");
-        return NULL;
-    }
-    if (parse_errors(args[0], &mine.errors) < 0) {
-        return NULL;
-    }
-    spawning_state *outer = spawning;
-    spawning = &mine;
-    PyObject *task = PyObject_Vectorcall(args[1], args + 2, nargs - 2, kwnames);
-    spawning = outer;
-
-    *ours = task != NULL && Task_Check(state, task);
-    if (task == mine.taker) {
-        *ours = *ours && !mine.refused;
-        Py_XDECREF(mine.taker);
-        return task;
-    }
-    PyObject *error = PyErr_GetRaisedException();
-    int res = 0;
-    if (mine.taker != NULL && !Task_Check(state, mine.taker)) {
-        PyObject *settle = cancelscopes_attr("_settle");
-        PyObject *none = settle == NULL ? NULL : PyObject_CallFunctionObjArgs(
-            settle, mine.taker, task == NULL ? Py_None : task, args[0], NULL);
-        Py_XDECREF(settle);
-        Py_XDECREF(none);
-        res = none == NULL ? -1 : 0;
-    }
-    else if (mine.taker != NULL
-             && ((TaskObj *)mine.taker)->task_state == STATE_PENDING)
-    {
-        /* The factory made a task of its own first, or has failed since.  A
-           foreign task that it has returned may be a wrapper of it. */
-        TaskObj *taker = (TaskObj *)mine.taker;
-        task_set_errors(taker, task == NULL || *ours ? ERRORS_PROPAGATE
-                                                     : ERRORS_HAND_ON);
-        if (scope != NULL) {
-            res = task_move(state, taker, NULL, false);
-        }
-    }
-    if (*ours && ((TaskObj *)task)->task_state == STATE_PENDING) {
-        if (scope == NULL) {
-            task_set_errors((TaskObj *)task, mine.errors);
-        }
-        else if (res == 0) {
-            res = task_move(state, (TaskObj *)task, scope, false);
-            *ours = res == 0;
-            if (*ours) {
-                task_set_errors((TaskObj *)task, mine.errors);
-            }
-        }
-    }
-    if (res < 0) {
-        keep_error(&error);
-    }
-    Py_XDECREF(mine.taker);
-    if (error != NULL) {
-        Py_CLEAR(task);
-        PyErr_SetRaisedException(error);
-    }
-    return task;
 }
 
 static const char scope_not_active[] =
@@ -1641,19 +930,13 @@ static PyObject *
 _asyncio_CancelScope_adopt_impl(CancelScopeObj *self, PyObject *task)
 /*[clinic end generated code: output=78361556968b9939 input=3247afa82a04d76e]*/
 {
-    if (self->cs_twin != NULL) {
-        return PyObject_CallMethod(self->cs_twin, "adopt", "(O)", task);
-    }
     asyncio_state *state = scope_module_state(self);
-    tree_lock(&self->cs_node);
-    bool is_active = self->cs_state == SCOPE_ACTIVE;
-    tree_unlock(&self->cs_node);
-    if (!is_active) {
+    if (self->cs_state != SCOPE_ACTIVE) {
         PyErr_SetString(PyExc_RuntimeError, scope_not_active);
         return NULL;
     }
     if (!Task_Check(state, task)
-        || ((TaskObj *)task)->task_own_scope.host == NULL)
+        || ((TaskObj *)task)->task_own_scope.loop_state == NULL)
     {
         return PyErr_Format(PyExc_TypeError,
                             "adopt() takes an asyncio.Task, not %T", task);
@@ -1666,23 +949,159 @@ _asyncio_CancelScope_adopt_impl(CancelScopeObj *self, PyObject *task)
     _PyObject_SetMaybeWeakref((PyObject *)self);
 #endif
     TaskObj *moved = (TaskObj *)task;
-    tree_lock(&self->cs_node);
-    const char *problem = self->cs_state != SCOPE_ACTIVE ? scope_not_active
-        : moved->task_state != STATE_PENDING ? "The task is done"
-        : !scope_belongs_to(self, moved->task_loop)
-        ? "The task belongs to another event loop than this CancelScope"
-        : "This CancelScope is inside the task, which cannot be below it";
-    tree_unlock(&self->cs_node);
-    int res = moved->task_state != STATE_PENDING ? 1
-        : task_move(state, moved, self, true);
-    if (res > 0) {
+    const char *problem = NULL;
+    if (self->cs_state != SCOPE_ACTIVE) {
+        problem = scope_not_active;
+    }
+    else if (moved->task_state != STATE_PENDING) {
+        problem = "The task is done";
+    }
+    else if (moved->task_own_scope.loop_state != self->cs_node.loop_state) {
+        problem = "The task belongs to another event loop than this "
+                  "CancelScope";
+    }
+    else {
+        int res = task_move(moved, self);
+        if (res < 0 || (res == 0
+                        && scope_note_awaiter(self, state, moved) < 0))
+        {
+            return NULL;
+        }
+        if (res > 0) {
+            problem = "This CancelScope is inside the task, which cannot be "
+                      "below it";
+        }
+    }
+    if (problem != NULL) {
         PyErr_SetString(PyExc_RuntimeError, problem);
         return NULL;
     }
-    if (res < 0 || scope_note_awaiter(self, state, moved) < 0) {
+    Py_RETURN_NONE;
+}
+
+
+/* ----- Spawning ----- */
+
+static int
+parse_errors(PyObject *obj, task_errors_mode *errors)
+{
+    if (Py_IsNone(obj)) {
+        *errors = ERRORS_RETRIEVED;
+    }
+    else if (PyUnicode_Check(obj)
+             && PyUnicode_EqualToUTF8(obj, "propagate"))
+    {
+        *errors = ERRORS_PROPAGATE;
+    }
+    else if (PyUnicode_Check(obj) && PyUnicode_EqualToUTF8(obj, "log")) {
+        *errors = ERRORS_LOG;
+    }
+    else {
+        PyErr_Format(PyExc_ValueError, "errors must be \"propagate\", \"log\" "
+                     "or None, not %R", obj);
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+errors_as_object(task_errors_mode errors)
+{
+    if (errors == ERRORS_RETRIEVED) {
+        Py_RETURN_NONE;
+    }
+    return PyUnicode_FromString(errors == ERRORS_LOG ? "log" : "propagate");
+}
+
+/* Set what becomes of the exception of a task that is not done. */
+static int
+task_set_errors(asyncio_state *state, PyObject *task, task_errors_mode errors)
+{
+    if (Task_Check(state, task)) {
+        Py_BEGIN_CRITICAL_SECTION(task);
+        ((TaskObj *)task)->task_errors = errors;
+        Py_END_CRITICAL_SECTION();
+        return 0;
+    }
+    PyObject *set_errors = cancelscopes_attr("_set_errors");
+    PyObject *mode = errors_as_object(errors);
+    PyObject *none = set_errors == NULL || mode == NULL ? NULL
+        : PyObject_CallFunctionObjArgs(set_errors, task, mode, NULL);
+    Py_XDECREF(set_errors);
+    Py_XDECREF(mode);
+    Py_XDECREF(none);
+    return none == NULL ? -1 : 0;
+}
+
+/* Call args[1]() with the rest of the arguments for a task below `scope`, which
+   can be one of a pure-Python tree, or below the root of its loop if that is
+   NULL; args[0] is what becomes of its exception.  *claimed tells if the task
+   that is returned is the one that claimed these. */
+static PyObject *
+spawn(asyncio_state *state, PyObject *scope, PyObject *const *args,
+      Py_ssize_t nargs, PyObject *kwnames, bool *claimed)
+{
+    spawning_slot slot = {.state = state, .scope = scope};
+    if (nargs < 2) {
+        PyErr_SetString(PyExc_TypeError, "errors and create_task are needed");
         return NULL;
     }
-    Py_RETURN_NONE;
+    if (parse_errors(args[0], &slot.errors) < 0) {
+        return NULL;
+    }
+    spawning_slot *outer = spawning;
+    spawning = &slot;
+    PyObject *task = PyObject_Vectorcall(args[1], args + 2, nargs - 2, kwnames);
+    spawning = outer;
+
+    *claimed = task != NULL && task == slot.claimed_by && !slot.refused;
+    if (task != NULL && task != slot.claimed_by) {
+        /* The factory has wrapped a task, or has made another one first.  What
+           it has returned is an external task to the scope. */
+        if ((slot.claimed_by != NULL
+             && task_set_errors(state, slot.claimed_by, ERRORS_RETRIEVED) < 0)
+            || task_set_errors(state, task,
+                               scope == NULL ? slot.errors
+                                             : ERRORS_RETRIEVED) < 0)
+        {
+            Py_CLEAR(task);
+        }
+    }
+    Py_XDECREF(slot.claimed_by);
+    return task;
+}
+
+PyDoc_STRVAR(CancelScope__spawn__doc__,
+"_spawn($self, errors, create_task, /, *args, **kwargs)\n"
+"--\n"
+"\n"
+"Call *create_task*; the task it makes hangs below this scope.\n"
+"\n"
+"An external task cannot; it is given to the group.  For *errors* see\n"
+"_spawn_background().");
+
+static PyObject *
+CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *kwnames)
+{
+    CancelScopeObj *self = CancelScope_CAST(op);
+    if (self->cs_state != SCOPE_ACTIVE) {
+        PyErr_SetString(PyExc_RuntimeError, scope_not_active);
+        return NULL;
+    }
+    asyncio_state *state = scope_module_state(self);
+    bool claimed;
+    PyObject *task = spawn(state, op, args, nargs, kwnames, &claimed);
+    if (task == NULL) {
+        return NULL;
+    }
+    int res = claimed
+        ? scope_note_awaiter(self, state, (TaskObj *)task)
+        : group_call(self, "_add_external", task, args[0]);
+    if (res < 0) {
+        Py_CLEAR(task);
+    }
+    return task;
 }
 
 PyDoc_STRVAR(CancelScope_create_task__doc__,
@@ -1703,51 +1122,6 @@ PyDoc_STRVAR(CancelScope_create_task__doc__,
 "loop.create_task().\n"
 "\n"
 "Raise RuntimeError, and close the coroutine, if the scope is not active.");
-
-static PyObject *
-CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-                   PyObject *kwnames)
-{
-    CancelScopeObj *self = CancelScope_CAST(op);
-    PyObject *twin;
-    Py_BEGIN_CRITICAL_SECTION(op);
-    twin = Py_XNewRef(self->cs_twin);
-    Py_END_CRITICAL_SECTION();
-    if (twin != NULL) {
-        PyObject *spawn = PyObject_GetAttrString(twin, "_spawn");
-        Py_DECREF(twin);
-        if (spawn == NULL) {
-            return NULL;
-        }
-        PyObject *res = PyObject_Vectorcall(spawn, args, nargs, kwnames);
-        Py_DECREF(spawn);
-        return res;
-    }
-    tree_lock(&self->cs_node);
-    bool is_active = self->cs_state == SCOPE_ACTIVE;
-    tree_unlock(&self->cs_node);
-    if (!is_active) {
-        PyErr_SetString(PyExc_RuntimeError, scope_not_active);
-        return NULL;
-    }
-    asyncio_state *state = scope_module_state(self);
-    bool ours;
-    PyObject *task = spawn(state, self, args, nargs, kwnames, &ours);
-    if (task == NULL) {
-        return NULL;
-    }
-    int res = 0;
-    if (!ours) {
-        res = group_call(self, "_add_foreign", task, args[0]);
-    }
-    else {
-        res = scope_note_awaiter(self, state, (TaskObj *)task);
-    }
-    if (res < 0) {
-        Py_CLEAR(task);
-    }
-    return task;
-}
 
 /* Do what create_task(coro, ...) does; or return NULL without an exception if
    asyncio.cancelscopes has to do it: the arguments are unusual, or the scope is
@@ -1813,158 +1187,17 @@ CancelScope_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     if (create == NULL) {
         return NULL;
     }
-    Py_ssize_t total = nargs
-        + (kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames));
-    PyObject **stack = PyMem_New(PyObject *, total + 1);
-    if (stack == NULL) {
-        PyErr_NoMemory();
-    }
-    else {
-        stack[0] = op;
-        for (Py_ssize_t i = 0; i < total; i++) {
-            stack[i + 1] = args[i];
-        }
-        res = PyObject_Vectorcall(create, stack, nargs + 1, kwnames);
-        PyMem_Free(stack);
-    }
+    PyObject *bound = PyMethod_New(create, op);
     Py_DECREF(create);
+    if (bound != NULL) {
+        res = PyObject_Vectorcall(bound, args, nargs, kwnames);
+        Py_DECREF(bound);
+    }
     return res;
 }
 
-/*[clinic input]
-@critical_section
-_asyncio.CancelScope._set_group
 
-    group: object
-    /
-
-Tell *group* from now on what becomes of the members.
-[clinic start generated code]*/
-
-static PyObject *
-_asyncio_CancelScope__set_group_impl(CancelScopeObj *self, PyObject *group)
-/*[clinic end generated code: output=5d3ba35674bd83b7 input=f44a9a3418ba114d]*/
-{
-#ifdef Py_GIL_DISABLED
-    /* For task_group_scope() and hosts_append(). */
-    _PyObject_SetMaybeWeakref((PyObject *)self);
-#endif
-    PyObject *twin = scope_lock_or_twin(self);
-    if (twin != NULL) {
-        PyObject *res = PyObject_CallMethod(twin, "_set_group", "(O)", group);
-        Py_DECREF(twin);
-        return res;
-    }
-    PyObject *old = self->cs_group;
-    self->cs_group = Py_NewRef(group);
-    tree_unlock(&self->cs_node);
-    Py_XDECREF(old);
-    Py_RETURN_NONE;
-}
-
-/*[clinic input]
-@critical_section
-_asyncio.CancelScope._weaken_group
-
-From now on the scope does not keep its group alive.
-[clinic start generated code]*/
-
-static PyObject *
-_asyncio_CancelScope__weaken_group_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=41ef85dba3638cca input=7690f706cd105daf]*/
-{
-    PyObject *weak = NULL;
-    if (self->cs_twin != NULL) {
-        PyObject *res = PyObject_CallMethod(self->cs_twin, "_weaken_group",
-                                            NULL);
-        if (res == NULL) {
-            return NULL;
-        }
-        Py_DECREF(res);
-    }
-    else if (self->cs_group == NULL || PyWeakref_Check(self->cs_group)) {
-        Py_RETURN_NONE;     /* It is told again, after an interrupt. */
-    }
-    else {
-        weak = PyWeakref_NewRef(self->cs_group, NULL);
-        if (weak == NULL) {
-            return NULL;
-        }
-    }
-    tree_lock(&self->cs_node);
-    PyObject *old = self->cs_group;
-    self->cs_group = weak;
-    tree_unlock(&self->cs_node);
-    Py_XDECREF(old);
-    Py_RETURN_NONE;
-}
-
-/*[clinic input]
-@critical_section
-@getter
-_asyncio.CancelScope._group
-
-The group of the scope, or None.
-[clinic start generated code]*/
-
-static PyObject *
-_asyncio_CancelScope__group_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=a992aa1a363d9725 input=42bd73827b871a25]*/
-{
-    if (self->cs_twin != NULL) {
-        return PyObject_GetAttrString(self->cs_twin, "_group");
-    }
-    tree_lock(&self->cs_node);
-    PyObject *ref = Py_XNewRef(self->cs_group);
-    tree_unlock(&self->cs_node);
-    PyObject *group = resolve_group(ref);
-    Py_XDECREF(ref);
-    return group == NULL ? Py_NewRef(Py_None) : group;
-}
-
-/*[clinic input]
-@critical_section
-@getter
-_asyncio.CancelScope._outer_group
-
-The group of the nearest scope around this one that has one, or None.
-[clinic start generated code]*/
-
-static PyObject *
-_asyncio_CancelScope__outer_group_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=fc52baa59c3021eb input=540ee72a719f480b]*/
-{
-    if (self->cs_twin != NULL) {
-        return PyObject_GetAttrString(self->cs_twin, "_outer_group");
-    }
-    tree_lock(&self->cs_node);
-    CancelScopeObj *scope = scope_find_group(self->cs_node.parent);
-    PyObject *ref = scope == NULL ? NULL : Py_XNewRef(scope->cs_group);
-    tree_unlock(&self->cs_node);
-    PyObject *group = resolve_group(ref);
-    Py_XDECREF(ref);
-    Py_XDECREF(scope);
-    return group == NULL ? Py_NewRef(Py_None) : group;
-}
-
-/*[clinic input]
-@critical_section
-@getter
-_asyncio.CancelScope._loop
-
-The event loop of the scope while it is active, else None.
-[clinic start generated code]*/
-
-static PyObject *
-_asyncio_CancelScope__loop_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=e85103d1d1034099 input=f193e1e591c3852a]*/
-{
-    if (self->cs_twin != NULL) {
-        return PyObject_GetAttrString(self->cs_twin, "_loop");
-    }
-    PyObject *loop = scope_loop(self);
-    return loop == NULL ? Py_NewRef(Py_None) : loop;
-}
+/* ----- For groups ----- */
 
 /*[clinic input]
 @critical_section
@@ -1980,9 +1213,6 @@ static PyObject *
 _asyncio_CancelScope__move_here_impl(CancelScopeObj *self)
 /*[clinic end generated code: output=f544ed48862be359 input=7cb5e53a37534c99]*/
 {
-    if (self->cs_twin != NULL) {
-        return PyObject_CallMethod(self->cs_twin, "_move_here", NULL);
-    }
     TaskObj *task = current_c_task(scope_module_state(self));
     int moved = 0;
     if (task != NULL) {
@@ -1995,53 +1225,27 @@ _asyncio_CancelScope__move_here_impl(CancelScopeObj *self)
 
 /*[clinic input]
 @critical_section
-@getter
 _asyncio.CancelScope._members
-
-The number of tasks right below this scope that are not done.
-[clinic start generated code]*/
-
-static PyObject *
-_asyncio_CancelScope__members_get_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=5d3341a72ea4a982 input=7ccdddac01f6f36b]*/
-{
-    if (self->cs_twin != NULL) {
-        return PyObject_GetAttrString(self->cs_twin, "_members");
-    }
-    tree_lock(&self->cs_node);
-    Py_ssize_t members = self->cs_members;
-    tree_unlock(&self->cs_node);
-    return PyLong_FromSsize_t(members);
-}
-
-/*[clinic input]
-@critical_section
-_asyncio.CancelScope._member_tasks
 
 Return a list of the tasks right below this scope that are not done.
 [clinic start generated code]*/
 
 static PyObject *
-_asyncio_CancelScope__member_tasks_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=36c390d72ee94a02 input=72cb8f3f98333adc]*/
+_asyncio_CancelScope__members_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=d516aa99f87c1d18 input=8f6d028df2934e43]*/
 {
-    if (self->cs_twin != NULL) {
-        return PyObject_CallMethod(self->cs_twin, "_member_tasks", NULL);
-    }
     PyObject *tasks = PyList_New(0);
     if (tasks == NULL) {
         return NULL;
     }
     int res = 0;
     tree_lock(&self->cs_node);
-    if (self->cs_members > 0) {
-        struct llist_node *node;
-        llist_for_each(node, &self->cs_node.children) {
-            scope_node *child = llist_data(node, scope_node, siblings);
-            if (child->is_member && hosts_append(&tasks, child->host) < 0) {
-                res = -1;
-                break;
-            }
+    struct llist_node *node;
+    llist_for_each(node, &self->cs_node.children) {
+        scope_node *child = llist_data(node, scope_node, siblings);
+        if (child->is_member && hosts_append(&tasks, child->host) < 0) {
+            res = -1;
+            break;
         }
     }
     tree_unlock(&self->cs_node);
@@ -2055,24 +1259,19 @@ _asyncio_CancelScope__member_tasks_impl(CancelScopeObj *self)
 @critical_section
 _asyncio.CancelScope._watch
 
-Have the group cancel its foreign tasks when this is cancelled.
+Have the group cancel its external tasks when this is cancelled.
 
 If it is, return the message in a tuple.
 [clinic start generated code]*/
 
 static PyObject *
 _asyncio_CancelScope__watch_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=8baab9b050f42cba input=343a6fb2c58b189a]*/
+/*[clinic end generated code: output=8baab9b050f42cba input=e163a647121fbaf7]*/
 {
-    PyObject *twin = scope_lock_or_twin(self);
-    if (twin != NULL) {
-        PyObject *res = PyObject_CallMethod(twin, "_watch", NULL);
-        Py_DECREF(twin);
-        return res;
-    }
+    tree_lock(&self->cs_node);
     self->cs_watched = 1;
-    scope_node *cause = self->cs_node.tree_cause;
-    PyObject *msg = cause == NULL ? NULL : scope_msg(cause);
+    scope_node *canceller = self->cs_node.member_canceller;
+    PyObject *msg = canceller == NULL ? NULL : scope_msg(canceller);
     tree_unlock(&self->cs_node);
     if (msg == NULL) {
         Py_RETURN_NONE;
@@ -2082,7 +1281,7 @@ _asyncio_CancelScope__watch_impl(CancelScopeObj *self)
 
 /*[clinic input]
 @critical_section
-_asyncio.CancelScope._plant
+_asyncio.CancelScope._register_root
 
     loop: object
     /
@@ -2091,53 +1290,60 @@ Become the root of the tree of *loop*.
 [clinic start generated code]*/
 
 static PyObject *
-_asyncio_CancelScope__plant_impl(CancelScopeObj *self, PyObject *loop)
-/*[clinic end generated code: output=97334ae0848ee753 input=567e439e7d9ac129]*/
+_asyncio_CancelScope__register_root_impl(CancelScopeObj *self,
+                                         PyObject *loop)
+/*[clinic end generated code: output=34621c277d3a50d5 input=e0746075d1ce7eb4]*/
 {
-    asyncio_state *state = scope_module_state(self);
     scope_node *node = &self->cs_node;
+    LoopStateObj *loop_state = loop_state_of(scope_module_state(self), loop);
     PyObject *origin = PyUnicode_FromString(
         "its scope is that of asyncio.run()");
-    if (origin == NULL) {
+    if (loop_state == NULL || origin == NULL) {
+        Py_XDECREF(loop_state);
+        Py_XDECREF(origin);
         return NULL;
     }
-    tree_lock(node);
-    while (self->cs_state == SCOPE_NEW && !tree_assign(node, loop)) {
-        /* Look again. */
-    }
+    const char *problem = NULL;
+    loop_state_lock(loop_state);
     if (self->cs_state != SCOPE_NEW) {
-        tree_unlock(node);
+        problem = "only a new scope can be a root";
+    }
+    else if (loop_state->ls_root != NULL) {
+        problem = "the loop has a root already";
+    }
+    else {
+        node_set_loop_state(node, loop_state);
+        self->cs_state = SCOPE_ACTIVE;
+        loop_state->ls_root = self;
+        self->cs_loop = Py_NewRef(loop);
+        self->cs_origin = origin;
+        scope_attach(node, NULL);
+    }
+    loop_state_unlock(loop_state);
+    Py_DECREF(loop_state);
+    if (problem != NULL) {
         Py_DECREF(origin);
-        PyErr_SetString(PyExc_RuntimeError, "only a new scope can be a root");
+        PyErr_SetString(PyExc_RuntimeError, problem);
         return NULL;
     }
-    self->cs_state = SCOPE_ACTIVE;
-    self->cs_root_loop = Py_NewRef(loop);
-    PyObject *old_origin = self->cs_origin;
-    self->cs_origin = origin;
-    scope_attach(node, NULL, NULL);
-    llist_insert_tail(&state->registries[tree_of_loop(loop)].roots,
-                      &node->siblings);
-    tree_unlock(node);
-    Py_XDECREF(old_origin);
     Py_RETURN_NONE;
 }
 
 /*[clinic input]
 @critical_section
-_asyncio.CancelScope._uproot
+_asyncio.CancelScope._unregister_root
 
-Be no root any more, and let go of what is below.
+Unregister this root and detach what is below it.
 [clinic start generated code]*/
 
 static PyObject *
-_asyncio_CancelScope__uproot_impl(CancelScopeObj *self)
-/*[clinic end generated code: output=6ce3ad187553b5d6 input=3f32762a258d2e8a]*/
+_asyncio_CancelScope__unregister_root_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=707162adb17c1ce1 input=861e2aea8761da5b]*/
 {
     tree_lock(&self->cs_node);
-    bool is_root = self->cs_root_loop != NULL;
+    bool is_root = scope_is_root(self);
     tree_unlock(&self->cs_node);
-    if (is_root && scope_uproot(self) < 0) {
+    if (is_root && scope_unregister_root(self) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -2157,7 +1363,7 @@ _asyncio_CancelScope__disable_shields_impl(CancelScopeObj *self)
     PyObject *hosts = NULL;
     int res = 0;
     tree_lock(&self->cs_node);
-    if (self->cs_root_loop != NULL) {
+    if (scope_is_root(self)) {
         res = scope_disable_shields(&self->cs_node, &hosts);
     }
     tree_unlock(&self->cs_node);
@@ -2167,21 +1373,389 @@ _asyncio_CancelScope__disable_shields_impl(CancelScopeObj *self)
     Py_RETURN_NONE;
 }
 
+
+/* ----- Attributes ----- */
+
+/* The attributes that only read one bit. */
+enum scope_flag {
+    CANCELLED_CAUGHT,
+    CANCELS_TASKS,
+    DEADLINE_EXPIRED,
+    HAS_INTERRUPTED,
+    PARENT_CANCELLED,
+    SHIELD,
+};
+
+static PyObject *
+CancelScope_get_flag(PyObject *op, void *closure)
+{
+    CancelScopeObj *self = CancelScope_CAST(op);
+    scope_node *node = &self->cs_node;
+    bool flag = false;
+    Py_BEGIN_CRITICAL_SECTION(op);
+    tree_lock(node);
+    switch ((enum scope_flag)(uintptr_t)closure) {
+    case CANCELLED_CAUGHT:
+        flag = self->cs_caught;
+        break;
+    case CANCELS_TASKS:
+        flag = node->member_canceller != NULL;
+        break;
+    case DEADLINE_EXPIRED:
+        flag = self->cs_expired;
+        break;
+    case HAS_INTERRUPTED:
+        flag = node->interrupted;
+        break;
+    case PARENT_CANCELLED:
+        flag = node->host_requested || scope_outer_canceller(node) != NULL;
+        break;
+    case SHIELD:
+        flag = node->shield;
+        break;
+    }
+    tree_unlock(node);
+    Py_END_CRITICAL_SECTION();
+    return PyBool_FromLong(flag);
+}
+
+/*[clinic input]
+@critical_section
+@getter
+_asyncio.CancelScope.cancel_called
+
+True if the scope's cancel was requested or its deadline passed.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope_cancel_called_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=ebda9af8593ccec3 input=56b63e3df96cca78]*/
+{
+    tree_lock(&self->cs_node);
+    bool requested = self->cs_node.requested;
+    double deadline = self->cs_relative ? Py_INFINITY : self->cs_deadline;
+    tree_unlock(&self->cs_node);
+    PyObject *loop = NULL;
+    if (!requested && deadline != Py_INFINITY) {
+        loop = scope_clock(self);
+    }
+    if (loop != NULL) {
+        double now;
+        int res = loop_time(loop, &now);
+        Py_DECREF(loop);
+        /* Once this has returned true it must not go back to false. */
+        if (res < 0 || scope_request(self, NULL, &now) < 0) {
+            return NULL;
+        }
+        tree_lock(&self->cs_node);
+        requested = self->cs_node.requested;
+        tree_unlock(&self->cs_node);
+    }
+    return PyBool_FromLong(requested);
+}
+
+/*[clinic input]
+@critical_section
+@getter
+_asyncio.CancelScope.cancel_message
+
+The message of the request that cancelled the scope, or None.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope_cancel_message_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=3aea8b7ab254eeca input=b8631f6dd034185e]*/
+{
+    tree_lock(&self->cs_node);
+    PyObject *msg = scope_msg(&self->cs_node);
+    tree_unlock(&self->cs_node);
+    return msg;
+}
+
+/* Return true if the scope is effectively cancelled, whatever the time is.
+   Otherwise set *deadline to the earliest one by which it will be. */
+static bool
+scope_is_cancelled(CancelScopeObj *self, double *deadline)
+{
+    *deadline = Py_INFINITY;
+    tree_lock(&self->cs_node);
+    bool cancelled = self->cs_node.canceller != NULL || self->cs_node.requested;
+    scope_node *node = cancelled ? NULL : &self->cs_node;
+    while (node != NULL) {
+        if (!node->is_task) {
+            CancelScopeObj *scope = scope_of_node(node);
+            if (!scope->cs_relative && scope->cs_deadline < *deadline) {
+                *deadline = scope->cs_deadline;
+            }
+        }
+        node = node->shield ? NULL : node->parent;
+    }
+    tree_unlock(&self->cs_node);
+    return cancelled;
+}
+
+/*[clinic input]
+@critical_section
+@getter
+_asyncio.CancelScope.effectively_cancelled
+
+True if the scope is cancelled, by itself or from outside.
+
+That is, if its own cancel was requested or its deadline has passed, or
+if it is not shielded and what surrounds it is effectively cancelled.
+Before entry and after exit only the scope itself counts.  Can be read
+from any thread.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope_effectively_cancelled_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=00d57363de8500d4 input=0192ba24501df475]*/
+{
+    /* Changes nothing, for it may be asked from any thread. */
+    double deadline;
+    if (scope_is_cancelled(self, &deadline)) {
+        Py_RETURN_TRUE;
+    }
+    PyObject *loop = deadline == Py_INFINITY ? NULL : scope_clock(self);
+    if (loop == NULL) {
+        Py_RETURN_FALSE;
+    }
+    /* The timer of a scope may be late. */
+    double now;
+    int res = loop_time(loop, &now);
+    Py_DECREF(loop);
+    if (res < 0) {
+        return NULL;
+    }
+    /* Look again: time() may have done anything. */
+    return PyBool_FromLong(scope_is_cancelled(self, &deadline)
+                           || deadline <= now);
+}
+
+/*[clinic input]
+@critical_section
+@getter
+_asyncio.CancelScope.deadline
+
+When the scope cancels itself (loop.time() clock), or None.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope_deadline_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=81bdbaaf77aaedce input=0384e629f51f388a]*/
+{
+    tree_lock(&self->cs_node);
+    double deadline = self->cs_relative ? Py_INFINITY : self->cs_deadline;
+    tree_unlock(&self->cs_node);
+    return deadline_as_object(deadline);
+}
+
+static int
+cannot_delete(PyObject *value)
+{
+    if (value == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
+    }
+    return value == NULL;
+}
+
+/*[clinic input]
+@critical_section
+@setter
+_asyncio.CancelScope.deadline
+[clinic start generated code]*/
+
+static int
+_asyncio_CancelScope_deadline_set_impl(CancelScopeObj *self, PyObject *value)
+/*[clinic end generated code: output=a2a135fda75dbae4 input=72186d13206a37d0]*/
+{
+    double deadline;
+    if (cannot_delete(value)
+        || parse_deadline(value, "deadline", &deadline) < 0
+        || scope_check_thread(self) < 0)
+    {
+        return -1;
+    }
+    tree_lock(&self->cs_node);
+    deadlines_remove(self);
+    self->cs_deadline = deadline;
+    self->cs_relative = 0;
+    bool is_active = self->cs_state == SCOPE_ACTIVE;
+    tree_unlock(&self->cs_node);
+    return is_active ? scope_arm(self) : 0;
+}
+
+static int
+CancelScope_set_shield_lock_held(CancelScopeObj *self, PyObject *value)
+{
+    int shield = cannot_delete(value) ? -1 : parse_shield(value);
+    if (shield < 0 || scope_check_thread(self) < 0) {
+        return -1;
+    }
+    asyncio_state *state = scope_module_state(self);
+    scope_node *node = &self->cs_node;
+    PyObject *hosts = NULL;
+    TaskObj *host = NULL;
+    int res = 0;
+
+    tree_lock(node);
+    node->shield = shield;
+    if (self->cs_state == SCOPE_ACTIVE) {
+        host = scope_host(node);
+        res = scope_mark(node, &hosts);
+    }
+    bool needs_mark = shield && self->cs_mark == NULL;
+    tree_unlock(node);
+    res = scope_finish_update(res, hosts);
+    if (res == 0 && needs_mark && host != NULL
+        && host == current_c_task(state))
+    {
+        res = scope_add_mark(state, self, host);
+    }
+    if (res == 0 && host != NULL) {
+        /* For an edge-triggered request, no scope has become cancelled. */
+        res = task_interrupt(host);
+    }
+    Py_XDECREF(host);
+    return res;
+}
+
+static int
+CancelScope_set_shield(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
+{
+    int res;
+    Py_BEGIN_CRITICAL_SECTION(op);
+    res = CancelScope_set_shield_lock_held(CancelScope_CAST(op), value);
+    Py_END_CRITICAL_SECTION();
+    return res;
+}
+
+/* The group that a scope refers to; None if `scope` is NULL. */
+static PyObject *
+scope_group_or_none(CancelScopeObj *scope)
+{
+    PyObject *group = NULL;
+    if (scope != NULL) {
+        tree_lock(&scope->cs_node);
+        PyObject *ref = Py_XNewRef(scope->cs_group);
+        tree_unlock(&scope->cs_node);
+        group = resolve_group(ref);
+        Py_XDECREF(ref);
+    }
+    return group == NULL ? Py_NewRef(Py_None) : group;
+}
+
+/*[clinic input]
+@critical_section
+@getter
+_asyncio.CancelScope._group
+
+The group, which is told what becomes of the members, or None.
+
+A weak reference can be assigned: then the scope does not keep it alive.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__group_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=a992aa1a363d9725 input=ed7e60809424daa9]*/
+{
+    return scope_group_or_none(self);
+}
+
+/*[clinic input]
+@critical_section
+@setter
+_asyncio.CancelScope._group
+[clinic start generated code]*/
+
+static int
+_asyncio_CancelScope__group_set_impl(CancelScopeObj *self, PyObject *value)
+/*[clinic end generated code: output=6574b839ace5c47f input=b1fe018f52e5e3ea]*/
+{
+    if (cannot_delete(value)) {
+        return -1;
+    }
+#ifdef Py_GIL_DISABLED
+    /* For task_group_scope() and hosts_append(). */
+    _PyObject_SetMaybeWeakref((PyObject *)self);
+#endif
+    tree_lock(&self->cs_node);
+    PyObject *old = self->cs_group;
+    self->cs_group = Py_IsNone(value) ? NULL : Py_NewRef(value);
+    tree_unlock(&self->cs_node);
+    Py_XDECREF(old);
+    return 0;
+}
+
+/*[clinic input]
+@critical_section
+@getter
+_asyncio.CancelScope._outer_group
+
+The group of the nearest scope around this one that has one, or None.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__outer_group_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=fc52baa59c3021eb input=540ee72a719f480b]*/
+{
+    tree_lock(&self->cs_node);
+    CancelScopeObj *scope = scope_find_group(self->cs_node.parent);
+    tree_unlock(&self->cs_node);
+    PyObject *group = scope_group_or_none(scope);
+    Py_XDECREF(scope);
+    return group;
+}
+
+/*[clinic input]
+@critical_section
+@getter
+_asyncio.CancelScope._loop
+
+The event loop of the scope while it is active, else None.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__loop_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=e85103d1d1034099 input=f193e1e591c3852a]*/
+{
+    PyObject *loop = scope_loop(self);
+    return loop == NULL ? Py_NewRef(Py_None) : loop;
+}
+
+/*[clinic input]
+@critical_section
+@getter
+_asyncio.CancelScope._member_count
+
+The number of tasks right below this scope that are not done.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope__member_count_get_impl(CancelScopeObj *self)
+/*[clinic end generated code: output=05bb853578ad4ba8 input=9898d45919ca147e]*/
+{
+    tree_lock(&self->cs_node);
+    Py_ssize_t members = self->cs_members;
+    tree_unlock(&self->cs_node);
+    return PyLong_FromSsize_t(members);
+}
+
+
+/* ----- The type ----- */
+
 static PyObject *
 scope_repr_lock_held(CancelScopeObj *self)
 {
     _Py_CRITICAL_SECTION_ASSERT_OBJECT_LOCKED(self);
 
-    if (self->cs_twin != NULL) {
-        return PyObject_Repr(self->cs_twin);
-    }
     PyObject *repr = cancelscopes_attr("_scope_repr");
     if (repr == NULL) {
         return NULL;
     }
     tree_lock(&self->cs_node);
-    PyObject *loop = self->cs_root_loop != NULL
-        ? NULL : Py_XNewRef(scope_loop_lock_held(self));
+    PyObject *loop = self->cs_in_tree
+        ? Py_NewRef(self->cs_node.loop_state->ls_loop) : NULL;
     const char *life = scope_state_names[self->cs_state];
     bool requested = self->cs_node.requested;
     bool caught = self->cs_caught;
@@ -2217,14 +1791,21 @@ CancelScope_repr(PyObject *op)
     return res;
 }
 
-/* Is it in the tree of a loop that has a root? */
+/* Return true if it is in the tree of a loop that has a root. */
 static bool
 scope_is_rooted(scope_node *node)
 {
     while (node->parent != NULL) {
         node = node->parent;
     }
-    return !node->is_task && scope_of_node(node)->cs_root_loop != NULL;
+    return !node->is_task && scope_is_root(scope_of_node(node));
+}
+
+/* Return true if the scope is in the tree although its task has ended. */
+static bool
+scope_is_abandoned(CancelScopeObj *self)
+{
+    return self->cs_in_tree && self->cs_node.host == NULL;
 }
 
 static int
@@ -2233,16 +1814,14 @@ CancelScope_traverse(PyObject *op, visitproc visit, void *arg)
     CancelScopeObj *self = CancelScope_CAST(op);
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->cs_node.msg);
-    Py_VISIT(self->cs_twin);
-    Py_VISIT(self->cs_deadlines);
-    Py_VISIT(self->cs_group);
-    Py_VISIT(self->cs_root_loop);
-    Py_VISIT(self->cs_mark_token);
+    Py_VISIT(self->cs_node.loop_state);
     Py_VISIT(self->cs_loop);
+    Py_VISIT(self->cs_group);
+    Py_VISIT(self->cs_mark_token);
     /* Below a root, the tasks of a scope that goes away move up: they are no
        garbage with it. */
     if (self->cs_members > 0
-        && !(self->cs_loop != NULL && scope_is_rooted(&self->cs_node)))
+        && !(scope_is_abandoned(self) && scope_is_rooted(&self->cs_node)))
     {
         struct llist_node *node;
         llist_for_each(node, &self->cs_node.children) {
@@ -2255,31 +1834,35 @@ CancelScope_traverse(PyObject *op, visitproc visit, void *arg)
     return 0;
 }
 
+/* The scope goes away while it is active.  It must not stay in the tree, where
+   it would be in the way of its host.  Keeps the current exception. */
+static void
+scope_drop(CancelScopeObj *self)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+    int res = scope_is_root(self) ? scope_unregister_root(self)
+                                  : scope_leave(self, false);
+    if (res < 0) {
+        PyErr_FormatUnraisable("Exception ignored while %R went away", self);
+    }
+    PyErr_SetRaisedException(exc);
+}
+
 static int
 CancelScope_clear(PyObject *op)
 {
     CancelScopeObj *self = CancelScope_CAST(op);
     scope_node *node = &self->cs_node;
-    PyObject *twin = self->cs_twin;
-    self->cs_twin = NULL;
     tree_lock(node);
-    bool has_no_host = self->cs_loop != NULL;
+    bool is_abandoned = scope_is_abandoned(self);
     tree_unlock(node);
-    if (has_no_host) {
-        PyObject *exc = PyErr_GetRaisedException();
-        if (scope_leave(self, false) < 0) {
-            PyErr_FormatUnraisable("Exception ignored while %R went away", op);
-        }
-        PyErr_SetRaisedException(exc);
+    if (is_abandoned) {
+        scope_drop(self);
     }
     tree_lock(node);
     PyObject *msg = node->msg, *group = self->cs_group;
     PyObject *origin = self->cs_origin;
     node->msg = self->cs_group = self->cs_origin = NULL;
-    if (twin != NULL) {
-        /* Without it there is nothing to be active in. */
-        self->cs_state = SCOPE_DESTROYED;
-    }
     while (self->cs_members > 0) {
         /* They go to the end of the line, with what is no member. */
         scope_node *child = llist_data(node->children.next,
@@ -2297,7 +1880,6 @@ CancelScope_clear(PyObject *op)
     }
     tree_unlock(node);
     Py_XDECREF(msg);
-    Py_XDECREF(twin);
     Py_XDECREF(group);
     Py_XDECREF(origin);
     return 0;
@@ -2309,28 +1891,20 @@ CancelScope_dealloc(PyObject *op)
     CancelScopeObj *self = CancelScope_CAST(op);
     PyTypeObject *tp = Py_TYPE(self);
     _PyObject_ResurrectStart(op);       /* As in task_scopes_dealloc(). */
-    tree_lock(&self->cs_node);
-    bool is_root = self->cs_root_loop != NULL;
-    bool is_in_tree = is_root || scope_is_entered(self);
-    tree_unlock(&self->cs_node);
-    if (is_in_tree) {
-        /* Nobody can leave it any more, such as when the frame of a coroutine
-           that refused to be closed goes away.  It must not stay in the tree,
-           where it would be in the way of its host. */
-        PyObject *exc = PyErr_GetRaisedException();
-        if ((is_root ? scope_uproot(self) : scope_leave(self, false)) < 0) {
-            PyErr_FormatUnraisable("Exception ignored while %R was "
-                                   "deallocated", op);
-        }
-        PyErr_SetRaisedException(exc);
+    if (self->cs_state == SCOPE_ACTIVE) {
+        /* No code can leave it any more, such as when the frame of a coroutine
+           that refused to be closed goes away. */
+        scope_drop(self);
     }
     if (_PyObject_ResurrectEnd(op)) {
         return;
     }
     PyObject_GC_UnTrack(self);
-    assert(self->cs_deadlines == NULL);
+    assert(self->cs_heap_index < 0 && !self->cs_in_tree
+           && self->cs_loop == NULL);
     PyObject_ClearWeakRefs(op);
     (void)CancelScope_clear(op);
+    Py_CLEAR(self->cs_node.loop_state);
     tp->tp_free(self);
     Py_DECREF(tp);
 }
@@ -2343,12 +1917,10 @@ static PyMethodDef CancelScope_methods[] = {
      METH_FASTCALL | METH_KEYWORDS, CancelScope_create_task__doc__},
     _ASYNCIO_CANCELSCOPE_ADOPT_METHODDEF
     _ASYNCIO_CANCELSCOPE__MOVE_HERE_METHODDEF
-    _ASYNCIO_CANCELSCOPE__WEAKEN_GROUP_METHODDEF
-    _ASYNCIO_CANCELSCOPE__SET_GROUP_METHODDEF
-    _ASYNCIO_CANCELSCOPE__MEMBER_TASKS_METHODDEF
+    _ASYNCIO_CANCELSCOPE__MEMBERS_METHODDEF
     _ASYNCIO_CANCELSCOPE__WATCH_METHODDEF
-    _ASYNCIO_CANCELSCOPE__PLANT_METHODDEF
-    _ASYNCIO_CANCELSCOPE__UPROOT_METHODDEF
+    _ASYNCIO_CANCELSCOPE__REGISTER_ROOT_METHODDEF
+    _ASYNCIO_CANCELSCOPE__UNREGISTER_ROOT_METHODDEF
     _ASYNCIO_CANCELSCOPE__DISABLE_SHIELDS_METHODDEF
     {"_spawn", _PyCFunction_CAST(CancelScope__spawn),
      METH_FASTCALL | METH_KEYWORDS, CancelScope__spawn__doc__},
@@ -2356,21 +1928,37 @@ static PyMethodDef CancelScope_methods[] = {
     {NULL, NULL}        /* Sentinel */
 };
 
+#define FLAG_GETTER(name, flag, doc)                                        \
+    {name, CancelScope_get_flag, NULL, PyDoc_STR(doc),                      \
+     (void *)(uintptr_t)(flag)}
+
 static PyGetSetDef CancelScope_getsetlist[] = {
     _ASYNCIO_CANCELSCOPE_CANCEL_CALLED_GETSETDEF
-    _ASYNCIO_CANCELSCOPE_CANCELLED_CAUGHT_GETSETDEF
     _ASYNCIO_CANCELSCOPE_CANCEL_MESSAGE_GETSETDEF
-    _ASYNCIO_CANCELSCOPE_DEADLINE_EXPIRED_GETSETDEF
     _ASYNCIO_CANCELSCOPE_EFFECTIVELY_CANCELLED_GETSETDEF
-    _ASYNCIO_CANCELSCOPE__OVERRULED_GETSETDEF
-    _ASYNCIO_CANCELSCOPE__HAS_INTERRUPTED_GETSETDEF
-    _ASYNCIO_CANCELSCOPE_CANCELS_TASKS_GETSETDEF
+    _ASYNCIO_CANCELSCOPE_DEADLINE_GETSETDEF
+    {"shield", CancelScope_get_flag, CancelScope_set_shield,
+     PyDoc_STR("Whether cancellation from outside is kept away from the "
+               "block."), (void *)(uintptr_t)SHIELD},
+    FLAG_GETTER("cancelled_caught", CANCELLED_CAUGHT,
+                "True if the scope swallowed the CancelledError that it "
+                "caused."),
+    FLAG_GETTER("deadline_expired", DEADLINE_EXPIRED,
+                "True if it was the deadline that cancelled the scope."),
+    FLAG_GETTER("cancels_tasks", CANCELS_TASKS,
+                "True if the tasks below the scope are cancelled.\n\n"
+                "Like effectively_cancelled, but what Task.cancel() asks of "
+                "the task that has\nentered the scope does not count: it "
+                "concerns that task only."),
+    FLAG_GETTER("_parent_cancelled", PARENT_CANCELLED,
+                "True if the scope is cancelled from outside, visibly."),
+    FLAG_GETTER("_has_interrupted", HAS_INTERRUPTED,
+                "True if the cancellation of the scope has interrupted a "
+                "task."),
     _ASYNCIO_CANCELSCOPE__GROUP_GETSETDEF
     _ASYNCIO_CANCELSCOPE__OUTER_GROUP_GETSETDEF
     _ASYNCIO_CANCELSCOPE__LOOP_GETSETDEF
-    _ASYNCIO_CANCELSCOPE__MEMBERS_GETSETDEF
-    _ASYNCIO_CANCELSCOPE_DEADLINE_GETSETDEF
-    _ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF
+    _ASYNCIO_CANCELSCOPE__MEMBER_COUNT_GETSETDEF
     {NULL} /* Sentinel */
 };
 
@@ -2401,31 +1989,29 @@ static PyType_Spec CancelScope_spec = {
 
 /* ----- Functions ----- */
 
-static void
-init_registries(asyncio_state *state)
-{
-    for (int tree = 0; tree < TREES; tree++) {
-        llist_init(&state->registries[tree].roots);
-        llist_init(&state->registries[tree].deadlines);
-    }
-}
+PyDoc_STRVAR(_spawn__doc__,
+"_spawn($module, scope, errors, create_task, /, *args, **kwargs)\n"
+"--\n"
+"\n"
+"Call *create_task*; the task it makes hangs below *scope*.\n"
+"\n"
+"Return the task, and whether it has claimed that: see _take_slot().");
 
-/* The module goes away: what is in its lists may outlive it. */
-static void
-free_registries(asyncio_state *state)
+static PyObject *
+module_spawn(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
 {
-    for (int tree = 0; tree < TREES; tree++) {
-        scope_registry *registry = &state->registries[tree];
-        if (registry->roots.next == NULL) {
-            return;     /* It has never been executed. */
-        }
-        while (!llist_empty(&registry->roots)) {
-            llist_remove(registry->roots.next);
-        }
-        while (!llist_empty(&registry->deadlines)) {
-            llist_remove(registry->deadlines.next);
-        }
+    if (nargs < 3) {
+        PyErr_SetString(PyExc_TypeError,
+                        "scope, errors and create_task are needed");
+        return NULL;
     }
+    bool claimed;
+    PyObject *task = spawn(get_asyncio_state(module),
+                           Py_IsNone(args[0]) ? NULL : args[0],
+                           args + 1, nargs - 1, kwnames, &claimed);
+    return task == NULL ? NULL
+        : Py_BuildValue("(NO)", task, claimed ? Py_True : Py_False);
 }
 
 PyDoc_STRVAR(_spawn_background__doc__,
@@ -2435,24 +2021,68 @@ PyDoc_STRVAR(_spawn_background__doc__,
 "Call *create_task*; the task it makes treats its exception as told.\n"
 "\n"
 "*errors* is one of \"propagate\", \"log\" and None, which means that the\n"
-"caller sees to it.");
+"caller retrieves it.");
 
 static PyObject *
-spawn_background(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                 PyObject *kwnames)
+module_spawn_background(PyObject *module, PyObject *const *args,
+                        Py_ssize_t nargs, PyObject *kwnames)
 {
-    bool ours;
-    return spawn(get_asyncio_state(module), NULL, args, nargs, kwnames, &ours);
+    bool claimed;
+    return spawn(get_asyncio_state(module), NULL, args, nargs, kwnames,
+                 &claimed);
 }
 
-/* What the pure-Python function of that name says of a task of its own kind. */
+/*[clinic input]
+_asyncio._take_slot
+
+    task: object
+    /
+
+Claim the scope and the errors mode that *task*, which is being made, gets.
+
+Return them; the scope is None for the root of the loop.  Return None if the
+task is made in another way, or if another task has claimed them.
+[clinic start generated code]*/
+
 static PyObject *
-ask_python(const char *name, PyObject *task)
+_asyncio__take_slot(PyObject *module, PyObject *task)
+/*[clinic end generated code: output=ef91538351bc77b2 input=fc2b2d27d59e24c3]*/
 {
-    PyObject *func = cancelscopes_attr(name);
-    PyObject *res = func == NULL ? NULL : PyObject_CallOneArg(func, task);
-    Py_XDECREF(func);
-    return res;
+    spawning_slot *slot = claim_slot(get_asyncio_state(module), task);
+    if (slot == NULL) {
+        Py_RETURN_NONE;
+    }
+    /* It is not of the C tree. */
+    slot->refused = slot->scope != NULL && CancelScope_Check(slot->scope);
+    return Py_BuildValue("(ON)", slot->scope == NULL ? Py_None : slot->scope,
+                         errors_as_object(slot->errors));
+}
+
+/*[clinic input]
+_asyncio._find_root
+
+    loop: object
+    /
+
+Return the scope of the root group of *loop*, or None.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio__find_root(PyObject *module, PyObject *loop)
+/*[clinic end generated code: output=0914e2d510ffc32b input=1b64a35dd8dd18af]*/
+{
+    LoopStateObj *loop_state = loop_state_of(get_asyncio_state(module), loop);
+    if (loop_state == NULL) {
+        return NULL;
+    }
+    loop_state_lock(loop_state);
+    PyObject *root = (PyObject *)loop_state->ls_root;
+    if (root != NULL && !try_incref(root)) {
+        root = NULL;
+    }
+    loop_state_unlock(loop_state);
+    Py_DECREF(loop_state);
+    return root == NULL ? Py_NewRef(Py_None) : root;
 }
 
 /*[clinic input]
@@ -2461,18 +2091,18 @@ _asyncio._is_cancelled
     task: object
     /
 
-Tell if *task* is cancelled as a whole.
+Return true if *task* is cancelled as a whole.
 [clinic start generated code]*/
 
 static PyObject *
 _asyncio__is_cancelled(PyObject *module, PyObject *task)
-/*[clinic end generated code: output=220a908d52a526ef input=3470537bc3df0ca8]*/
+/*[clinic end generated code: output=220a908d52a526ef input=c7fc128a9b3ae326]*/
 {
     if (!Task_Check(get_asyncio_state(module), task)) {
-        return ask_python("_py_is_cancelled", task);
+        return call_helper("_py_is_cancelled", task);
     }
     scope_node *own = &((TaskObj *)task)->task_own_scope;
-    return PyBool_FromLong(FT_ATOMIC_LOAD_PTR_RELAXED(own->cause) != NULL);
+    return PyBool_FromLong(FT_ATOMIC_LOAD_PTR_RELAXED(own->canceller) != NULL);
 }
 
 /*[clinic input]
@@ -2481,7 +2111,7 @@ _asyncio._was_interrupted
     task: object
     /
 
-Tell if a cancellation from outside *task* has interrupted its coroutine.
+Return true if a cancellation from outside *task* has interrupted it.
 
 Whether the coroutine let the CancelledError pass does not matter, nor does
 whether *task* is done.
@@ -2489,10 +2119,10 @@ whether *task* is done.
 
 static PyObject *
 _asyncio__was_interrupted(PyObject *module, PyObject *task)
-/*[clinic end generated code: output=f7fc97c247fc2667 input=6bfdfa18fe7fe376]*/
+/*[clinic end generated code: output=f7fc97c247fc2667 input=9c9e931c4146197b]*/
 {
     if (!Task_Check(get_asyncio_state(module), task)) {
-        return ask_python("_py_was_interrupted", task);
+        return call_helper("_py_was_interrupted", task);
     }
     scope_node *own = &((TaskObj *)task)->task_own_scope;
     tree_lock(own);
@@ -2515,7 +2145,7 @@ _asyncio__cancel_requests(PyObject *module, PyObject *task)
 /*[clinic end generated code: output=466711c373a72753 input=b3d75b0250c34a08]*/
 {
     if (!Task_Check(get_asyncio_state(module), task)) {
-        return ask_python("_py_cancel_requests", task);
+        return call_helper("_py_cancel_requests", task);
     }
     long requests;
     Py_BEGIN_CRITICAL_SECTION(task);
@@ -2528,7 +2158,7 @@ _asyncio__cancel_requests(PyObject *module, PyObject *task)
 _asyncio._cancel_once
 
     task: object
-    msg: object
+    msg: object = None
     /
 
 Interrupt one await of *task*, which counts as a request through cancel().
@@ -2536,7 +2166,7 @@ Interrupt one await of *task*, which counts as a request through cancel().
 
 static PyObject *
 _asyncio__cancel_once_impl(PyObject *module, PyObject *task, PyObject *msg)
-/*[clinic end generated code: output=3d9cfb95b9f5e6cc input=5fa61f0192d8b4fa]*/
+/*[clinic end generated code: output=3d9cfb95b9f5e6cc input=7e80b3933dfa46c8]*/
 {
     if (!Task_Check(get_asyncio_state(module), task)) {
         PyErr_Format(PyExc_TypeError, "task must be an asyncio.Task, not %T",
@@ -2563,15 +2193,15 @@ _asyncio._forget_delivery
     task: object
     /
 
-What was thrown into *task* has ended rightly.
+Clear the CancelledError that was recorded: *task* has not swallowed it.
 [clinic start generated code]*/
 
 static PyObject *
 _asyncio__forget_delivery(PyObject *module, PyObject *task)
-/*[clinic end generated code: output=2df3fa136a0a1fcf input=8a258c247868928e]*/
+/*[clinic end generated code: output=2df3fa136a0a1fcf input=4dcf60b5f93702a0]*/
 {
     if (!Task_Check(get_asyncio_state(module), task)) {
-        return ask_python("_py_forget_delivery", task);
+        return call_helper("_py_forget_delivery", task);
     }
     Py_BEGIN_CRITICAL_SECTION(task);
     task_forget_delivery((TaskObj *)task, NULL);
@@ -2579,33 +2209,18 @@ _asyncio__forget_delivery(PyObject *module, PyObject *task)
     Py_RETURN_NONE;
 }
 
-/*[clinic input]
-_asyncio._take_errors
-
-    task: object
-    /
-
-Return what is to become of the exception of *task*, which is being made.
-
-It is one of another kind than Task.
-[clinic start generated code]*/
-
-static PyObject *
-_asyncio__take_errors(PyObject *module, PyObject *task)
-/*[clinic end generated code: output=6b2a7af91fa6a8c7 input=48ce56c51bc59858]*/
+/* Make a scope from what move_on_after() and its like are given. */
+static CancelScopeObj *
+scope_from_arguments(PyObject *module, PyObject *deadline, const char *name,
+                     PyObject *shield)
 {
-    spawning_state *asked = spawning;
-    if (asked == NULL || asked->state != get_asyncio_state(module)) {
-        return PyUnicode_FromString("propagate");
+    double seconds;
+    int shielded = parse_shield(shield);
+    if (shielded < 0 || parse_deadline(deadline, name, &seconds) < 0) {
+        return NULL;
     }
-    spawning = NULL;
-    asked->taker = Py_NewRef(task);
-    if (asked->scope != NULL || asked->errors == ERRORS_HAND_ON) {
-        /* (The group sees to a task of another kind itself.) */
-        Py_RETURN_NONE;
-    }
-    return PyUnicode_FromString(
-        asked->errors == ERRORS_LOG ? "log" : "propagate");
+    return cancel_scope_new(get_asyncio_state(module)->CancelScopeType,
+                            seconds, shielded);
 }
 
 /*[clinic input]
@@ -2626,15 +2241,10 @@ _asyncio_move_on_after_impl(PyObject *module, PyObject *delay,
                             PyObject *shield)
 /*[clinic end generated code: output=bd1925b323042f1d input=193bea5b58a0aec5]*/
 {
-    double seconds;
-    int shielded = parse_shield(shield);
-    if (shielded < 0 || parse_deadline(delay, "delay", &seconds) < 0) {
-        return NULL;
-    }
-    CancelScopeObj *self = cancel_scope_new(
-        get_asyncio_state(module)->CancelScopeType, seconds, shielded);
+    CancelScopeObj *self = scope_from_arguments(module, delay, "delay",
+                                                shield);
     if (self != NULL) {
-        self->cs_relative = seconds != Py_INFINITY;
+        self->cs_relative = self->cs_deadline != Py_INFINITY;
     }
     return (PyObject *)self;
 }
@@ -2656,39 +2266,47 @@ static PyObject *
 _asyncio_move_on_at_impl(PyObject *module, PyObject *when, PyObject *shield)
 /*[clinic end generated code: output=8e1548f8a2d66d0d input=23bae7f8c3e0f5c5]*/
 {
-    double seconds;
-    int shielded = parse_shield(shield);
-    if (shielded < 0 || parse_deadline(when, "deadline", &seconds) < 0) {
-        return NULL;
-    }
-    return (PyObject *)cancel_scope_new(
-        get_asyncio_state(module)->CancelScopeType, seconds, shielded);
+    return (PyObject *)scope_from_arguments(module, when, "deadline", shield);
 }
 
 /*[clinic input]
-_asyncio._movable_scope
+_asyncio._make_scope
 
     deadline: object = None
     shield: object = False
-    /
+    movable: bool = False
 
-Return a CancelScope that any task may leave.
+Return a CancelScope that the current task can enter.
+
+One that is *movable* can be left in another task.
 [clinic start generated code]*/
 
 static PyObject *
-_asyncio__movable_scope_impl(PyObject *module, PyObject *deadline,
-                             PyObject *shield)
-/*[clinic end generated code: output=0c782e1c5ad2fd37 input=97e56a84d617d4d4]*/
+_asyncio__make_scope_impl(PyObject *module, PyObject *deadline,
+                          PyObject *shield, int movable)
+/*[clinic end generated code: output=adbbb5c983a824dd input=0d1505052db58cd6]*/
 {
-    double when;
-    int shielded = parse_shield(shield);
-    if (shielded < 0 || parse_deadline(deadline, "deadline", &when) < 0) {
-        return NULL;
+    _PyThreadStateImpl *ts = (_PyThreadStateImpl *)_PyThreadState_GET();
+    if (ts->asyncio_running_task == NULL && ts->asyncio_running_loop != NULL) {
+        /* A pure-Python task is not known here. */
+        PyObject *is_py = call_helper("_is_in_py_task", NULL);
+        if (is_py == NULL) {
+            return NULL;
+        }
+        Py_DECREF(is_py);
+        if (Py_IsTrue(is_py)) {
+            PyObject *make = cancelscopes_attr("_py_make_scope");
+            PyObject *scope = make == NULL ? NULL
+                : PyObject_CallFunctionObjArgs(
+                    make, deadline, shield, movable ? Py_True : Py_False, NULL);
+            Py_XDECREF(make);
+            return scope;
+        }
     }
-    CancelScopeObj *self = cancel_scope_new(
-        get_asyncio_state(module)->CancelScopeType, when, shielded);
+    CancelScopeObj *self = scope_from_arguments(module, deadline, "deadline",
+                                                shield);
     if (self != NULL) {
-        self->cs_movable = 1;
+        self->cs_movable = movable;
     }
     return (PyObject *)self;
 }
@@ -2714,12 +2332,12 @@ _asyncio_current_scope_impl(PyObject *module, PyObject *task)
     }
     else if (Task_Check(state, task)) {
         found = (TaskObj *)task;
-        if (found->task_own_scope.host == NULL) {
+        if (found->task_own_scope.loop_state == NULL) {
             Py_RETURN_NONE;     /* It has not been initialized. */
         }
     }
     if (found == NULL) {
-        return ask_python("_py_current_scope", task);
+        return call_helper("_py_current_scope", task);
     }
     PyObject *scope = NULL;
     tree_lock(&found->task_own_scope);
@@ -2752,15 +2370,11 @@ _asyncio__shielding_scope_impl(PyObject *module)
 {
     TaskObj *task = current_c_task(get_asyncio_state(module));
     if (task == NULL) {
-        PyObject *func = cancelscopes_attr("_py_shielding_scope");
-        PyObject *res = func == NULL ? NULL : PyObject_CallNoArgs(func);
-        Py_XDECREF(func);
-        return res;
+        return call_helper("_py_shielding_scope", NULL);
     }
     scope_node *own = &task->task_own_scope;
     PyObject *scope = NULL;
     tree_lock(own);
-    /* Also one of another task, which this one is below. */
     scope_node *node = task->task_scope;
     while (node != NULL && !node->shield) {
         node = node->parent;
@@ -2791,13 +2405,7 @@ _asyncio_current_effective_deadline_impl(PyObject *module)
 {
     TaskObj *task = current_c_task(get_asyncio_state(module));
     if (task == NULL) {
-        PyObject *func = cancelscopes_attr("_py_current_effective_deadline");
-        if (func == NULL) {
-            return NULL;
-        }
-        PyObject *res = PyObject_CallNoArgs(func);
-        Py_DECREF(func);
-        return res;
+        return call_helper("_py_current_effective_deadline", NULL);
     }
     if (task_is_cancelled(task)) {
         return PyFloat_FromDouble(-Py_INFINITY);

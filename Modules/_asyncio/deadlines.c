@@ -1,4 +1,5 @@
-/* The deadlines of scopes: one heap and one timer for each event loop.
+/* What each event loop has: the root of its tree, and one heap and one timer
+   for the deadlines of scopes.
 
    Included by _asynciomodule.c; scopes.h says how the timer is used. */
 
@@ -6,18 +7,159 @@ static int
 call_soon(asyncio_state *state, PyObject *loop, PyObject *func, PyObject *arg,
           PyObject *ctx);
 
-static inline void
-deadlines_put(DeadlinesObj *self, Py_ssize_t index, CancelScopeObj *scope)
+
+/* ----- The state of a loop ----- */
+
+static int
+init_loop_states(asyncio_state *state)
 {
-    self->dl_heap[index] = scope;
+    state->loop_states = _Py_hashtable_new(_Py_hashtable_hash_ptr,
+                                           _Py_hashtable_compare_direct);
+    if (state->loop_states == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+/* The module goes away; what is in the table may outlive it. */
+static void
+free_loop_states(asyncio_state *state)
+{
+    if (state->loop_states != NULL) {
+        _Py_hashtable_destroy(state->loop_states);
+        state->loop_states = NULL;
+    }
+    state->latest_loop_state = NULL;
+}
+
+/* Return the LoopStateObj of a loop, which is made if need be; a new reference.
+   It exists as long as tasks, scopes or a timer refer to it. */
+static LoopStateObj *
+loop_state_of(asyncio_state *state, PyObject *loop)
+{
+    LOCK_LOOP_STATES(state);
+    LoopStateObj *self = state->latest_loop_state;
+    if (self == NULL || self->ls_loop != loop) {
+        self = _Py_hashtable_get(state->loop_states, loop);
+    }
+    if (self != NULL && try_incref((PyObject *)self)) {
+        state->latest_loop_state = self;
+        UNLOCK_LOOP_STATES(state);
+        return self;
+    }
+    UNLOCK_LOOP_STATES(state);
+
+    PyObject *context = PyContext_New();
+    if (context == NULL) {
+        return NULL;
+    }
+    LoopStateObj *made = PyObject_GC_New(LoopStateObj, state->LoopStateType);
+    if (made == NULL) {
+        Py_DECREF(context);
+        return NULL;
+    }
+    made->ls_loop = loop;
+#ifdef Py_GIL_DISABLED
+    made->ls_mutex = (PyMutex){0};
+    _PyObject_SetMaybeWeakref((PyObject *)made);
+#endif
+    made->ls_root = NULL;
+    made->ls_heap = NULL;
+    made->ls_heap_size = 0;
+    made->ls_heap_allocated = 0;
+    made->ls_timer = NULL;
+    made->ls_timer_when = 0;
+    made->ls_timer_failing = false;
+    made->ls_context = context;
+    PyObject_GC_Track(made);
+
+    LOCK_LOOP_STATES(state);
+    /* Another thread may have been faster. */
+    self = _Py_hashtable_get(state->loop_states, loop);
+    if (self != NULL && try_incref((PyObject *)self)) {
+        UNLOCK_LOOP_STATES(state);
+        Py_DECREF(made);
+        return self;
+    }
+    /* (One that is there, and is being deallocated, will not take out what it
+       does not find.) */
+    if (self != NULL) {
+        _Py_hashtable_steal(state->loop_states, loop);
+    }
+    bool failed = _Py_hashtable_set(state->loop_states, loop, made) < 0;
+    state->latest_loop_state = failed ? NULL : made;
+    UNLOCK_LOOP_STATES(state);
+    if (failed) {
+        Py_DECREF(made);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    return made;
+}
+
+static void
+LoopState_dealloc(PyObject *op)
+{
+    LoopStateObj *self = LoopState_CAST(op);
+    PyTypeObject *tp = Py_TYPE(self);
+    asyncio_state *state = get_asyncio_state_by_cls(tp);
+    PyObject_GC_UnTrack(self);
+    assert(self->ls_heap_size == 0 && self->ls_root == NULL);
+    LOCK_LOOP_STATES(state);
+    if (state->latest_loop_state == self) {
+        state->latest_loop_state = NULL;
+    }
+    if (state->loop_states != NULL      /* The module is still there. */
+        && _Py_hashtable_get(state->loop_states, self->ls_loop) == self)
+    {
+        _Py_hashtable_steal(state->loop_states, self->ls_loop);
+    }
+    UNLOCK_LOOP_STATES(state);
+    PyMem_Free(self->ls_heap);
+    Py_CLEAR(self->ls_timer);
+    Py_CLEAR(self->ls_context);
+    tp->tp_free(self);
+    Py_DECREF(tp);
+}
+
+static int
+LoopState_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    LoopStateObj *self = LoopState_CAST(op);
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->ls_timer);
+    Py_VISIT(self->ls_context);
+    return 0;
+}
+
+static int
+LoopState_clear(PyObject *op)
+{
+    LoopStateObj *self = LoopState_CAST(op);
+    loop_state_lock(self);
+    PyObject *timer = self->ls_timer;
+    self->ls_timer = NULL;
+    loop_state_unlock(self);
+    Py_XDECREF(timer);
+    return 0;
+}
+
+
+/* ----- The heap ----- */
+
+static inline void
+heap_put(LoopStateObj *self, Py_ssize_t index, CancelScopeObj *scope)
+{
+    self->ls_heap[index] = scope;
     scope->cs_heap_index = index;
 }
 
 /* Let the entry at `index` rise or sink to where it belongs. */
 static void
-deadlines_settle(DeadlinesObj *self, Py_ssize_t index)
+heap_settle(LoopStateObj *self, Py_ssize_t index)
 {
-    CancelScopeObj **heap = self->dl_heap;
+    CancelScopeObj **heap = self->ls_heap;
     CancelScopeObj *scope = heap[index];
 
     while (index > 0) {
@@ -25,15 +167,15 @@ deadlines_settle(DeadlinesObj *self, Py_ssize_t index)
         if (heap[above]->cs_deadline <= scope->cs_deadline) {
             break;
         }
-        deadlines_put(self, index, heap[above]);
+        heap_put(self, index, heap[above]);
         index = above;
     }
     for (;;) {
         Py_ssize_t below = 2 * index + 1;
-        if (below >= self->dl_size) {
+        if (below >= self->ls_heap_size) {
             break;
         }
-        if (below + 1 < self->dl_size
+        if (below + 1 < self->ls_heap_size
             && heap[below + 1]->cs_deadline < heap[below]->cs_deadline)
         {
             below++;
@@ -41,36 +183,55 @@ deadlines_settle(DeadlinesObj *self, Py_ssize_t index)
         if (scope->cs_deadline <= heap[below]->cs_deadline) {
             break;
         }
-        deadlines_put(self, index, heap[below]);
+        heap_put(self, index, heap[below]);
         index = below;
     }
-    deadlines_put(self, index, scope);
+    heap_put(self, index, scope);
 }
 
-/* Return the reference that the scope had, to be released when the tree is not
-   locked any more, or NULL. */
-static DeadlinesObj *
+static int
+heap_add(LoopStateObj *self, CancelScopeObj *scope)
+{
+    if (self->ls_heap_size == self->ls_heap_allocated) {
+        Py_ssize_t allocated = self->ls_heap_allocated * 2 + 8;
+        CancelScopeObj **heap = PyMem_Realloc(
+            self->ls_heap, allocated * sizeof(CancelScopeObj *));
+        if (heap == NULL) {
+            return -1;
+        }
+        self->ls_heap = heap;
+        self->ls_heap_allocated = allocated;
+    }
+    heap_put(self, self->ls_heap_size++, scope);
+    heap_settle(self, scope->cs_heap_index);
+    return 0;
+}
+
+/* Disarm the deadline of a scope, if it is armed.  The tree is locked. */
+static inline void
 deadlines_remove(CancelScopeObj *scope)
 {
-    DeadlinesObj *self = scope->cs_deadlines;
-    if (self == NULL) {
-        return NULL;
-    }
     Py_ssize_t index = scope->cs_heap_index;
-    CancelScopeObj *last = self->dl_heap[--self->dl_size];
-    if (last != scope) {
-        deadlines_put(self, index, last);
-        deadlines_settle(self, index);
+    if (index < 0) {
+        return;
     }
-    scope->cs_deadlines = NULL;
+    LoopStateObj *self = scope->cs_node.loop_state;
+    CancelScopeObj *last = self->ls_heap[--self->ls_heap_size];
+    if (last != scope) {
+        heap_put(self, index, last);
+        heap_settle(self, index);
+    }
+    scope->cs_heap_index = -1;
     Py_CLEAR(scope->cs_deadline_mark);      /* That runs no other code. */
-    return self;
 }
 
-/* The timer that was armed, if it still exists, in place of `timer`, which is
-   what dl_timer was. */
+
+/* ----- The timer ----- */
+
+/* Return the timer that was armed, if it still exists, in place of `timer`,
+   which is what ls_timer was. */
 static PyObject *
-deadlines_timer(PyObject *timer)
+resolve_timer(PyObject *timer)
 {
     if (timer != NULL && PyWeakref_Check(timer)) {
         PyObject *weak = timer;
@@ -83,25 +244,26 @@ deadlines_timer(PyObject *timer)
     return timer;
 }
 
-/* Is the timer due by then?  The tree is locked. */
+/* Return true if the timer is due by then.  The tree is locked. */
 static bool
-deadlines_are_armed(DeadlinesObj *self, double when)
+timer_is_armed(LoopStateObj *self, double when)
 {
-    PyObject *timer = self->dl_timer;
-    /* (A dead one: somebody has thrown the loop's timers away.) */
-    return timer != NULL && self->dl_armed <= when
+    PyObject *timer = self->ls_timer;
+    /* (A dead one: some code has thrown the loop's timers away.) */
+    return timer != NULL && self->ls_timer_when <= when
         && !(PyWeakref_Check(timer) && PyWeakref_IsDead(timer));
 }
 
-/* Set the timer for the earliest deadline, if it is not due by then anyway. */
+/* Set the timer for the earliest deadline, if it is not due by then anyway.  The
+   caller has a reference to the loop. */
 static int
-deadlines_arm(DeadlinesObj *self)
+timer_arm(LoopStateObj *self)
 {
-    tree_lock_loop(self->dl_loop);
-    double when = self->dl_size == 0 ? Py_INFINITY
-                                     : self->dl_heap[0]->cs_deadline;
-    bool is_armed = when == Py_INFINITY || deadlines_are_armed(self, when);
-    tree_unlock_loop(self->dl_loop);
+    loop_state_lock(self);
+    double when = self->ls_heap_size == 0 ? Py_INFINITY
+                                          : self->ls_heap[0]->cs_deadline;
+    bool is_armed = when == Py_INFINITY || timer_is_armed(self, when);
+    loop_state_unlock(self);
     if (is_armed) {
         return 0;
     }
@@ -112,7 +274,7 @@ deadlines_arm(DeadlinesObj *self)
     asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
     /* The timer tells us what it was set for: there can be one more. */
     PyObject *args[] = {
-        self->dl_loop, when_obj, (PyObject *)self, when_obj, self->dl_context,
+        self->ls_loop, when_obj, (PyObject *)self, when_obj, self->ls_context,
     };
     PyObject *timer = PyObject_VectorcallMethod(
         &_Py_ID(call_at), args, 4 | PY_VECTORCALL_ARGUMENTS_OFFSET,
@@ -121,9 +283,9 @@ deadlines_arm(DeadlinesObj *self)
     if (timer == NULL) {
         return -1;
     }
-    /* The timer owns us, so own it only if there is no other way (the loop does
-       not keep it, or it takes no weak reference): a loop that is closed with
-       its timers is to go away at once. */
+    /* The timer owns this object, so own it only if there is no other way (the
+       loop does not keep it, or it takes no weak reference): a loop that is
+       closed with its timers is to go away at once. */
     if (Py_REFCNT(timer) > 1) {
         PyObject *weak = PyWeakref_NewRef(timer, NULL);
         if (weak != NULL) {
@@ -140,151 +302,67 @@ deadlines_arm(DeadlinesObj *self)
     }
     /* The one that it replaces has served until now, in case that this fails;
        but what the loop did meanwhile may have set an earlier one. */
-    tree_lock_loop(self->dl_loop);
+    loop_state_lock(self);
     PyObject *other = timer;
-    if (!deadlines_are_armed(self, when)) {
-        other = self->dl_timer;
-        self->dl_timer = timer;
-        self->dl_armed = when;
+    if (!timer_is_armed(self, when)) {
+        other = self->ls_timer;
+        self->ls_timer = timer;
+        self->ls_timer_when = when;
     }
-    tree_unlock_loop(self->dl_loop);
-    other = deadlines_timer(other);
-    if (other != NULL) {
-        PyObject *res = PyObject_CallMethodNoArgs(other, &_Py_ID(cancel));
-        Py_DECREF(other);
-        if (res == NULL) {
-            if (!PyErr_ExceptionMatches(PyExc_Exception)) {
-                return -1;
-            }
-            /* It may well come: see Deadlines_call(). */
-            PyErr_FormatUnraisable("Exception ignored while a timer of %R was "
-                                   "cancelled", self->dl_loop);
-            return 0;
-        }
-        Py_DECREF(res);
+    loop_state_unlock(self);
+    other = resolve_timer(other);
+    if (other == NULL) {
+        return 0;
     }
+    PyObject *res = PyObject_CallMethodNoArgs(other, &_Py_ID(cancel));
+    Py_DECREF(other);
+    if (res == NULL) {
+        /* If it comes all the same, it does no harm: see LoopState_call(). */
+        return report_error(self->ls_loop, NULL,
+                            "Exception while a timer was cancelled");
+    }
+    Py_DECREF(res);
     return 0;
 }
 
-/* The DeadlinesObj of a loop, a new reference, or NULL.  The tree is locked. */
-static DeadlinesObj *
-deadlines_find(asyncio_state *state, PyObject *loop)
-{
-    struct llist_node *node;
-    llist_for_each(node, &state->registries[tree_of_loop(loop)].deadlines) {
-        DeadlinesObj *self = llist_data(node, DeadlinesObj, dl_registry);
-        if (self->dl_loop == loop && try_incref((PyObject *)self)) {
-            return self;
-        }
-    }
-    return NULL;
-}
-
-/* The DeadlinesObj of a loop, which is made if need be; a new reference. */
-static DeadlinesObj *
-deadlines_of_loop(asyncio_state *state, PyObject *loop)
-{
-    tree_lock_loop(loop);
-    DeadlinesObj *self = deadlines_find(state, loop);
-    tree_unlock_loop(loop);
-    if (self != NULL) {
-        return self;
-    }
-    PyObject *context = PyContext_New();
-    if (context == NULL) {
-        return NULL;
-    }
-    self = PyObject_GC_New(DeadlinesObj, state->DeadlinesType);
-    if (self == NULL) {
-        Py_DECREF(context);
-        return NULL;
-    }
-    self->dl_loop = Py_NewRef(loop);
-    self->dl_context = context;
-    self->dl_timer = NULL;
-    self->dl_armed = 0;
-    self->dl_failing = false;
-    self->dl_heap = NULL;
-    self->dl_size = 0;
-    self->dl_allocated = 0;
-#ifdef Py_GIL_DISABLED
-    _PyObject_SetMaybeWeakref((PyObject *)self);
-#endif
-    self->dl_registry.next = NULL;
-    tree_lock_loop(loop);
-    /* Another thread may have been faster: a loop has one heap. */
-    DeadlinesObj *other = deadlines_find(state, loop);
-    if (other == NULL) {
-        llist_insert_tail(&state->registries[tree_of_loop(loop)].deadlines,
-                          &self->dl_registry);
-    }
-    tree_unlock_loop(loop);
-    PyObject_GC_Track(self);
-    if (other != NULL) {
-        Py_DECREF(self);
-        return other;
-    }
-    return self;
-}
-
-/* Put a scope with a deadline on the heap of its host's loop, if there is still
-   need for that. */
+/* Arm the deadline of a scope, if there is still need for that. */
 static int
-deadlines_add(asyncio_state *state, CancelScopeObj *scope, PyObject *loop)
+deadlines_add(asyncio_state *state, CancelScopeObj *scope)
 {
-    DeadlinesObj *self = deadlines_of_loop(state, loop);
-    if (self == NULL) {
-        return -1;
-    }
+    scope_node *node = &scope->cs_node;
+    LoopStateObj *self = node->loop_state;
     ShieldMarkObj *mark;
     if (shield_mark_get(state, &mark) < 0) {
-        Py_DECREF(self);
         return -1;
     }
     if (mark != NULL) {
         Py_SETREF(mark, shield_mark_skip(mark));
     }
-    scope_node *node = &scope->cs_node;
-    int res = 0;
     tree_lock(node);
     if (scope->cs_state == SCOPE_ACTIVE && !node->requested
-        && scope->cs_deadlines == NULL && scope->cs_deadline != Py_INFINITY)
+        && scope->cs_heap_index < 0 && scope->cs_deadline != Py_INFINITY)
     {
-        if (self->dl_size == self->dl_allocated) {
-            Py_ssize_t allocated = self->dl_allocated * 2 + 8;
-            CancelScopeObj **heap = PyMem_Realloc(
-                self->dl_heap, allocated * sizeof(CancelScopeObj *));
-            if (heap == NULL) {
-                tree_unlock(node);
-                Py_XDECREF(mark);
-                Py_DECREF(self);
-                PyErr_NoMemory();
-                return -1;
-            }
-            self->dl_heap = heap;
-            self->dl_allocated = allocated;
+        if (heap_add(self, scope) < 0) {
+            tree_unlock(node);
+            Py_XDECREF(mark);
+            PyErr_NoMemory();
+            return -1;
         }
-        scope->cs_deadlines = (DeadlinesObj *)Py_NewRef(self);
         scope->cs_deadline_mark = mark;
         mark = NULL;
-        deadlines_put(self, self->dl_size++, scope);
-        deadlines_settle(self, scope->cs_heap_index);
     }
     tree_unlock(node);
     Py_XDECREF(mark);
     /* The loop may do anything, such as to have the scope left. */
-    res = deadlines_arm(self);
+    Py_INCREF(self);
+    int res = timer_arm(self);
     if (res < 0) {
         tree_lock(node);
-        DeadlinesObj *removed = NULL;
         /* (Once the timer is set only its predecessor can have failed.) */
-        if (scope->cs_deadlines == self
-            && !deadlines_are_armed(self, scope->cs_deadline))
-        {
-            removed = deadlines_remove(scope);
+        if (!timer_is_armed(self, scope->cs_deadline)) {
+            deadlines_remove(scope);
         }
         tree_unlock(node);
-        Py_XDECREF(removed);
     }
     Py_DECREF(self);
     return res;
@@ -305,36 +383,36 @@ loop_time(PyObject *loop, double *now)
 /* Interrupt the tasks of a list, which is released, on behalf of code that was
    started in a shielded block, as the timer of this deadline alone would. */
 static int
-deadlines_interrupt_marked(asyncio_state *state, PyObject *mark, PyObject *hosts)
+interrupt_marked(asyncio_state *state, PyObject *mark, PyObject *hosts)
 {
-    PyObject *error = NULL;
     PyObject *token = PyContextVar_Set(state->shield_mark, mark);
     if (token == NULL) {
+        return scope_finish_update(-1, hosts);
+    }
+    PyObject *error = NULL;
+    if (scope_interrupt_all(hosts) < 0) {
         keep_error(&error);
     }
-    if (scope_finish_update(0, hosts) < 0) {
+    if (PyContextVar_Reset(state->shield_mark, token) < 0) {
         keep_error(&error);
     }
-    if (token != NULL) {
-        if (PyContextVar_Reset(state->shield_mark, token) < 0) {
-            keep_error(&error);
-        }
-        Py_DECREF(token);
-    }
+    Py_DECREF(token);
     return raise_kept(error);
 }
 
-/* A deadline has passed, the scope is off the heap.  Add its tasks to *hosts, or
-   with its mark, the reference to which is taken, to *marked. */
+/* A deadline has passed.  Add the tasks to *hosts, or with the mark of the scope
+   to *marked. */
 static int
-deadlines_expire(CancelScopeObj *scope, ShieldMarkObj *mark, PyObject **hosts,
-                 PyObject **marked)
+deadline_expire(CancelScopeObj *scope, PyObject **hosts, PyObject **marked)
 {
+    ShieldMarkObj *mark = scope->cs_deadline_mark;
+    scope->cs_deadline_mark = NULL;
+    deadlines_remove(scope);
     scope->cs_expired = 1;
     scope->cs_node.requested = 1;
     int res = 0;
     PyObject *own = NULL;
-    if (scope->cs_node.tree_cause == NULL) {
+    if (scope->cs_node.member_canceller == NULL) {
         res = scope_mark(&scope->cs_node, mark == NULL ? hosts : &own);
     }
     if (own != NULL
@@ -349,75 +427,83 @@ deadlines_expire(CancelScopeObj *scope, ShieldMarkObj *mark, PyObject **hosts,
     return res;
 }
 
+/* Arm the timer again after it was due.  No scope must miss its deadline if that
+   fails: then try again on each turn of the loop, but report it once. */
+static int
+timer_rearm(LoopStateObj *self, asyncio_state *state, PyObject *when)
+{
+    bool was_failing = self->ls_timer_failing;
+    self->ls_timer_failing = timer_arm(self) < 0;
+    if (!self->ls_timer_failing) {
+        return 0;
+    }
+    PyObject *error = NULL;
+    if (was_failing && !is_interrupt(PyErr_Occurred())) {
+        PyErr_Clear();
+    }
+    else if (report_error(self->ls_loop, NULL,
+                          "Exception while a timer was set") < 0)
+    {
+        keep_error(&error);
+    }
+    if (call_soon(state, self->ls_loop, (PyObject *)self, when,
+                  self->ls_context) < 0)
+    {
+        keep_error(&error);
+    }
+    return raise_kept(error);
+}
+
 /* The timer is due: cancel the scopes whose deadline has passed. */
 static PyObject *
-Deadlines_call(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwds))
+LoopState_call(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwds))
 {
-    DeadlinesObj *self = Deadlines_CAST(op);
+    LoopStateObj *self = LoopState_CAST(op);
     double now, when;
-    PyObject *hosts = NULL, *marked = NULL, *timer = NULL;
+    PyObject *hosts = NULL, *marked = NULL, *timer = NULL, *error = NULL;
     asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
     int res = 0;
 
     if (!PyArg_ParseTuple(args, "d", &when)) {
         return NULL;
     }
-    tree_lock_loop(self->dl_loop);
-    if (self->dl_armed <= when) {
-        timer = self->dl_timer;
-        self->dl_timer = NULL;
+    loop_state_lock(self);
+    if (self->ls_timer_when <= when) {
+        timer = self->ls_timer;
+        self->ls_timer = NULL;
     }
-    tree_unlock_loop(self->dl_loop);
+    loop_state_unlock(self);
     Py_XDECREF(timer);
-    if (loop_time(self->dl_loop, &now) < 0) {
+    if (loop_time(self->ls_loop, &now) < 0) {
         /* It is late enough for what the timer was set for. */
-        PyErr_FormatUnraisable("Exception ignored in time() of %R",
-                               self->dl_loop);
+        if (report_error(self->ls_loop, NULL, "Exception in time()") < 0) {
+            keep_error(&error);
+        }
         now = when;
     }
     /* Loops run a timer up to one tick of the clock too early. */
     now = Py_MAX(now, when);
-    tree_lock_loop(self->dl_loop);
-    while (self->dl_size > 0 && self->dl_heap[0]->cs_deadline <= now) {
-        CancelScopeObj *scope = self->dl_heap[0];
-        ShieldMarkObj *mark = scope->cs_deadline_mark;
-        scope->cs_deadline_mark = NULL;
-        Py_DECREF(deadlines_remove(scope));     /* It is not the last one. */
-        if (deadlines_expire(scope, mark, &hosts, &marked) < 0) {
+    loop_state_lock(self);
+    while (self->ls_heap_size > 0 && self->ls_heap[0]->cs_deadline <= now) {
+        if (deadline_expire(self->ls_heap[0], &hosts, &marked) < 0) {
             res = -1;
         }
     }
-    tree_unlock_loop(self->dl_loop);
-    PyObject *error = NULL;
+    loop_state_unlock(self);
     if (res < 0) {
         keep_error(&error);
     }
-    bool was_failing = self->dl_failing;
-    self->dl_failing = deadlines_arm(self) < 0;
-    if (self->dl_failing) {
-        /* No other scope must miss its deadline for that: try again, each tick,
-           but complain once. */
-        if (was_failing && !is_interrupt(PyErr_Occurred())) {
-            PyErr_Clear();
-        }
-        else {
-            keep_error(&error);
-        }
-        if (call_soon(state, self->dl_loop, op,
-                      PyTuple_GET_ITEM(args, 0), self->dl_context) < 0)
-        {
-            keep_error(&error);
-        }
+    if (timer_rearm(self, state, PyTuple_GET_ITEM(args, 0)) < 0) {
+        keep_error(&error);
     }
-    if (scope_finish_update(0, hosts) < 0) {
+    if (scope_interrupt_all(hosts) < 0) {
         keep_error(&error);
     }
     for (Py_ssize_t i = 0; marked != NULL && i + 1 < PyList_GET_SIZE(marked);
          i += 2)
     {
-        if (deadlines_interrupt_marked(
-                state, PyList_GET_ITEM(marked, i),
-                Py_NewRef(PyList_GET_ITEM(marked, i + 1))) < 0)
+        if (interrupt_marked(state, PyList_GET_ITEM(marked, i),
+                             Py_NewRef(PyList_GET_ITEM(marked, i + 1))) < 0)
         {
             keep_error(&error);
         }
@@ -429,62 +515,18 @@ Deadlines_call(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwds))
     Py_RETURN_NONE;
 }
 
-static int
-Deadlines_traverse(PyObject *op, visitproc visit, void *arg)
-{
-    DeadlinesObj *self = Deadlines_CAST(op);
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->dl_loop);
-    Py_VISIT(self->dl_context);
-    Py_VISIT(self->dl_timer);
-    return 0;
-}
-
-static int
-Deadlines_clear(PyObject *op)
-{
-    /* The loop stays: it is what the registry goes by. */
-    DeadlinesObj *self = Deadlines_CAST(op);
-    tree_lock_loop(self->dl_loop);
-    PyObject *timer = self->dl_timer;
-    self->dl_timer = NULL;
-    tree_unlock_loop(self->dl_loop);
-    Py_XDECREF(timer);
-    return 0;
-}
-
-static void
-Deadlines_dealloc(PyObject *op)
-{
-    DeadlinesObj *self = Deadlines_CAST(op);
-    PyTypeObject *tp = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    assert(self->dl_size == 0);
-    tree_lock_loop(self->dl_loop);
-    if (self->dl_registry.next != NULL) {
-        llist_remove(&self->dl_registry);   /* The module is still there. */
-    }
-    tree_unlock_loop(self->dl_loop);
-    PyMem_Free(self->dl_heap);
-    Py_CLEAR(self->dl_timer);
-    Py_CLEAR(self->dl_context);
-    Py_CLEAR(self->dl_loop);
-    tp->tp_free(self);
-    Py_DECREF(tp);
-}
-
-static PyType_Slot Deadlines_slots[] = {
-    {Py_tp_dealloc, Deadlines_dealloc},
-    {Py_tp_traverse, Deadlines_traverse},
-    {Py_tp_clear, Deadlines_clear},
-    {Py_tp_call, Deadlines_call},
+static PyType_Slot LoopState_slots[] = {
+    {Py_tp_dealloc, LoopState_dealloc},
+    {Py_tp_traverse, LoopState_traverse},
+    {Py_tp_clear, LoopState_clear},
+    {Py_tp_call, LoopState_call},
     {0, NULL},
 };
 
-static PyType_Spec Deadlines_spec = {
-    .name = "_asyncio._Deadlines",
-    .basicsize = sizeof(DeadlinesObj),
+static PyType_Spec LoopState_spec = {
+    .name = "_asyncio._LoopState",
+    .basicsize = sizeof(LoopStateObj),
     .flags = (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC |
               Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE),
-    .slots = Deadlines_slots,
+    .slots = LoopState_slots,
 };

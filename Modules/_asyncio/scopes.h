@@ -3,48 +3,75 @@
    _asynciomodule.c includes this before it defines TaskObj, which embeds a
    scope_node, and after that
      scopes.c       the tree, how it reaches the tasks, and the explanation,
-     deadlines.c    the heap of deadlines that each event loop has,
+     requests.c     what Task.cancel() and Task.uncancel() do,
+     deadlines.c    what each event loop has: its root and its deadlines,
      cancelscope.c  the type CancelScope and the functions of the module. */
 
 #ifndef ASYNCIO_SCOPES_H
 #define ASYNCIO_SCOPES_H
 
+#include "pycore_hashtable.h"     // _Py_hashtable_t
 #include "pycore_llist.h"         // struct llist_node
 #include "pycore_pyatomic_ft_wrappers.h"
 #include <stdbool.h>
 
-/* Into how many parts the event loops are divided, in free-threaded builds: by
-   locks, and by lists of what belongs to a loop. */
+struct CancelScopeObj;
+
+/* What the tasks and the scopes of one event loop share.
+
+   All armed deadlines are behind a single timer.  It is set for the earliest
+   deadline there was when it was set, and is moved only when an earlier one
+   comes: leaving a scope just takes it off the heap.  So a program that opens a
+   scope with a deadline again and again sets one timer in a while instead of
+   one a scope. */
+typedef struct LoopStateObj {
+    PyObject_HEAD
+    /* Borrowed: the host of a scope that is in the tree refers to the loop, and
+       so does a scope without a host.  (If the loop goes away and another one
+       gets its address, that can have this object: nothing is in it.) */
+    PyObject *ls_loop;
 #ifdef Py_GIL_DISABLED
-#  define TREES 64
-#else
-#  define TREES 1
+    PyMutex ls_mutex;           /* guards the tree; see tree_lock() */
 #endif
+    /* The scope of the loop's root group, or NULL.  Borrowed: a root that goes
+       away unregisters itself. */
+    struct CancelScopeObj *ls_root;
+    /* A binary heap of the scopes whose deadlines are armed.  Borrowed. */
+    struct CancelScopeObj **ls_heap;
+    Py_ssize_t ls_heap_size;
+    Py_ssize_t ls_heap_allocated;
+    PyObject *ls_timer;         /* the TimerHandle, by weak reference if it
+                                   can be had; NULL while not armed */
+    double ls_timer_when;       /* when it is due */
+    bool ls_timer_failing;      /* it could not be armed again */
+    PyObject *ls_context;       /* empty: the timer works for all tasks */
+} LoopStateObj;
 
 /* A scope: embedded in TaskObj (the task's own scope) and in CancelScope. */
 typedef struct scope_node {
-    /* All links are borrowed.  The tree owns nothing: a scope that goes away
+    /* The links are borrowed.  The tree owns nothing: a scope that goes away
        takes itself out of it first, and a task takes its scopes out. */
 
-    /* The surrounding scope, NULL outside the tree. */
+    /* The surrounding scope, NULL at the top and outside the tree. */
     struct scope_node *parent;
     /* The scope whose request cancels the code in this one: this node or one
        of its ancestors, or NULL. */
-    struct scope_node *cause;
+    struct scope_node *canceller;
     /* The one whose request cancels the tasks below.  (What Task.cancel() asks
        does not.) */
-    struct scope_node *tree_cause;
+    struct scope_node *member_canceller;
     /* Head of the scopes right below, in order of entry. */
     struct llist_node children;
     struct llist_node siblings;
-    /* The task that entered the scope; for an own scope, the task that it is
-       embedded in.  NULL outside the tree, and when that task has ended. */
+    /* For an own scope, the task that it is embedded in, once that has been
+       initialized.  Else the task that has entered the scope: NULL outside the
+       tree, in a root, and when that task has ended. */
     struct TaskObj *host;
+    /* Set when the scope first enters a tree, or the task is initialized, and
+       kept from then on.  Owned. */
+    LoopStateObj *loop_state;
     /* What the CancelledErrors are to say; NULL means None.  Owned. */
     PyObject *msg;
-#ifdef Py_GIL_DISABLED
-    uint8_t tree;               /* which of tree_locks guards it */
-#endif
     unsigned is_task: 1;        /* embedded in a TaskObj */
     unsigned requested: 1;      /* its own cancel was requested; for an own
                                    scope: a cancelled scope that it was below
@@ -56,16 +83,16 @@ typedef struct scope_node {
     unsigned delivered: 1;      /* the cancellation that begins here (for an
                                    own scope: outside the task) has reached
                                    the host's coroutine */
-    unsigned lifted: 1;         /* and uncancel() has discounted that */
+    unsigned uncancelled: 1;    /* and uncancel() has discounted that */
     unsigned interrupted: 1;    /* the cancellation that begins here has
                                    interrupted a task; an own scope: its task
                                    was interrupted while it was cancelled from
                                    outside */
     unsigned is_ready: 1;       /* an own scope whose task will run */
-    unsigned is_member: 1;      /* its parent is a CancelScope, which counts and
-                                   owns the task */
-    unsigned has_shields: 1;    /* an own scope whose task has been in a shielded
-                                   scope */
+    unsigned is_member: 1;      /* an own scope right below a CancelScope, which
+                                   counts and owns the task */
+    unsigned has_shields: 1;    /* an own scope whose task has been in a
+                                   shielded scope */
     unsigned handed_up: 1;      /* to an own scope: its pending request has the
                                    message msg, not task_cancel_msg */
     unsigned is_marked: 1;      /* for task_find_target() */
@@ -76,8 +103,8 @@ typedef struct scope_node {
 /* A request of Task.cancel() that was made to a shielded scope, since it came
    from code that was started in there. */
 typedef struct shield_request {
-    scope_node *node;           /* borrowed, for the scope hands it up when it is
-                                   left; NULL: it became an ordinary request */
+    scope_node *node;           /* borrowed, for the scope hands it up when it
+                                   is left; NULL: it became an ordinary one */
     PyObject *msg;              /* owned */
     struct shield_request *before;
 } shield_request;
@@ -99,43 +126,34 @@ typedef struct ShieldMarkObj {
 typedef enum {
     ERRORS_PROPAGATE,           /* the group that the task belongs to gets it */
     ERRORS_LOG,                 /* the exception handler of the loop gets it */
-    ERRORS_HAND_ON,             /* whoever had the task made hands it on */
+    ERRORS_RETRIEVED,           /* the code that had the task made gets it */
 } task_errors_mode;
 
 /* The life of a CancelScope. */
 typedef enum {
     SCOPE_NEW,
     SCOPE_ACTIVE,
-    SCOPE_LEFT,
-    SCOPE_DESTROYED,            /* its task was destroyed while pending */
+    SCOPE_EXITED,
 } scope_state;
 
-struct DeadlinesObj;
-
-typedef struct {
+typedef struct CancelScopeObj {
     PyObject_HEAD
     scope_node cs_node;
-    /* The _PyCancelScope that stands in for this scope in a pure-Python task,
-       else NULL.  Owned. */
-    PyObject *cs_twin;
     /* loop.time() clock; Py_INFINITY for none.  Until entry it counts from
        entry if cs_relative. */
     double cs_deadline;
-    /* The heap that holds this scope while its deadline is armed.  Owned. */
-    struct DeadlinesObj *cs_deadlines;
+    /* In the heap of the loop, if the deadline is armed; else -1. */
     Py_ssize_t cs_heap_index;
     /* In which shielded block the code was started that has armed it, or NULL.
        Owned. */
     ShieldMarkObj *cs_deadline_mark;
+    /* The loop while the scope is in the tree without a host (a root, or one
+       whose task has ended), else NULL.  Owned. */
+    PyObject *cs_loop;
     /* Told what becomes of the members; NULL if there is no group.  Owned; once
        the host has ended, a weak reference. */
     PyObject *cs_group;
     Py_ssize_t cs_members;      /* the tasks right below that are not done */
-    /* The loop while the scope is active without a host, else NULL.  Owned. */
-    PyObject *cs_loop;
-    /* The loop whose root this is, else NULL.  Owned.  (The siblings of a root
-       are the other roots; it has none after the module is gone.) */
-    PyObject *cs_root_loop;
     /* Where the scope was entered, in debug mode, else NULL.  Owned. */
     PyObject *cs_origin;
     /* While it is shielded and active: the mark in the context of its code, and
@@ -143,6 +161,7 @@ typedef struct {
     ShieldMarkObj *cs_mark;
     PyObject *cs_mark_token;
     scope_state cs_state;
+    unsigned cs_in_tree: 1;     /* entered and not left; not a root */
     unsigned cs_relative: 1;
     unsigned cs_expired: 1;     /* the deadline was the first to ask */
     unsigned cs_caught: 1;
@@ -151,46 +170,21 @@ typedef struct {
                                    it */
     unsigned cs_moved: 1;       /* it has been moved to the task that leaves it,
                                    which is to be reported */
+    unsigned cs_orphaned: 1;    /* its task was destroyed while pending */
 } CancelScopeObj;
-
-/* All armed deadlines of one event loop, behind a single timer.
-
-   The timer is set for the earliest deadline there was when it was set, and is
-   moved only when an earlier one comes: leaving a scope just takes it off the
-   heap.  So a program that opens a scope with a deadline again and again sets
-   one timer in a while instead of one a scope. */
-typedef struct DeadlinesObj {
-    PyObject_HEAD
-    PyObject *dl_loop;
-    PyObject *dl_context;       /* empty: the timer works for everybody */
-    PyObject *dl_timer;         /* the TimerHandle, by weak reference if it
-                                   can be had; NULL while not armed */
-    double dl_armed;            /* when it is due */
-    bool dl_failing;            /* it could not be armed again */
-    /* A binary heap.  Borrowed: a scope in it owns the DeadlinesObj. */
-    CancelScopeObj **dl_heap;
-    Py_ssize_t dl_size;
-    Py_ssize_t dl_allocated;
-    struct llist_node dl_registry;  /* in scope_registry.deadlines */
-} DeadlinesObj;
-
-/* What is found by its event loop: see find_root() and deadlines_of_loop(). */
-typedef struct {
-    struct llist_node roots;        /* scope_node.siblings */
-    struct llist_node deadlines;
-} scope_registry;
 
 /* Type check for the object of a scope. */
 #define CancelScope_Check(op)                                           \
     (PyType_GetBaseByToken(Py_TYPE(op), &CancelScope_spec, NULL) > 0)
 
 #define CancelScope_CAST(op) ((CancelScopeObj *)(op))
-#define Deadlines_CAST(op) ((DeadlinesObj *)(op))
+#define LoopState_CAST(op) ((LoopStateObj *)(op))
 
 static PyType_Spec CancelScope_spec;
 static void CancelScope_dealloc(PyObject *op);
 
-static DeadlinesObj *deadlines_remove(CancelScopeObj *scope);
+static inline void deadlines_remove(CancelScopeObj *scope);
 static PyObject *cancelscopes_attr(const char *name);
+static PyObject *cancel_debug_attr(const char *name);
 
 #endif /* ASYNCIO_SCOPES_H */

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import heapq
 import random
-from asyncio import cancelscopes, events, futures, groups, tasks
+from asyncio import cancelscopes, events, futures, rootgroup, tasks
 from collections import deque
+
+from test.test_asyncio import scope_utils
 
 from . import machine
 
@@ -130,13 +132,15 @@ class Loop(events.AbstractEventLoop):
 @contextlib.contextmanager
 def python_implementation():
     """Let the library itself use the pure-Python scopes and tasks."""
-    saved = cancelscopes.CancelScope, tasks.current_task, asyncio.current_task
-    cancelscopes.CancelScope = cancelscopes._PyCancelScope
-    tasks.current_task = asyncio.current_task = tasks._py_current_task
+    restore = scope_utils.use_python_implementation()
     try:
         yield
     finally:
-        cancelscopes.CancelScope, tasks.current_task, asyncio.current_task = saved
+        restore()
+
+
+def scope_of(thing):
+    return thing.cancel_scope if isinstance(thing, asyncio.TaskGroup) else thing._scope
 
 
 class SlowGroup(asyncio.TaskGroup):
@@ -146,7 +150,7 @@ class SlowGroup(asyncio.TaskGroup):
         try:
             return await super().__aexit__(*args)
         finally:
-            with cancelscopes.CancelScope(shield=True):
+            with cancelscopes._shielded():
                 await asyncio.sleep(0)
 
 
@@ -168,8 +172,8 @@ class AsyncbisMachine(machine.Machine):
             self.effective_deadline = cancelscopes._py_current_effective_deadline
         else:
             self.loop = Loop(tasks._CTask, futures._CFuture, start == 'eager')
-            self.CancelScope, self.move_on_after = cancelscopes._CCancelScope, cancelscopes._c_move_on_after
-            self.effective_deadline = cancelscopes._c_current_effective_deadline
+            self.CancelScope, self.move_on_after = asyncio.CancelScope, asyncio.move_on_after
+            self.effective_deadline = asyncio.current_effective_deadline
         self.now = self.loop.time
         self.blocked = {}       # tasks that may wait for ever, as an ordered set
 
@@ -195,7 +199,7 @@ class AsyncbisMachine(machine.Machine):
         self.objects['root'] = ROOT
         error = None
         try:
-            groups.RootGroup(self.loop).run(self.start_with_root(), None, last=True)
+            rootgroup.RootGroup(self.loop).run(self.start_with_root(), None, last=True)
         except BaseException as exc:
             error = exc
         # That of main, if it was cancelled.
@@ -271,7 +275,10 @@ class AsyncbisMachine(machine.Machine):
         if s['op'] == 'group':
             return self.Group()
         if s['op'] == 'timeout':
-            return asyncio.timeout(self.shift(s['delay']), shield=s['shield'])
+            timeout = asyncio.timeout(self.shift(s['delay']), shield=s['shield'])
+            # It would make its scope on entry; a program can use that before.
+            timeout._scope = cancelscopes._make_scope(timeout.when(), s['shield'], movable=True)
+            return timeout
         if s['deadline'] is None:
             return Scope(self.CancelScope(shield=s['shield']))
         return Scope(self.move_on_after(self.shift(s['deadline']), shield=s['shield']))
@@ -301,13 +308,15 @@ class AsyncbisMachine(machine.Machine):
     def flags(self, thing):
         if thing is ROOT:
             return False, False
-        return thing._scope.cancel_called, thing._scope.cancelled_caught
+        scope = scope_of(thing)
+        return scope.cancel_called, scope.cancelled_caught
 
     def settings(self, thing):
-        return thing._scope.deadline, thing._scope.shield
+        scope = scope_of(thing)
+        return scope.deadline, scope.shield
 
     def was_timer(self, thing):
-        return thing._scope.deadline_expired
+        return scope_of(thing).deadline_expired
 
     def cancel(self, thing, name):
         (thing if isinstance(thing, asyncio.TaskGroup) else thing._scope).cancel(name)
@@ -321,11 +330,11 @@ class AsyncbisMachine(machine.Machine):
             except RuntimeError:
                 return False
         else:
-            thing._scope.deadline = when
+            scope_of(thing).deadline = when
         return True
 
     def set_shield(self, thing, value):
-        thing._scope.shield = value
+        scope_of(thing).shield = value
         return True
 
     make_event = asyncio.Event

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import random
 import time
-from asyncio import cancelscopes, exceptions, groups
+from asyncio import cancelscopes, exceptions, groups, rootgroup
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -59,14 +59,14 @@ def mutated(name):
 
 @mutation()
 def shield_is_ignored(patch):
-    def _find_causes(self):
+    def _find_cancellers(self):
         shield, self._shield = self._shield, False
         try:
             return original(self)
         finally:
             self._shield = shield
-    original = cancelscopes._Node._find_causes
-    patch(cancelscopes._Node, '_find_causes', _find_causes)
+    original = cancelscopes._Node._find_cancellers
+    patch(cancelscopes._Node, '_find_cancellers', _find_cancellers)
 
 
 @mutation()
@@ -92,7 +92,7 @@ def new_scope_in_a_cancelled_one_is_not_cancelled(patch):
     def _attach(self, parent, host):
         attach(self, parent, host)
         if not self._requested and isinstance(self, cancelscopes._ScopeNode):
-            self._cause = self._tree_cause = None
+            self._canceller = self._member_canceller = None
     patch(cancelscopes._Node, '_attach', _attach)
 
 
@@ -102,7 +102,7 @@ def late_spawn_is_not_cancelled(patch):
 
     def _adopt(task):
         adopt(task)
-        task._own_scope._cause = task._own_scope._tree_cause = None
+        task._own_scope._canceller = task._own_scope._member_canceller = None
     patch(cancelscopes, '_adopt', _adopt)
 
 
@@ -114,7 +114,7 @@ def no_redelivery_after_a_swallow(patch):
     told = {}
 
     def is_told(task):
-        cause = task._scope._cause
+        cause = task._scope._canceller
         return cause is not None and told.get(id(task)) == (task, cause)
 
     def _interrupt(task):
@@ -125,8 +125,8 @@ def no_redelivery_after_a_swallow(patch):
         if is_told(task):
             return exc
         result = exception_for_step(task, exc)
-        if isinstance(result, exceptions.CancelledError) and task._scope._cause is not None:
-            told[id(task)] = task, task._scope._cause
+        if isinstance(result, exceptions.CancelledError) and task._scope._canceller is not None:
+            told[id(task)] = task, task._scope._canceller
         return result
     patch(cancelscopes, '_interrupt', _interrupt)
     patch(cancelscopes, '_exception_for_step', _exception_for_step)
@@ -142,7 +142,7 @@ def bare_yield_is_not_interrupted(patch):
 @mutation()
 def result_is_lost(patch):
     def _exception_for_step(task, exc):
-        if task._started and task._scope._cause is not None and task._fut_waiter is not None:
+        if task._started and task._scope._canceller is not None and task._fut_waiter is not None:
             return exceptions.CancelledError()
         return exception_for_step(task, exc)
     exception_for_step = cancelscopes._exception_for_step
@@ -169,7 +169,7 @@ def only_the_first_of_several_tasks_is_interrupted(patch):
 @mutation()
 def inner_scope_swallows_what_is_the_outer_ones(patch):
     def exit(self, exc):
-        if self._requested and self._outer_cause() is not None:
+        if self._requested and self._outer_canceller() is not None:
             shield, self._shield = self._shield, True
             try:
                 return original(self, exc)
@@ -216,7 +216,7 @@ def cancel_before_entry_is_forgotten(patch):
 @mutation()
 def cancel_under_a_cancelled_parent_is_not_recorded(patch):
     def cancel(self, msg):
-        if self._cause is None:
+        if self._canceller is None:
             original(self, msg)
     original = cancelscopes._ScopeNode.cancel
     patch(cancelscopes._ScopeNode, 'cancel', cancel)
@@ -384,14 +384,14 @@ def cancelled_member_cancels_the_group(patch):
 @mutation()
 def cancelled_group_does_not_wait(patch):
     patch(cancelscopes._PyCancelScope, '_members',
-          property(lambda self: 0 if self._node._cause is not None else len(self._node._members)))
+          property(lambda self: 0 if self._node._canceller is not None else len(self._node._members)))
 
 
 @mutation('C lazy', 'Python lazy')
 def join_is_no_yield_point(patch):
     def cancel(self, msg=None):
         return not self.done()
-    patch(groups._Join, 'cancel', cancel)
+    patch(groups.Join, 'cancel', cancel)
 
 
 @mutation('C lazy', 'Python lazy')
@@ -428,9 +428,9 @@ def group_refuses_once_it_is_cancelled(patch):
 @mutation('C lazy', 'Python lazy')
 def timeout_raises_though_the_outer_scope_won(patch):
     async def __aexit__(self, kind, exc, tb):
-        expired, overruled = self._scope.deadline_expired, self._scope._overruled
+        expired, parent_cancelled = self._scope.deadline_expired, self._scope._parent_cancelled
         result = await original(self, kind, exc, tb)
-        if expired and overruled and isinstance(exc, exceptions.CancelledError):
+        if expired and parent_cancelled and isinstance(exc, exceptions.CancelledError):
             raise TimeoutError
         return result
     original = asyncio.Timeout.__aexit__
@@ -459,33 +459,30 @@ def shield_call_does_not_shield(patch):
 
 @mutation('C lazy', 'Python lazy', root=True)
 def background_failure_does_not_cancel_main(patch):
-    patch(groups.RootGroup, '_abort', lambda self: setattr(self, '_aborted', True) if self._ending is False
-          else original(self))
-    original = groups.RootGroup._abort
+    patch(rootgroup.RootGroup, '_add_failure', lambda self, task: self._failures.add(task))
 
 
 @mutation('C lazy', 'Python lazy', root=True)
 def error_of_main_is_not_among_those_of_the_background(patch):
-    original = groups.RootGroup._take_errors
-    patch(groups.RootGroup, '_take_errors', lambda self, *, main_too: original(self, main_too=False))
+    patch(rootgroup.RootGroup, '_add_main_error', lambda self, main, errors: None)
 
 
 @mutation('C lazy', 'Python lazy', root=True)
 def errors_after_the_end_of_main_are_lost(patch):
     def _member_failed(self, task):
-        if not self._ending:
+        if not self.main.done():
             original(self, task)
-    original = groups.RootGroup._member_failed
-    patch(groups.RootGroup, '_member_failed', _member_failed)
+    original = rootgroup.RootGroup._member_failed
+    patch(rootgroup.RootGroup, '_member_failed', _member_failed)
 
 
 @mutation('C lazy', 'Python lazy', root=True)
 def root_group_waits_instead_of_cancelling(patch):
-    def end(self):
+    def _end_members(self):
         self._aborted = True    # As if that had been done.
         original(self)
-    original = groups.RootGroup.end
-    patch(groups.RootGroup, 'end', end)
+    original = rootgroup.RootGroup._end_members
+    patch(rootgroup.RootGroup, '_end_members', _end_members)
 
 
 # What only C and Python are compared by.

@@ -170,7 +170,7 @@ MUTATIONS = {
         ('group',), switches=False),
     'group_does_not_wait': Mutation(
         'taskgroups.py',
-        '        while self._scope._members or self._foreign:',
+        '        while self._scope._members or self._external:',
         '        while False:',
         ('group',), switches=False),
     'failed_member_does_not_cancel': Mutation(

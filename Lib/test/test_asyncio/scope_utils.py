@@ -2,16 +2,20 @@
 matrix of task, future and scope implementations that each test runs on.
 
 Names of tests carry the number of the rule that they check.  Not checked here:
-5.8 (other event loops: it needs them), and what 2.8 says about the cost of a
-yield and of a scope (that is for benchmarks).
+5.8 (other event loops), and what 2.8 says about the cost of a yield and of a
+scope (benchmarks measure it).
 """
 
 import asyncio
+import collections.abc
+import contextlib
+import gc
 import inspect
 import selectors
 import sys
 import types
 import unittest
+import warnings
 from asyncio import cancelscopes
 from asyncio import futures
 from asyncio import tasks
@@ -27,8 +31,16 @@ else:
     N = 100_000
 
 
+class MyError(Exception):
+    """An error that only the tests raise; it can be referenced weakly."""
+
+
+class MyBaseError(BaseException):
+    """The same, but no Exception."""
+
+
 class Deadlock(AssertionError):
-    """Nothing is ready, no timer is set: the loop would wait for ever."""
+    """Nothing is ready, no timer is set: the loop would wait forever."""
 
 
 class Spinning(AssertionError):
@@ -97,18 +109,266 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             self._now = max(self._now, self._scheduled[0]._when)
 
 
-class ScopeTestCase(unittest.TestCase):
-    """Runs `async def test_*` as the main task of a VirtualTimeLoop.
+# ----- Things to await -----
 
-    The variants below say which implementations are tested.
+@types.coroutine
+def bare_yield():
+    yield
+
+
+def make_refusing_future(test):
+    """A future that counts the requests to cancel it, and refuses."""
+    class RefusingFuture(test.Future):
+        def cancel(self, msg=None):
+            self.requests.append(msg)
+            return False
+
+    future = RefusingFuture(loop=test.loop)
+    future.requests = []
+    return future
+
+
+def make_slow_future(test, delay, finish):
+    """A future that says yes to cancel(), and is done a while later."""
+    class SlowFuture(test.Future):
+        def cancel(self, msg=None):
+            self.requests.append(msg)
+            self.get_loop().call_later(delay, finish, self)
+            return True
+
+        def really_cancel(self):
+            super().cancel('slow')
+
+    future = SlowFuture(loop=test.loop)
+    future.requests = []
+    return future
+
+
+class Awaitable:
+    """An awaitable that is neither a coroutine nor a future."""
+
+    def __init__(self, coro):
+        self._coro = coro
+
+    def __await__(self):
+        return (yield from self._coro.__await__())
+
+
+class SteppedCoroutine(collections.abc.Coroutine):
+    """A coroutine that is no generator, as Cython makes them.
+
+    send() calls the next one of *steps*.
+    """
+
+    # At the top level because asyncio remembers the types of coroutines.
+
+    def __init__(self, *steps, throw=None, close=None):
+        self.steps = list(steps)
+        self.on_throw = throw
+        self.on_close = close
+
+    def __await__(self):
+        return self
+
+    def send(self, value):
+        if not self.steps:
+            raise StopIteration('end')
+        return self.steps.pop(0)()
+
+    def throw(self, *args):
+        if self.on_throw is None:
+            raise args[0]
+        return self.on_throw(*args)
+
+    def close(self):
+        if self.on_close is not None:
+            self.on_close()
+
+
+class ExternalTask:
+    """Runs a coroutine but is no asyncio.Task; a mixin of a Future.
+
+    Task factories may return such objects.
+    """
+
+    def __init__(self, coro, loop):
+        super().__init__(loop=loop)
+        self._coro = coro
+        self._waiting_for = None
+        self._throw = None
+        self.requests = []      # the messages of cancel()
+        asyncio._register_task(self)
+        loop.call_soon(self._step)
+
+    def cancel(self, msg=None):
+        self.requests.append(msg)
+        if self.done():
+            return False
+        if self._waiting_for is None or not self._waiting_for.cancel(msg=msg):
+            self._throw = asyncio.CancelledError()
+        return True
+
+    def get_coro(self):
+        return self._coro
+
+    def set_name(self, name):
+        pass
+
+    def get_name(self):
+        return 'external'
+
+    def cancelling(self):
+        return 0
+
+    def uncancel(self):
+        return 0
+
+    def _step(self, future=None):
+        self._waiting_for = None
+        throw, self._throw = self._throw, None
+        loop = self.get_loop()
+        tasks._enter_task(loop, self)
+        try:
+            if throw is None:
+                future = self._coro.send(None)
+            else:
+                future = self._coro.throw(throw)
+        except StopIteration as exc:
+            self.set_result(exc.value)
+        except asyncio.CancelledError:
+            super().cancel()
+        except Exception as exc:
+            self.set_exception(exc)
+        else:
+            if future is None:
+                loop.call_soon(self._step)
+            else:
+                future._asyncio_future_blocking = False
+                future.add_done_callback(self._step)
+                self._waiting_for = future
+        finally:
+            tasks._leave_task(loop, self)
+
+
+class Resurrecting:
+    """Calls a function when it is finalized."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __del__(self):
+        self.function()
+
+
+def next_line():
+    """Return where the line after the call is, the way a report has it."""
+    frame = sys._getframe(1)
+    return (f'at {frame.f_code.co_filename}:{frame.f_lineno + 1} '
+            f'in {frame.f_code.co_qualname}()')
+
+
+# ----- Implementations -----
+
+TASK_NAMES = (
+    'current_task', 'all_tasks', '_register_task', '_register_eager_task',
+    '_unregister_task', '_unregister_eager_task', '_enter_task', '_leave_task',
+    '_swap_current_task')
+FUTURE_NAMES = 'future_add_to_awaited_by', 'future_discard_from_awaited_by'
+
+
+def find_counterparts():
+    """Yield (name, C implementation, Python implementation)."""
+    yield 'Task', tasks.Task, tasks._PyTask
+    yield 'Future', futures.Future, futures._PyFuture
+    for module, names in (
+            (tasks, TASK_NAMES), (futures, FUTURE_NAMES),
+            (cancelscopes, getattr(cancelscopes, '_ACCELERATED', ()))):
+        for name in names:
+            prefix = '_Py' if name == 'CancelScope' else '_py_'
+            yield (name, getattr(module, name),
+                   getattr(module, prefix + name.lstrip('_')))
+
+
+def use_python_implementation():
+    """Make all of asyncio use its pure-Python implementation.
+
+    Return a function that makes it use the C one again.
+    """
+    undo = contextlib.ExitStack()
+    modules = [module for name, module in list(sys.modules.items())
+               if name.partition('.')[0] == 'asyncio']
+    for name, c_version, py_version in list(find_counterparts()):
+        for module in modules:
+            if vars(module).get(name) is c_version:
+                setattr(module, name, py_version)
+                undo.callback(setattr, module, name, c_version)
+    return undo.close
+
+
+def find_tasks(loop):
+    """Return the tasks of both implementations."""
+    c_all_tasks = getattr(tasks, '_c_all_tasks', tasks._py_all_tasks)
+    return tasks._py_all_tasks(loop) | c_all_tasks(loop)
+
+
+class VariantMixin:
+    """A mixin of a TestCase: the implementations that the tests run on.
+
+    The variants below say which ones these are.
     """
 
     Task = None
     Future = None
     CancelScope = None
     eager = False
-    # The full number is for one C and one Python variant.
+    # The number of objects in tests of scale.  The full number is for one C
+    # and one Python variant.
     scale = N // 10
+
+    def run(self, result=None):
+        # Not in setUp(): it holds until all cleanups of the test have run.
+        if self.Task is not tasks._PyTask:
+            return super().run(result)
+        use_c_implementation = use_python_implementation()
+        try:
+            return super().run(result)
+        finally:
+            use_c_implementation()
+
+    def task_factory(self):
+        if self.eager:
+            return asyncio.create_eager_task_factory(self.Task)
+
+        def factory(loop, coro, **kwargs):
+            return self.Task(coro, loop=loop, **kwargs)
+        return factory
+
+    def set_task_factory(self, loop):
+        """Make *loop* use the kind of task that is tested."""
+        if self.eager or self.Task is not asyncio.Task:
+            loop.set_task_factory(self.task_factory())
+
+    @contextlib.contextmanager
+    def external_tasks(self):
+        """Let the running loop make external tasks; yield a list of them."""
+        cls = types.new_class('ExternalTask', (ExternalTask, self.Future))
+        created = []
+
+        def factory(loop, coro, **kwargs):
+            created.append(cls(coro, loop))
+            return created[-1]
+
+        loop = asyncio.get_running_loop()
+        saved = loop.get_task_factory()
+        loop.set_task_factory(factory)
+        try:
+            yield created
+        finally:
+            loop.set_task_factory(saved)
+
+
+class ScopeTestCase(VariantMixin, unittest.TestCase):
+    """Runs `async def test_*` as the main task of a VirtualTimeLoop."""
 
     def setUp(self):
         super().setUp()
@@ -116,20 +376,8 @@ class ScopeTestCase(unittest.TestCase):
         self.loop = VirtualTimeLoop()
         self.loop.set_exception_handler(self._on_problem)
         self.loop.create_future = lambda: self.Future(loop=self.loop)
-        if self.eager:
-            factory = asyncio.create_eager_task_factory(self.Task)
-        else:
-            def factory(loop, coro, **kwargs):
-                return self.Task(coro, loop=loop, **kwargs)
-        self.loop.set_task_factory(factory)
-        if self.Task is tasks._PyTask:
-            self._use_python_tasks()
-
-    def _use_python_tasks(self):
-        def restore(saved=tasks.current_task):
-            asyncio.current_task = tasks.current_task = saved
-        self.addCleanup(restore)
-        asyncio.current_task = tasks.current_task = tasks._py_current_task
+        # Always with a factory, which is part of what is tested.
+        self.loop.set_task_factory(self.task_factory())
 
     def _on_problem(self, loop, context):
         # Do not keep tasks and futures alive.
@@ -179,8 +427,8 @@ class ScopeTestCase(unittest.TestCase):
             pass
 
     def all_tasks(self):
-        found = tasks.all_tasks(self.loop) | tasks._py_all_tasks(self.loop)
-        return {task for task in found if not task.done()}
+        """Return the pending tasks of all implementations."""
+        return {task for task in find_tasks(self.loop) if not task.done()}
 
     # Building blocks.
 
@@ -228,6 +476,108 @@ class ScopeTestCase(unittest.TestCase):
         self.assertIs(scope.cancelled_caught, caught)
 
 
+class HostileTestCase:
+    """A mixin of a ScopeTestCase: tests with hostile objects.
+
+    Whatever these do, the tree has to be sound in the end.
+    """
+
+    def setUp(self):
+        super().setUp()
+        # Objects that are destroyed by force complain in places that have no
+        # caller.
+        self.enterContext(warnings.catch_warnings())
+        warnings.simplefilter('ignore', RuntimeWarning)
+        saved = sys.unraisablehook
+        self.addCleanup(setattr, sys, 'unraisablehook', saved)
+        self.addCleanup(gc.collect)
+        sys.unraisablehook = lambda unraisable: None
+
+    async def assert_sound(self):
+        """The tree around the current task works as it should."""
+        await self.assert_not_cancelled()
+        with self.CancelScope() as outer:
+            with self.CancelScope(shield=True) as inner:
+                outer.cancel('outer')
+                await asyncio.sleep(0)
+            await self.assert_level('outer', times=1)
+        self.assert_scope(inner, called=False, caught=False)
+        self.assert_scope(outer, called=True, caught=False)
+        with self.CancelScope(deadline=self.loop.time() + 1) as scope:
+            async with asyncio.TaskGroup() as group:
+                member = group.create_task(self.forever())
+                await self.forever()
+        self.assert_scope(scope, called=True, caught=True)
+        self.assertIs(member.cancelled(), True)
+        await self.assert_not_cancelled()
+
+    def make_future(self, on_cancel):
+        """Return a Future: cancel() calls on_cancel(future, super_cancel)."""
+        class Hostile(self.Future):
+            def cancel(self, msg=None):
+                return on_cancel(self, super().cancel)
+        return Hostile(loop=self.loop)
+
+    def force_exit(self, scope, exc=None):
+        """Exit a scope, here; return true if that was allowed."""
+        try:
+            scope.__exit__(type(exc) if exc else None, exc, None)
+        except RuntimeError:
+            return False
+        return True
+
+    def patch_loop(self, name, function):
+        """Replace a method of the loop until unpatch_loop()."""
+        setattr(self.loop, name, function)
+
+    def unpatch_loop(self, *names):
+        for name in names:
+            self.loop.__dict__.pop(name, None)
+
+    def take_problems(self):
+        problems, self.problems = self.problems, []
+        return [problem['message'] for problem in problems]
+
+    def assert_reported(self, *types):
+        """The exception handler of the loop got these, and nothing else."""
+        problems, self.problems = self.problems, []
+        self.assertEqual([type(problem.get('exception'))
+                          for problem in problems], list(types))
+
+
+class GroupHelpers:
+    """A mixin of a ScopeTestCase: tests of task groups."""
+
+    async def fail_with(self, error, delay=0):
+        if delay:
+            await asyncio.sleep(delay)
+        raise error
+
+    async def be_cancelled(self, *args):
+        """Wait for the cancellation, and see that it comes again and again."""
+        await self.assert_cancelled(self.forever(), *args)
+        await self.assert_level(*args)
+
+    async def wait_shielded(self, delay):
+        """Be cancelled, and take a while to clean up."""
+        try:
+            await self.forever()
+        finally:
+            with self.CancelScope(shield=True):
+                await asyncio.sleep(delay)
+
+    def assert_group(self, group, *, called, caught):
+        self.assert_scope(group.cancel_scope, called=called, caught=caught)
+        self.assertEqual(group._tasks, set())
+
+    def assert_errors(self, group, *errors):
+        """An exception group with exactly these members, in order."""
+        self.assertEqual(group.message, 'unhandled errors in a TaskGroup')
+        self.assertEqual(group.exceptions, errors)
+
+
+# ----- Variants -----
+
 class CLazy:
     Task = getattr(tasks, '_CTask', None)
     Future = getattr(futures, '_CFuture', None)
@@ -258,24 +608,26 @@ class PyEager(PyLazy):
     scale = N // 10
 
 
-class PyTaskCScope(PyLazy):
-    # A C scope that is entered in a Python task delegates to the Python one.
-    Future = getattr(futures, '_CFuture', None)
-    CancelScope = getattr(cancelscopes, '_CCancelScope', None)
-    scale = N // 5
+VARIANTS = CLazy, CEager, CTaskPyFuture, PyLazy, PyEager
+# Those that differ in the kind of task only.
+TASK_VARIANTS = CLazy, CEager, PyLazy, PyEager
 
 
-VARIANTS = (CLazy, CEager, CTaskPyFuture, PyLazy, PyEager, PyTaskCScope)
+def matrix(base=None, *, case=ScopeTestCase, variants=VARIANTS):
+    """Class decorator: put one test class per variant into base's module.
 
-
-def matrix(base):
-    """Class decorator: put one test class per variant into base's module."""
+    It is a subclass of the variant, of *base* and of *case*.
+    """
+    if base is None:
+        return lambda base: matrix(base, case=case, variants=variants)
     module = sys.modules[base.__module__]
-    for variant in VARIANTS:
+    for variant in variants:
         name = f'{base.__name__}_{variant.__name__}'
-        cls = types.new_class(name, (variant, base, ScopeTestCase))
+        cls = types.new_class(name, (variant, base, case))
         cls.__module__ = base.__module__
-        if variant.CancelScope is None or variant.Task is None:
+        # A variant that needs the accelerator has None for its classes.
+        if None in (getattr(variant, 'Task', ()),
+                    getattr(variant, 'CancelScope', ())):
             cls = unittest.skip('requires the C _asyncio module')(cls)
         setattr(module, name, cls)
     return base

@@ -11,23 +11,18 @@ import signal
 import socket
 import sys
 import threading
-import types
 import unittest
-from asyncio import groups
-from asyncio import tasks
+from asyncio import rootgroup
 from asyncio.log import logger
 from test import support
 from unittest import mock
 
 from test.test_asyncio import scope_utils
+from test.test_asyncio.scope_utils import MyError
 
 
 def tearDownModule():
     asyncio.events._set_event_loop_policy(None)
-
-
-class MyError(Exception):
-    pass
 
 
 class OtherLoop(scope_utils.VirtualTimeLoop):
@@ -42,12 +37,9 @@ class OtherLoop(scope_utils.VirtualTimeLoop):
             self.call_soon_threadsafe(self.create_task, agen.aclose())
 
 
-class GeneratorTestCase(unittest.TestCase):
-    """The variants say which implementation of Task is tested, and on which
-    kind of loop."""
+class GeneratorTestCase(scope_utils.VariantMixin, unittest.TestCase):
+    """The variants also say on which kind of loop a test runs."""
 
-    Task = None
-    eager = False
     make = scope_utils.VirtualTimeLoop
 
     def setUp(self):
@@ -61,21 +53,10 @@ class GeneratorTestCase(unittest.TestCase):
         self.addCleanup(logger.removeHandler, handler)
         self.addCleanup(setattr, logger, 'propagate', logger.propagate)
         logger.propagate = False
-        if self.Task is tasks._PyTask:
-            self.addCleanup(self.use_task, tasks.current_task)
-            self.use_task(tasks._py_current_task)
-
-    def use_task(self, current_task):
-        asyncio.current_task = tasks.current_task = current_task
 
     def make_loop(self, cls=None):
         self.loop = loop = (cls or self.make)()
-        if self.eager:
-            loop.set_task_factory(asyncio.create_eager_task_factory(self.Task))
-        elif self.Task is not asyncio.Task:
-            loop.set_task_factory(
-                lambda loop, coro, **kwargs: self.Task(coro, loop=loop,
-                                                       **kwargs))
+        self.set_task_factory(loop)
         loop.set_exception_handler(
             lambda loop, context: self.problems.append(
                 (context['message'], context.get('exception'))))
@@ -135,19 +116,15 @@ class GeneratorTestCase(unittest.TestCase):
             yield getattr(self, way)
 
 
-def matrix(base):
-    """Class decorator: put one test class per variant into this module."""
+def make_variants():
     for loop in scope_utils.VirtualTimeLoop, OtherLoop:
-        for variant in (scope_utils.CLazy, scope_utils.CEager,
-                        scope_utils.PyLazy, scope_utils.PyEager):
-            name = f'{base.__name__}_{variant.__name__}_{loop.__name__}'
-            cls = types.new_class(name, (variant, base, GeneratorTestCase))
-            cls.make = loop
-            cls.__module__ = base.__module__
-            if variant.Task is None:
-                cls = unittest.skip('requires the C _asyncio module')(cls)
-            setattr(sys.modules[base.__module__], name, cls)
-    return base
+        for variant in scope_utils.TASK_VARIANTS:
+            yield type(f'{variant.__name__}_{loop.__name__}', (variant,),
+                       {'make': loop})
+
+
+matrix = scope_utils.matrix(case=GeneratorTestCase,
+                            variants=list(make_variants()))
 
 
 @matrix
@@ -165,13 +142,13 @@ class ClosingTests:
             await asyncio.sleep(1 + len(started) / count)
             self.trace.append('ended')
 
-        def count_looks(group, look=groups.RootGroup._all_tasks):
+        def count_looks(group, look=rootgroup.RootGroup._all_tasks):
             nonlocal looks
             looks += 1
             return look(group)
 
         count, looks, started = 100, 0, []
-        with mock.patch.object(groups.RootGroup, '_all_tasks', count_looks):
+        with mock.patch.object(rootgroup.RootGroup, '_all_tasks', count_looks):
             self.run_main(main())
         self.assertEqual(self.trace, ['ended'] * count)
         self.assertLess(looks, count // 2)
@@ -221,7 +198,7 @@ class ClosingTests:
             try:
                 await self.forever()
             except asyncio.CancelledError:
-                # By level: so does each await that has to wait.
+                # Level-triggered: each await that has to wait raises.
                 for _ in range(3):
                     with self.assertRaises(asyncio.CancelledError):
                         await asyncio.sleep(1)

@@ -5,21 +5,13 @@ What it says of swallowed cancellation is in test_swallowed.
 
 import asyncio
 import contextlib
-import sys
 import unittest
 from asyncio import _cancel_debug
 
-from test.test_asyncio.scope_utils import matrix
+from test.test_asyncio.scope_utils import matrix, next_line
 
 LOOP = 'waits for shield\\(\\) again and again (at .+), although'
 AWAITS = 'awaits <.+> (at .+), which cancels that task'
-
-
-def next_line():
-    """Return where the line after the call is, the way a report has it."""
-    frame = sys._getframe(1)
-    return (f'at {frame.f_code.co_filename}:{frame.f_lineno + 1} '
-            f'in {frame.f_code.co_qualname}()')
 
 
 @matrix

@@ -12,11 +12,9 @@ import os
 import socket
 import sys
 import tempfile
-import types
 import unittest
 import unittest.mock
 import warnings
-from asyncio import tasks
 from asyncio.log import logger
 from test import support
 from test.support import os_helper
@@ -88,33 +86,14 @@ async def run_and_cancel(coro):
         await asyncio.sleep(0)
 
 
-class StartTestCase(unittest.TestCase):
-    """The variants say which implementation of Task is tested."""
-
-    Task = None
-    eager = False
+class StartTestCase(scope_utils.VariantMixin, unittest.TestCase):
 
     def make_loop(self):
         loop = asyncio.new_event_loop()
-        if self.eager:
-            loop.set_task_factory(
-                asyncio.create_eager_task_factory(self.Task))
-        elif self.Task is not asyncio.Task:
-            loop.set_task_factory(
-                lambda loop, coro, **kwargs: self.Task(coro, loop=loop,
-                                                       **kwargs))
+        self.set_task_factory(loop)
         loop.set_exception_handler(
             lambda loop, context: self.problems.append(context))
         return loop
-
-    def run(self, result=None):
-        saved = tasks.current_task
-        if self.Task is tasks._PyTask:
-            asyncio.current_task = tasks.current_task = tasks._py_current_task
-        try:
-            return super().run(result)
-        finally:
-            asyncio.current_task = tasks.current_task = saved
 
     def setUp(self):
         self.problems = []
@@ -164,17 +143,8 @@ class StartTestCase(unittest.TestCase):
         self.assertGreater(finished, 0)
 
 
-def matrix(base):
-    """Class decorator: put one test class per variant into this module."""
-    for variant in (scope_utils.CLazy, scope_utils.CEager,
-                    scope_utils.PyLazy, scope_utils.PyEager):
-        name = f'{base.__name__}_{variant.__name__}'
-        cls = types.new_class(name, (variant, base, StartTestCase))
-        cls.__module__ = base.__module__
-        if variant.Task is None:
-            cls = unittest.skip('requires the C _asyncio module')(cls)
-        setattr(sys.modules[base.__module__], name, cls)
-    return base
+matrix = scope_utils.matrix(case=StartTestCase,
+                            variants=scope_utils.TASK_VARIANTS)
 
 
 @matrix

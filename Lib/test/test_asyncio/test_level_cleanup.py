@@ -1,7 +1,8 @@
-"""The awaits in clean-up positions of the library, in a cancelled scope.
+"""The awaits in the cleanup of the library, in a cancelled scope.
 
 Names of tests carry the number of the rule that they check, for all of them
-2.1: whatever waits is interrupted, so a clean-up that has to wait is shielded.
+2.1: each await that waits is interrupted, so cleanup that has to wait is
+shielded.
 """
 
 import asyncio
@@ -10,10 +11,8 @@ import os
 import socket
 import sys
 import threading
-import types
 import unittest
 from asyncio import staggered
-from asyncio import tasks
 from test import support
 
 from test.test_asyncio import scope_utils
@@ -23,45 +22,17 @@ def tearDownModule():
     asyncio.events._set_event_loop_policy(None)
 
 
-class CleanupTestCase(unittest.IsolatedAsyncioTestCase):
-    """The variants say which implementation of Task is tested."""
-
-    Task = None
-    eager = False
+class CleanupTestCase(scope_utils.VariantMixin,
+                      unittest.IsolatedAsyncioTestCase):
 
     def loop_factory(self):
         loop = asyncio.new_event_loop()
-        if self.eager:
-            loop.set_task_factory(
-                asyncio.create_eager_task_factory(self.Task))
-        elif self.Task is not asyncio.Task:
-            loop.set_task_factory(
-                lambda loop, coro, **kwargs: self.Task(coro, loop=loop,
-                                                       **kwargs))
+        self.set_task_factory(loop)
         return loop
 
-    def run(self, result=None):
-        # The runner is closed after the clean-up of the test.
-        saved = tasks.current_task
-        if self.Task is tasks._PyTask:
-            asyncio.current_task = tasks.current_task = tasks._py_current_task
-        try:
-            return super().run(result)
-        finally:
-            asyncio.current_task = tasks.current_task = saved
 
-
-def matrix(base):
-    """Class decorator: put one test class per variant into this module."""
-    for variant in (scope_utils.CLazy, scope_utils.CEager,
-                    scope_utils.PyLazy, scope_utils.PyEager):
-        name = f'{base.__name__}_{variant.__name__}'
-        cls = types.new_class(name, (variant, base, CleanupTestCase))
-        cls.__module__ = base.__module__
-        if variant.Task is None:
-            cls = unittest.skip('requires the C _asyncio module')(cls)
-        globals()[name] = cls
-    return base
+matrix = scope_utils.matrix(case=CleanupTestCase,
+                            variants=scope_utils.TASK_VARIANTS)
 
 
 @matrix
@@ -165,7 +136,7 @@ class CleanupTests:
                 server.close()
 
     async def flood(self, reader, writer):
-        # Until the client's buffers are full, and for ever then.
+        # Until the client's buffers are full, and forever then.
         with contextlib.suppress(ConnectionError):
             while True:
                 writer.write(b'x' * 65536)

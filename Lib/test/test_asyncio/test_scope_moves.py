@@ -7,25 +7,18 @@ Names of tests carry the number of the rule that they check.
 import asyncio
 import contextlib
 import gc
-import io
+import types
 import unittest
 import warnings
 import weakref
-from asyncio import cancelscopes
-from asyncio import tasks
 from test import support
 
-from test.test_asyncio.scope_utils import ScopeTestCase, matrix
-from test.test_asyncio.test_group_cancel import track_awaits
-from test.test_asyncio.test_root_group import ForeignTask
+from test.test_asyncio.scope_utils import (
+    ExternalTask, MyError, matrix)
 
 
 def tearDownModule():
     asyncio.events._set_event_loop_policy(None)
-
-
-class MyError(Exception):
-    """An exception that is nobody else's."""
 
 
 class Helpers:
@@ -103,7 +96,7 @@ class CreateTaskTests(Helpers):
         group.create_task(coro)
 
     async def test_3_11_stays_cancelled(self):
-        # By level, and so does what is below it.
+        # Again and again, and so do the tasks below it.
         async def member():
             with contextlib.suppress(asyncio.CancelledError):
                 async with asyncio.TaskGroup() as group:
@@ -295,9 +288,9 @@ class CreateTaskTests(Helpers):
 
 
 class ExternalTaskTests(unittest.TestCase):
-    """Rule 3.11 with a task factory that makes tasks of a foreign kind."""
+    """Rule 3.11 with a task factory that makes tasks of an external kind."""
 
-    kind = ForeignTask
+    kind = types.new_class('ExternalTask', (ExternalTask, asyncio.Future))
 
     def run_main(self, main):
         def factory(loop, coro, **kwargs):
@@ -314,7 +307,7 @@ class ExternalTaskTests(unittest.TestCase):
         made = []
         asyncio.run(start())
 
-    def test_3_11_foreign_task(self):
+    def test_3_11_external_task(self):
         async def forever():
             await asyncio.get_running_loop().create_future()
 
@@ -332,7 +325,7 @@ class ExternalTaskTests(unittest.TestCase):
 
         self.run_main(main)
 
-    def test_3_11_failure_of_a_foreign_task(self):
+    def test_3_11_failure_of_an_external_task(self):
         error = MyError()
 
         async def fail():
@@ -443,7 +436,6 @@ class AdoptTests(Helpers):
         self.assertEqual(self.loop.time(), start + 5)
 
     async def test_3_12_who_awaits_it(self):
-        track_awaits(self)
         async with asyncio.TaskGroup() as group:
             task = group.create_task(self.forever())
             self.assertEqual(task._asyncio_awaited_by,
@@ -981,7 +973,6 @@ class GroupTests(Helpers):
         await self.assert_not_cancelled()
 
     async def test_6_8_who_awaits_the_members(self):
-        track_awaits(self)
         group, (member,) = await self.start(self.forever())
         stop = self.spawn(group.__aexit__(None, None, None))
         await self.settle()

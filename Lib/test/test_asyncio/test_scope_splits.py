@@ -5,20 +5,197 @@ Names of tests carry the number of the rule that they check.
 
 import asyncio
 import gc
+import traceback
 import unittest
-from asyncio import cancelscopes
-from asyncio import groups
+from asyncio import _background_errors
+from asyncio import _cancel_groups
 from unittest import mock
 
-from test.test_asyncio.scope_utils import matrix
+from test.test_asyncio.scope_utils import MyBaseError, MyError, matrix
 
 
 def tearDownModule():
     asyncio.events._set_event_loop_policy(None)
 
 
-class MyError(Exception):
-    """An exception that is nobody else's."""
+@matrix
+class ExceptionGroupTests:
+    """Rule 3.4."""
+
+    def make_group(self):
+        error = ValueError('real')
+        inner = BaseExceptionGroup('inner', [asyncio.CancelledError(), error])
+        inner.add_note('inner note')
+        group = BaseExceptionGroup('outer', [
+            asyncio.CancelledError('top'),
+            inner,
+            BaseExceptionGroup('gone', [asyncio.CancelledError()]),
+        ])
+        group.add_note('outer note')
+        return group, error
+
+    async def test_3_4_cancellations_are_taken_out(self):
+        """Trap 8."""
+        group, error = self.make_group()
+        with self.assertRaises(ExceptionGroup) as cm:
+            with self.CancelScope() as scope:
+                scope.cancel()
+                raise group
+        rest = cm.exception
+        self.assertEqual(rest.message, 'outer')
+        self.assertEqual(rest.__notes__, ['outer note'])
+        [inner] = rest.exceptions
+        self.assertIs(type(inner), ExceptionGroup)
+        self.assertEqual(inner.message, 'inner')
+        self.assertEqual(inner.__notes__, ['inner note'])
+        self.assertEqual(len(inner.exceptions), 1)
+        self.assertIs(inner.exceptions[0], error)
+        self.assert_scope(scope, called=True, caught=True)
+        await self.assert_not_cancelled()
+
+    async def test_3_4_cause_context_and_traceback_are_kept(self):
+        group, _ = self.make_group()
+        cause = KeyError('cause')
+
+        def raise_it():
+            raise group from cause
+
+        rest = None
+        try:
+            try:
+                raise LookupError
+            except LookupError as exc:
+                context = exc
+                with self.CancelScope() as scope:
+                    scope.cancel()
+                    raise_it()
+        except ExceptionGroup as exc:
+            rest = exc
+        self.assertIs(rest.__cause__, cause)
+        self.assertIs(rest.__context__, context)
+        self.assertIs(rest.__suppress_context__, True)
+        names = [frame.name
+                 for frame in traceback.extract_tb(rest.__traceback__)]
+        self.assertIn('raise_it', names)
+
+    async def test_3_4_without_cause_or_context(self):
+        group, _ = self.make_group()
+        with self.assertRaises(ExceptionGroup) as cm:
+            with self.CancelScope() as scope:
+                scope.cancel()
+                raise group
+        self.assertIsNone(cm.exception.__cause__)
+        self.assertIsNone(cm.exception.__context__)
+
+    async def test_3_4_only_cancellations_are_swallowed(self):
+        with self.CancelScope() as scope:
+            scope.cancel()
+            raise BaseExceptionGroup('outer', [
+                asyncio.CancelledError(),
+                BaseExceptionGroup('inner', [asyncio.CancelledError()]),
+            ])
+        self.assert_scope(scope, called=True, caught=True)
+        await self.assert_not_cancelled()
+
+    async def test_3_4_lone_error_stays_in_its_group(self):
+        error = ValueError()
+        with self.assertRaises(ExceptionGroup) as cm:
+            with self.CancelScope() as scope:
+                scope.cancel()
+                raise BaseExceptionGroup(
+                    'message', [error, asyncio.CancelledError()])
+        self.assertEqual(cm.exception.message, 'message')
+        self.assertEqual(len(cm.exception.exceptions), 1)
+        self.assertIs(cm.exception.exceptions[0], error)
+        self.assert_scope(scope, called=True, caught=True)
+
+    async def test_3_4_group_without_cancellations_is_left_alone(self):
+        group = ExceptionGroup('message', [ValueError()])
+        with self.assertRaises(ExceptionGroup) as cm:
+            with self.CancelScope() as scope:
+                scope.cancel()
+                raise group
+        self.assertIs(cm.exception, group)
+        self.assert_scope(scope, called=True, caught=False)
+
+    async def test_3_4_scope_not_cancelled_touches_nothing(self):
+        """Trap 9."""
+        group, _ = self.make_group()
+        with self.assertRaises(BaseExceptionGroup) as cm:
+            with self.CancelScope() as scope:
+                raise group
+        self.assertIs(cm.exception, group)
+        self.assert_scope(scope, called=False, caught=False)
+
+    async def test_3_4_outer_scope_splits_if_it_is_cancelled(self):
+        group, error = self.make_group()
+        seen = None
+        with self.assertRaises(ExceptionGroup) as cm:
+            with self.CancelScope() as outer:
+                try:
+                    with self.CancelScope() as inner:
+                        inner.cancel()
+                        outer.cancel()
+                        raise group
+                except BaseExceptionGroup as exc:
+                    seen = exc
+                    raise
+        self.assertIs(seen, group)
+        self.assert_scope(inner, called=True, caught=False)
+        self.assert_scope(outer, called=True, caught=True)
+        self.assertIs(cm.exception.exceptions[0].exceptions[0], error)
+
+    async def test_3_4_shielded_scope_splits_below_a_cancelled_one(self):
+        group, error = self.make_group()
+        with self.assertRaises(ExceptionGroup) as cm:
+            with self.CancelScope() as outer:
+                with self.CancelScope(shield=True) as inner:
+                    inner.cancel()
+                    outer.cancel()
+                    raise group
+        self.assertIs(cm.exception.exceptions[0].exceptions[0], error)
+        self.assert_scope(inner, called=True, caught=True)
+        self.assert_scope(outer, called=True, caught=False)
+
+    async def test_3_4_base_exceptions_remain(self):
+        error = MyBaseError()
+        with self.assertRaises(BaseExceptionGroup) as cm:
+            with self.CancelScope() as scope:
+                scope.cancel()
+                raise BaseExceptionGroup(
+                    'message', [asyncio.CancelledError(), error])
+        self.assertEqual(cm.exception.exceptions, (error,))
+        self.assert_scope(scope, called=True, caught=True)
+
+    async def test_3_4_derived_groups_keep_their_type(self):
+        class MyGroup(BaseExceptionGroup):
+            def derive(self, excs):
+                return MyGroup(self.message, excs)
+
+        error = ValueError()
+        with self.assertRaises(MyGroup) as cm:
+            with self.CancelScope() as scope:
+                scope.cancel()
+                raise MyGroup('message', [asyncio.CancelledError(), error])
+        self.assertEqual(cm.exception.exceptions, (error,))
+
+    async def test_3_4_errors_of_a_task_group(self):
+        async def child():
+            try:
+                await self.forever()
+            finally:
+                raise error
+
+        error = ValueError()
+        with self.assertRaises(ExceptionGroup) as cm:
+            with self.CancelScope() as scope:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(child())
+                    group.create_task(self.forever())
+                    await self.settle()
+                    scope.cancel()
+        self.assertEqual(cm.exception.exceptions, (error,))
+        await self.assert_not_cancelled()
 
 
 class Broken(ExceptionGroup):
@@ -166,8 +343,8 @@ class SplitTests:
             looks.append(group)
             return real(group)
 
-        real = cancelscopes._get_members
-        patcher = mock.patch.object(cancelscopes, '_get_members', get_members)
+        real = _cancel_groups._get_members
+        patcher = mock.patch.object(_cancel_groups, '_get_members', get_members)
         patcher.start()
         self.addCleanup(patcher.stop)
         return looks
@@ -221,15 +398,15 @@ class SplitTests:
             async with asyncio.TaskGroup():
                 raise MyError
         except ExceptionGroup as exc:
-            self.assertIn(exc, cancelscopes._found_free)
+            self.assertIn(exc, _cancel_groups._found_free)
             key = id(exc)
             # A group that is derived from it is another one.
             other = exc.derive([asyncio.CancelledError()])
-            self.assertNotIn(other, cancelscopes._found_free)
+            self.assertNotIn(other, _cancel_groups._found_free)
         else:
             self.fail('no error')
         gc.collect()
-        self.assertNotIn(key, cancelscopes._found_free._witnesses)
+        self.assertNotIn(key, _cancel_groups._found_free._witnesses)
 
     async def test_3_4_cancellation_that_is_put_in_on_the_way(self):
         try:
@@ -274,7 +451,7 @@ class RootGroupTests(unittest.TestCase):
 
     def test_3_4_interrupt_beside_a_group_that_cannot_be_divided(self):
         broken = Broken('mine', [ValueError()])
-        self.assertEqual(groups._without([broken], KeyboardInterrupt()),
+        self.assertEqual(_background_errors.without([broken], KeyboardInterrupt()),
                          [broken])
 
 

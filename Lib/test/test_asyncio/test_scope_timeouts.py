@@ -349,7 +349,7 @@ class TimeoutTests:
         self.assertEqual(timeout._state.value, 'finished')
         await self.assert_not_cancelled()
 
-    async def test_4_1_its_scope_cancelled_by_somebody(self):
+    async def test_4_1_its_scope_cancelled_directly(self):
         """Trap 6a: no TimeoutError before the deadline."""
         trace = []
         async with asyncio.timeout(5) as timeout:
@@ -763,7 +763,7 @@ class ShieldTests:
                 with self.assertRaises(TimeoutError):
                     async with asyncio.timeout(5, shield=True):
                         await asyncio.sleep(1)
-                        trace.append('clean-up')
+                        trace.append('cleanup')
                         await self.forever()
                 trace.append('in time')
 
@@ -774,7 +774,7 @@ class ShieldTests:
         task.cancel()
         with self.assertRaises(asyncio.CancelledError):
             await task
-        self.assertEqual(trace, ['clean-up', 'in time'])
+        self.assertEqual(trace, ['cleanup', 'in time'])
         self.assertEqual(self.loop.time(), start + 5)
         self.assertIs(task.cancelled(), True)
 

@@ -14,31 +14,12 @@ from asyncio import futures
 from test import support
 from unittest import mock
 
-from test.test_asyncio import test_level_cancel
-from test.test_asyncio.scope_utils import matrix
+from test.test_asyncio.scope_utils import (
+    Awaitable, MyBaseError, MyError, bare_yield, matrix)
 
 
 def tearDownModule():
     asyncio.events._set_event_loop_policy(None)
-
-
-class MyError(Exception):
-    pass
-
-
-class Awaitable:
-    """Anything that has __await__()."""
-
-    def __init__(self, function, *args):
-        self._coro = function(*args)
-
-    def __await__(self):
-        return (yield from self._coro.__await__())
-
-
-@types.coroutine
-def bare_yield():
-    yield
 
 
 def cancel_from_outside():
@@ -79,9 +60,6 @@ class HostTaskTests:
             if delay is not None:
                 await asyncio.sleep(delay)
             raise error
-
-        class MyBaseError(BaseException):
-            pass
 
         for delay in None, 0, 1:
             for error in MyError(), MyBaseError(), TimeoutError():
@@ -145,7 +123,7 @@ class HostTaskTests:
         def generator():
             return (yield from inner().__await__())
 
-        for make in (lambda: Awaitable(inner), generator,
+        for make in (lambda: Awaitable(inner()), generator,
                      lambda: asyncio.shield(inner())):
             with self.CancelScope() as scope:
                 scope.cancel('why')
@@ -359,7 +337,7 @@ class ProtectionTests:
                 self.assertEqual(trace, ['inner', 'host'])
                 await self.assert_not_cancelled()
 
-    async def test_8_1_clean_up(self):
+    async def test_8_1_cleanup(self):
         # What it is for most of all.
         async def inner():
             await asyncio.sleep(5)
@@ -756,7 +734,7 @@ class FutureTests:
         self.assertIs(task.cancelled(), True)
         await self.assert_not_cancelled()
 
-    async def test_8_1_error_that_nobody_waits_for_is_reported(self):
+    async def test_8_1_error_that_is_not_awaited_is_reported(self):
         async def fail():
             await asyncio.sleep(5)
             raise error
@@ -1010,15 +988,11 @@ class WrapperTests:
 
 
 @matrix
-class ForeignHostTests:
-    """A task of a foreign kind has no scopes: stock behaviour."""
+class ExternalHostTests:
+    """A task of an external kind has no scopes: stock behavior."""
 
-    enter_task = test_level_cancel.TaskTypeTests.enter_task
-    leave_task = test_level_cancel.TaskTypeTests.leave_task
-    foreign_tasks = test_level_cancel.TaskTypeTests.foreign_tasks
-
-    def spawn_foreign(self, coro):
-        with self.foreign_tasks():
+    def spawn_external(self, coro):
+        with self.external_tasks():
             return self.loop.create_task(coro)
 
     async def test_8_1_result_and_exception(self):
@@ -1031,10 +1005,10 @@ class ForeignHostTests:
         async def host(error):
             return await asyncio.shield(inner(error))
 
-        self.assertEqual(await self.spawn_foreign(host(None)), 'result')
+        self.assertEqual(await self.spawn_external(host(None)), 'result')
         error = MyError()
         with self.assertRaises(MyError) as cm:
-            await self.spawn_foreign(host(error))
+            await self.spawn_external(host(error))
         self.assertIs(cm.exception, error)
 
     async def test_8_1_host_is_interrupted_and_the_coroutine_goes_on(self):
@@ -1051,7 +1025,7 @@ class ForeignHostTests:
 
         trace = []
         start = self.loop.time()
-        task = self.spawn_foreign(host())
+        task = self.spawn_external(host())
         self.loop.call_later(1, task.cancel)
         with self.assertRaises(asyncio.CancelledError):
             await task
@@ -1066,23 +1040,23 @@ class ForeignHostTests:
             return 'result'
 
         async def host():
-            return await asyncio.shield(Awaitable(inner))
+            return await asyncio.shield(Awaitable(inner()))
 
-        self.assertEqual(await self.spawn_foreign(host()), 'result')
+        self.assertEqual(await self.spawn_external(host()), 'result')
 
     async def test_8_1_future(self):
         async def host():
             return await asyncio.shield(future)
 
         future = self.loop.create_future()
-        task = self.spawn_foreign(host())
+        task = self.spawn_external(host())
         await self.settle()
         task.cancel()
         with self.assertRaises(asyncio.CancelledError):
             await task
         self.assertIs(future.done(), False)
         future.set_result('result')
-        self.assertEqual(await self.spawn_foreign(host()), 'result')
+        self.assertEqual(await self.spawn_external(host()), 'result')
 
     async def test_8_1_member_of_a_cancelled_group(self):
         async def inner():
@@ -1095,7 +1069,7 @@ class ForeignHostTests:
         trace = []
         start = self.loop.time()
         async with asyncio.TaskGroup() as group:
-            with self.foreign_tasks():
+            with self.external_tasks():
                 task = group.create_task(host())
             await self.settle()
             group.cancel()

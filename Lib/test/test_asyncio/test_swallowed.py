@@ -1,56 +1,31 @@
-"""Tests for diagnostics: what debug mode says of swallowed cancellation, and the
-tools that look at tasks.
+"""Tests of what debug mode reports of swallowed cancellation (10.1).
 
 Names of tests carry the number of the rule that they check.
 """
 
 import asyncio
 import contextlib
-import io
+import functools
 import logging
-import os
 import re
-import subprocess
 import sys
-import textwrap
 import types
 import unittest
 import weakref
 from asyncio import staggered
 from test import support
-from test.support import script_helper
 from unittest import mock
 
-from test.test_asyncio.scope_utils import PyLazy, matrix
-
-try:
-    from _remote_debugging import PROCESS_VM_READV_SUPPORTED
-except ImportError:
-    PROCESS_VM_READV_SUPPORTED = None
+from test.test_asyncio.scope_utils import (
+    MyError, PyLazy, bare_yield, matrix, next_line)
 
 
 def tearDownModule():
     asyncio.events._set_event_loop_policy(None)
 
 
-class MyError(Exception):
-    pass
-
-
 class Marker:
     """A local variable that can be referenced weakly."""
-
-
-def next_line():
-    """Say where the line after the call is, the way that a report does."""
-    frame = sys._getframe(1)
-    return (f'at {frame.f_code.co_filename}:{frame.f_lineno + 1} '
-            f'in {frame.f_code.co_qualname}()')
-
-
-@types.coroutine
-def bare_yield():
-    yield
 
 
 class DebugUtils:
@@ -75,6 +50,12 @@ class DebugUtils:
                 r'but it is still cancelled: (.+)', message, re.DOTALL)
             self.assertIsNotNone(match, message)
             reports.append(match.groups())
+
+    def assert_origins(self, reports, *origins):
+        """The reports are about scopes that were entered at these lines."""
+        self.assertEqual([origin for _, origin in reports],
+                         [f'its scope was entered {origin}'
+                          for origin in origins])
 
     def no_reports(self):
         return self.assertNoLogs('asyncio', 'WARNING')
@@ -110,6 +91,32 @@ class DebugUtils:
                 self.assertIs(task.cancelled(), True)
 
 
+def reported_once(body):
+    """Decorator for a test that swallows in a cancelled scope.
+
+    There has to be one report, of self.place if the test sets that.
+    """
+    @functools.wraps(body)
+    async def test(self):
+        self.place = None
+        with self.collect_reports() as reports:
+            with self.CancelScope() as scope:
+                scope.cancel()
+                await body(self)
+        self.assertEqual(len(reports), 1)
+        if self.place is not None:
+            self.assertEqual(reports[0][0], self.place)
+    return test
+
+
+def silent(body):
+    """Decorator for a test that does not swallow: see assert_silent()."""
+    @functools.wraps(body)
+    async def test(self):
+        await self.assert_silent(functools.partial(body, self))
+    return test
+
+
 @matrix
 class ReportTests(DebugUtils):
     """Rule 10.1: what is reported, and how."""
@@ -140,17 +147,14 @@ class ReportTests(DebugUtils):
         task = asyncio.current_task()
         self.assertIn(f'name={task.get_name()!r}', cm.records[0].getMessage())
 
+    @reported_once
     async def test_10_1_once_however_often_it_is_swallowed(self):
-        with self.collect_reports() as reports:
-            with self.CancelScope() as scope:
-                scope.cancel()
-                for _ in range(10):
-                    for wait in (bare_yield, self.forever):
-                        try:
-                            await wait()
-                        except asyncio.CancelledError:
-                            pass
-        self.assertEqual(len(reports), 1)
+        for _ in range(10):
+            for wait in bare_yield, self.forever:
+                try:
+                    await wait()
+                except asyncio.CancelledError:
+                    pass
 
     async def test_10_1_every_kind_of_yield_point(self):
         async def plain(point):
@@ -175,16 +179,14 @@ class ReportTests(DebugUtils):
                                 await second()
                         self.assertEqual(len(reports), 1)
 
+    @reported_once
     async def test_10_1_place_is_in_the_function_that_swallowed(self):
-        place = None
-
         async def deep():
             await self.forever()
 
         async def swallows():
-            nonlocal place
             try:
-                place = next_line()
+                self.place = next_line()
                 await deep()
             except asyncio.CancelledError:
                 pass
@@ -192,34 +194,25 @@ class ReportTests(DebugUtils):
         async def shallow():
             await swallows()
 
-        with self.collect_reports() as reports:
-            with self.CancelScope() as scope:
-                scope.cancel()
-                await shallow()
-                await asyncio.sleep(0)
-        self.assertEqual([where for where, _ in reports], [place])
-        self.assertIn('.<locals>.swallows()', place)
+        await shallow()
+        self.assertIn('.<locals>.swallows()', self.place)
+        await asyncio.sleep(0)
 
+    @reported_once
     async def test_10_1_place_is_in_an_asynchronous_generator(self):
-        place = None
-
         async def generate():
-            nonlocal place
             for _ in range(2):
                 try:
-                    place = next_line()
+                    self.place = next_line()
                     await self.forever()
                 except asyncio.CancelledError:
                     pass
             yield 1
 
-        with self.collect_reports() as reports:
-            with self.CancelScope() as scope:
-                scope.cancel()
-                async for _ in generate():
-                    pass
-        self.assertEqual([where for where, _ in reports], [place])
+        async for _ in generate():
+            pass
 
+    @reported_once
     async def test_10_1_context_manager_that_swallows(self):
         class Manager:
             async def __aenter__(self):
@@ -228,14 +221,10 @@ class ReportTests(DebugUtils):
             async def __aexit__(self, exc_type, exc, tb):
                 return True
 
-        with self.collect_reports() as reports:
-            with self.CancelScope() as scope:
-                scope.cancel()
-                async with Manager():
-                    place = next_line()
-                    await self.forever()
-                await asyncio.sleep(0)
-        self.assertEqual([where for where, _ in reports], [place])
+        async with Manager():
+            self.place = next_line()
+            await self.forever()
+        await asyncio.sleep(0)
 
     async def test_10_1_deadline(self):
         for make in (lambda: self.CancelScope(deadline=self.loop.time() + 1),
@@ -246,8 +235,7 @@ class ReportTests(DebugUtils):
                 with make():
                     await self.swallow()
                     await asyncio.sleep(0)
-            self.assertEqual([origin for _, origin in reports],
-                             [f'its scope was entered {origin}'])
+            self.assert_origins(reports, origin)
 
     async def test_10_1_timeout(self):
         with self.collect_reports() as reports:
@@ -272,8 +260,7 @@ class ReportTests(DebugUtils):
             with self.assertRaises(TimeoutError):
                 origin = next_line()
                 await asyncio.wait_for(body(), 1)
-        self.assertEqual([origin for _, origin in reports],
-                         [f'its scope was entered {origin}'])
+        self.assert_origins(reports, origin)
 
     async def test_10_1_group(self):
         async def member():
@@ -288,8 +275,7 @@ class ReportTests(DebugUtils):
                 group.cancel()
                 await member()
         # One for each of the two tasks.
-        self.assertEqual([origin for _, origin in reports],
-                         [f'its scope was entered {origin}'] * 2)
+        self.assert_origins(reports, origin, origin)
 
     async def test_10_1_member_of_a_group_in_a_scope(self):
         async def member():
@@ -303,8 +289,7 @@ class ReportTests(DebugUtils):
                     group.create_task(member())
                     await self.settle()
                     scope.cancel()
-        self.assertEqual([origin for _, origin in reports],
-                         [f'its scope was entered {origin}'])
+        self.assert_origins(reports, origin)
 
     async def test_10_1_origin_is_in_the_function_that_entered_the_scope(self):
         origin = None
@@ -320,8 +305,7 @@ class ReportTests(DebugUtils):
         with self.collect_reports() as reports:
             with self.assertRaises(TimeoutError):
                 await enters()
-        self.assertEqual([origin for _, origin in reports],
-                         [f'its scope was entered {origin}'])
+        self.assert_origins(reports, origin)
         self.assertIn('.<locals>.enters()', origin)
 
     async def test_10_1_task(self):
@@ -407,14 +391,14 @@ class ReportTests(DebugUtils):
         origins = []
         with self.collect_reports() as reports:
             for _ in range(3):
-                origins.append(f'its scope was entered {next_line()}')
+                origins.append(next_line())
                 with self.CancelScope() as scope:
                     scope.cancel()
                     await self.swallow()
                     await self.swallow()
                     await asyncio.sleep(0)
                 await asyncio.sleep(0)
-        self.assertEqual([origin for _, origin in reports], origins)
+        self.assert_origins(reports, *origins)
 
     async def test_10_1_again_for_the_scope_around(self):
         # Which is cancelled after the one inside was left.
@@ -429,9 +413,7 @@ class ReportTests(DebugUtils):
                 outer.cancel()
                 await self.swallow()
                 await asyncio.sleep(0)
-        self.assertEqual([origin for _, origin in reports],
-                         [f'its scope was entered {inner_origin}',
-                          f'its scope was entered {outer_origin}'])
+        self.assert_origins(reports, inner_origin, outer_origin)
 
     async def test_10_1_again_after_uncancel(self):
         async def body():
@@ -460,59 +442,47 @@ class ReportTests(DebugUtils):
                 group.cancel()
         self.assertEqual(len(reports), 3)
 
-    async def test_10_1_swallowed_after_a_shielded_clean_up(self):
-        with self.collect_reports() as reports:
-            with self.CancelScope() as scope:
-                scope.cancel()
-                try:
-                    place = next_line()
-                    await self.forever()
-                except asyncio.CancelledError:
-                    with self.CancelScope(shield=True):
-                        await asyncio.sleep(1)
-                await asyncio.sleep(0)
-        self.assertEqual([where for where, _ in reports], [place])
+    @reported_once
+    async def test_10_1_swallowed_after_a_shielded_cleanup(self):
+        try:
+            self.place = next_line()
+            await self.forever()
+        except asyncio.CancelledError:
+            with self.CancelScope(shield=True):
+                await asyncio.sleep(1)
+        await asyncio.sleep(0)
 
-    async def test_10_1_swallowed_after_a_clean_up_that_timed_out(self):
+    @reported_once
+    async def test_10_1_swallowed_after_a_cleanup_that_timed_out(self):
         # That the scope inside has caught its own error says nothing about the
         # one that is being handled.
-        with self.collect_reports() as reports:
-            with self.CancelScope() as scope:
-                scope.cancel()
-                try:
-                    place = next_line()
-                    await self.forever()
-                except asyncio.CancelledError:
-                    with asyncio.move_on_after(1, shield=True):
-                        await self.forever()
-                await asyncio.sleep(0)
-        self.assertEqual([where for where, _ in reports], [place])
+        try:
+            self.place = next_line()
+            await self.forever()
+        except asyncio.CancelledError:
+            with asyncio.move_on_after(1, shield=True):
+                await self.forever()
+        await asyncio.sleep(0)
 
+    @reported_once
     async def test_10_1_once_although_another_scope_comes_between(self):
-        with self.collect_reports() as reports:
-            with self.CancelScope() as scope:
-                scope.cancel()
-                await self.swallow()
-                await self.swallow()
-                with asyncio.move_on_after(1, shield=True):
-                    await self.forever()
-                await self.swallow()
-                await self.swallow()
-        self.assertEqual(len(reports), 1)
+        await self.swallow()
+        await self.swallow()
+        with asyncio.move_on_after(1, shield=True):
+            await self.forever()
+        await self.swallow()
+        await self.swallow()
 
+    @reported_once
     async def test_10_1_once_although_uncancel_changes_nothing(self):
         # The cancellation that is swallowed is that of a scope.
-        with self.collect_reports() as reports:
-            with self.CancelScope() as scope:
-                scope.cancel()
-                await self.swallow()
-                await self.swallow()
-                task = asyncio.current_task()
-                task.cancel()
-                task.uncancel()
-                await self.swallow()
-                await self.swallow()
-        self.assertEqual(len(reports), 1)
+        await self.swallow()
+        await self.swallow()
+        task = asyncio.current_task()
+        task.cancel()
+        task.uncancel()
+        await self.swallow()
+        await self.swallow()
 
     async def test_10_1_origin_is_that_of_what_was_swallowed(self):
         # Not that of the scope that the next error comes from.
@@ -525,8 +495,7 @@ class ReportTests(DebugUtils):
                 inner.cancel()
                 with inner:
                     await asyncio.sleep(0)
-        self.assertEqual([origin for _, origin in reports],
-                         [f'its scope was entered {origin}'])
+        self.assert_origins(reports, origin)
 
     async def test_10_1_scope_of_a_task_that_was_not_made_in_debug_mode(self):
         async def member():
@@ -585,7 +554,7 @@ class ReportTests(DebugUtils):
         with (support.catch_unraisable_exception(), support.captured_stderr(),
               mock.patch.object(logging, 'raiseExceptions', False)):
             task = Task(body(), loop=self.loop)
-            # A task that nobody could write about would wait for ever.
+            # A task that cannot be reported must not wait forever.
             done, _ = await asyncio.wait([task], timeout=100)
             self.assertEqual(len(done), 1)
             self.assertEqual(task.result(), 'done')
@@ -627,56 +596,47 @@ class SilenceTests(DebugUtils):
         with self.no_reports():
             asyncio.run(main(), debug=False, loop_factory=lambda: self.loop)
 
+    @silent
     async def test_10_1_propagation(self):
-        async def body():
-            await self.forever()
+        await self.forever()
 
-        await self.assert_silent(body)
-
+    @silent
     async def test_10_1_await_in_finally(self):
-        async def body():
-            try:
-                await self.forever()
-            finally:
-                await self.fail_to_wait()
+        try:
+            await self.forever()
+        finally:
+            await self.fail_to_wait()
 
-        await self.assert_silent(body)
-
+    @silent
     async def test_10_1_await_in_finally_that_fails(self):
-        async def body():
-            try:
-                await self.forever()
-            finally:
-                await asyncio.sleep(0)
+        try:
+            await self.forever()
+        finally:
+            await asyncio.sleep(0)
 
-        await self.assert_silent(body)
-
+    @silent
     async def test_10_1_await_in_except(self):
-        async def body():
-            try:
-                await self.forever()
-            except asyncio.CancelledError:
-                await self.fail_to_wait()
-                raise
+        try:
+            await self.forever()
+        except asyncio.CancelledError:
+            await self.fail_to_wait()
+            raise
 
-        await self.assert_silent(body)
-
+    @silent
     async def test_10_1_nested_handlers(self):
-        async def body():
+        try:
+            await self.forever()
+        except asyncio.CancelledError:
             try:
-                await self.forever()
+                await asyncio.sleep(0)
             except asyncio.CancelledError:
                 try:
                     await asyncio.sleep(0)
-                except asyncio.CancelledError:
-                    try:
-                        await asyncio.sleep(0)
-                    finally:
-                        await self.fail_to_wait()
-                        await asyncio.sleep(0)
+                finally:
+                    await self.fail_to_wait()
+                    await asyncio.sleep(0)
 
-        await self.assert_silent(body)
-
+    @silent
     async def test_10_1_handlers_in_several_coroutines(self):
         async def inner():
             try:
@@ -691,16 +651,14 @@ class SilenceTests(DebugUtils):
                 await self.fail_to_wait()
                 await asyncio.sleep(0)
 
-        async def body():
-            try:
-                await middle()
-            except asyncio.CancelledError:
-                await self.fail_to_wait()
-                raise
+        try:
+            await middle()
+        except asyncio.CancelledError:
+            await self.fail_to_wait()
+            raise
 
-        await self.assert_silent(body)
-
-    async def test_10_1_clean_up_in_a_helper(self):
+    @silent
+    async def test_10_1_cleanup_in_a_helper(self):
         async def deeper():
             await self.fail_to_wait()
             try:
@@ -711,15 +669,12 @@ class SilenceTests(DebugUtils):
         async def clean_up():
             await deeper()
 
-        async def body():
-            try:
-                await self.forever()
-            finally:
-                await clean_up()
+        try:
+            await self.forever()
+        finally:
+            await clean_up()
 
-        await self.assert_silent(body)
-
-    async def test_10_1_clean_up_behind_an_awaitable(self):
+    async def test_10_1_cleanup_behind_an_awaitable(self):
         # The frame of clean_up() is reached through other kinds of objects.
         async def clean_up():
             try:
@@ -747,7 +702,8 @@ class SilenceTests(DebugUtils):
             with self.subTest(awaitable.__name__):
                 await self.assert_silent(body)
 
-    async def test_10_1_clean_up_in_a_generator_of_the_old_kind(self):
+    @silent
+    async def test_10_1_cleanup_in_a_generator_of_the_old_kind(self):
         @types.coroutine
         def body():
             try:
@@ -755,11 +711,9 @@ class SilenceTests(DebugUtils):
             finally:
                 yield from self.fail_to_wait()
 
-        async def wait():
-            await body()
+        await body()
 
-        await self.assert_silent(wait)
-
+    @silent
     async def test_10_1_asynchronous_generator(self):
         async def generate():
             try:
@@ -768,12 +722,10 @@ class SilenceTests(DebugUtils):
             finally:
                 await self.fail_to_wait()
 
-        async def body():
-            async for _ in generate():
-                pass
+        async for _ in generate():
+            pass
 
-        await self.assert_silent(body)
-
+    @silent
     async def test_10_1_asynchronous_generator_that_is_closed(self):
         async def generate():
             try:
@@ -781,12 +733,9 @@ class SilenceTests(DebugUtils):
             finally:
                 await self.fail_to_wait()
 
-        async def body():
-            async with contextlib.aclosing(generate()) as generator:
-                async for _ in generator:
-                    await self.forever()
-
-        await self.assert_silent(body)
+        async with contextlib.aclosing(generate()) as generator:
+            async for _ in generator:
+                await self.forever()
 
     async def test_10_1_anext(self):
         async def generate():
@@ -805,6 +754,7 @@ class SilenceTests(DebugUtils):
         with self.subTest('default'):
             await self.assert_silent(lambda: body(None))
 
+    @silent
     async def test_10_1_asynchronous_context_managers(self):
         test = self
 
@@ -824,13 +774,11 @@ class SilenceTests(DebugUtils):
                 await self.fail_to_wait()
                 await asyncio.sleep(0)
 
-        async def body():
-            async with Manager(), manager():
-                async with manager(), Manager():
-                    await self.forever()
+        async with Manager(), manager():
+            async with manager(), Manager():
+                await self.forever()
 
-        await self.assert_silent(body)
-
+    @silent
     async def test_10_1_exit_stack(self):
         @contextlib.asynccontextmanager
         async def manager():
@@ -847,17 +795,14 @@ class SilenceTests(DebugUtils):
             await self.fail_to_wait()
             return False
 
-        async def body():
-            async with contextlib.AsyncExitStack() as stack:
-                for _ in range(2):
-                    await stack.enter_async_context(manager())
-                    stack.push_async_callback(callback)
-                    stack.push_async_exit(exit)
-                await self.forever()
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(2):
+                await stack.enter_async_context(manager())
+                stack.push_async_callback(callback)
+                stack.push_async_exit(exit)
+            await self.forever()
 
-        await self.assert_silent(body)
-
-    async def test_10_1_shielded_clean_up(self):
+    async def test_10_1_shielded_cleanup(self):
         async def in_scope():
             with self.CancelScope(shield=True):
                 await asyncio.sleep(1)
@@ -1157,6 +1102,7 @@ class SilenceTests(DebugUtils):
                 self.assertEqual(await self.spawn(worker()), 'result')
                 await asyncio.sleep(0)
 
+    @silent
     async def test_10_1_worker_is_stopped_in_finally(self):
         # Trap 18.
         async def worker():
@@ -1166,18 +1112,15 @@ class SilenceTests(DebugUtils):
                 with self.CancelScope(shield=True):
                     await asyncio.sleep(1)
 
-        async def body():
-            task = self.spawn(worker())
+        task = self.spawn(worker())
+        try:
+            await self.forever()
+        finally:
+            task.cancel()
             try:
-                await self.forever()
-            finally:
-                task.cancel()
-                try:
-                    await task
-                except asyncio.CancelledError:
-                    pass
-
-        await self.assert_silent(body)
+                await task
+            except asyncio.CancelledError:
+                pass
 
     async def test_10_1_awaited_task_was_cancelled_by_others(self):
         # No cancellation of the one that waits.
@@ -1521,7 +1464,7 @@ class LeakTests(DebugUtils):
                 return False
 
         async def wait():
-            # Nobody else refers to that.
+            # There is no other reference to that.
             await RefusingFuture(loop=self.loop)
 
         await self.collect(wait)
@@ -1535,437 +1478,6 @@ class LeakTests(DebugUtils):
         with self.no_reports():
             await self.collect(wait)
             await self.settle()
-
-
-@matrix
-class ReprTests:
-    """Rule 10.2: repr() of tasks, as in stock."""
-
-    def repr(self, task):
-        # The type of the Future and the callbacks are not of interest.
-        text = re.sub(r' wait_for=<[^>]*>| cb=\[[^\]]*\]', '', repr(task))
-        return re.sub(r' running at [^>]*>', ' running>',
-                      re.sub(r' done, defined at [^>]*>', ' done>', text))
-
-    async def named(self):
-        await self.forever()
-
-    def expected(self, status, state='running', more=''):
-        method = type(self).named.__qualname__
-        return f"<Task {status} name='name' coro=<{method}() {state}>{more}>"
-
-    async def test_10_2_repr_of_a_pending_task(self):
-        task = self.spawn(self.named(), name='name')
-        await self.settle()
-        self.assertIn(' wait_for=<', repr(task))
-        self.assertEqual(self.repr(task), self.expected('pending'))
-        task.cancel()
-        self.assertEqual(self.repr(task), self.expected('cancelling'))
-        await asyncio.wait([task])
-        self.assertEqual(self.repr(task), self.expected('cancelled', 'done'))
-
-    async def test_10_2_repr_of_the_members_of_a_group(self):
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(self.named(), name='name')
-            await self.settle()
-            self.assertEqual(self.repr(task), self.expected('pending'))
-            group.cancel()
-        self.assertEqual(self.repr(task), self.expected('cancelled', 'done'))
-
-    def test_10_2_repr_of_a_background_task(self):
-        async def main():
-            nonlocal task
-            task = asyncio.create_task(self.named(), name='name')
-            await self.settle()
-            self.assertEqual(self.repr(task), self.expected('pending'))
-
-        task = None
-        asyncio.run(main(), loop_factory=lambda: self.loop)
-        self.assertEqual(self.repr(task), self.expected('cancelled', 'done'))
-
-    async def test_10_2_repr_after_an_uncancel(self):
-        async def body():
-            asyncio.current_task().cancel()
-            cancelling = repr(asyncio.current_task())
-            asyncio.current_task().uncancel()
-            return cancelling, repr(asyncio.current_task())
-
-        cancelling, pending = await self.spawn(body())
-        self.assertStartsWith(cancelling, '<Task cancelling ')
-        self.assertStartsWith(pending, '<Task pending ')
-
-    async def test_10_2_repr_in_a_scope(self):
-        # As cancelling() has it, by rule 5.3.
-        task = asyncio.current_task()
-        with self.CancelScope() as scope:
-            self.assertStartsWith(repr(task), '<Task pending ')
-            scope.cancel()
-            await self.assert_cancelled(asyncio.sleep(0))
-            self.assertStartsWith(repr(task), '<Task cancelling ')
-            await asyncio.sleep(0)
-        self.assertStartsWith(repr(task), '<Task pending ')
-
-    async def test_10_2_repr_of_a_finished_task(self):
-        async def named(outcome):
-            await asyncio.sleep(1)
-            if isinstance(outcome, Exception):
-                raise outcome
-            return outcome
-
-        for outcome, shown in (1, 'result=1'), (MyError(), 'exception=MyError()'):
-            task = self.spawn(named(outcome), name='name')
-            await asyncio.wait([task])
-            self.assertStartsWith(repr(task), "<Task finished name='name' coro=<")
-            self.assertEndsWith(repr(task), f'{shown}>')
-            task.exception()
-
-    async def test_10_2_repr_of_a_task_in_shield(self):
-        async def body():
-            await asyncio.shield(self.named())
-
-        task = self.spawn(body(), name='name')
-        await self.settle()
-        self.assertStartsWith(repr(task), "<Task pending name='name' coro=<")
-        self.assertIn('.<locals>.body() running at ', repr(task))
-        task.cancel()
-        self.assertStartsWith(repr(task), "<Task cancelling name='name' ")
-        task._fut_waiter.set_result(None)
-        await asyncio.wait([task])
-
-
-@matrix
-class CallGraphTests:
-    """Rule 10.2: print_call_graph()."""
-
-    def setUp(self):
-        super().setUp()
-        # The graph is made of what these names stand for, see test_graph.
-        kind = 'py' if issubclass(type(self), PyLazy) else 'c'
-        futures = asyncio.futures
-        for name in 'future_add_to_awaited_by', 'future_discard_from_awaited_by':
-            self.patch(futures, name, getattr(futures, f'_{kind}_{name}'))
-        if kind == 'py':
-            self.patch(futures, 'Future', futures._PyFuture)
-            self.patch(asyncio.tasks, 'Task', asyncio.tasks._PyTask)
-
-    def patch(self, *args):
-        patcher = mock.patch.object(*args)
-        patcher.start()
-        self.addCleanup(patcher.stop)
-
-    def print(self, task=None):
-        """Return what is printed, without what differs from run to run."""
-        file = io.StringIO()
-        asyncio.print_call_graph(task, file=file)
-        lines = []
-        for line in file.getvalue().splitlines():
-            line = re.sub(r'id=0x\w+', 'id', line)
-            line = re.sub(r'File .*, line \d+, in (async )?', '', line)
-            lines.append(line.replace(type(self).__qualname__ + '.', ''))
-        return lines
-
-    def get_awaited_by(self, task):
-        """Return the names of the tasks that await the *task*, and so on."""
-        def walk(node):
-            return {above.future.get_name(): walk(above)
-                    for above in node.awaited_by}
-        return walk(asyncio.capture_call_graph(task))
-
-    async def leaf(self):
-        await self.forever()
-
-    async def branch(self):
-        await self.leaf()
-
-    def assert_stack(self, lines, *functions):
-        """The first call stack that was printed has these functions."""
-        printed = ' '.join(lines[1:]).split('Awaited by:')[0]
-        positions = [printed.find(f'{name}()') for name in functions]
-        self.assertNotIn(-1, positions, printed)
-        self.assertEqual(positions, sorted(positions), printed)
-
-    async def test_10_2_members_of_a_group_are_awaited_by_the_host(self):
-        async def host():
-            async with asyncio.TaskGroup() as group:
-                members.append(group.create_task(self.branch(), name='one'))
-                members.append(group.create_task(self.branch(), name='two'))
-
-        members = []
-        task = self.spawn(host(), name='host')
-        await self.settle()
-        for member in members:
-            self.assertEqual(self.get_awaited_by(member), {'host': {}})
-            lines = self.print(member)
-            self.assert_stack(lines, 'leaf', 'branch')
-            self.assertEqual(lines[0],
-                             f"* Task(name={member.get_name()!r}, id)")
-            self.assertIn("    * Task(name='host', id)", lines)
-        self.assertEqual(self.get_awaited_by(task), {})
-        self.assert_stack(self.print(task), 'host')
-        await self.stop(task)
-        for member in members:
-            self.assertEqual(self.get_awaited_by(member), {})
-
-    async def stop(self, task):
-        task.cancel()
-        await asyncio.wait([task])
-
-    async def test_10_2_member_that_is_done_is_awaited_no_more(self):
-        async with asyncio.TaskGroup() as group:
-            done = group.create_task(asyncio.sleep(0), name='done')
-            pending = group.create_task(self.forever(), name='pending')
-            await self.settle()
-            name = asyncio.current_task().get_name()
-            self.assertEqual(self.get_awaited_by(done), {})
-            self.assertEqual(self.get_awaited_by(pending), {name: {}})
-            group.cancel()
-
-    async def test_10_2_groups_in_groups(self):
-        async def outer():
-            async with asyncio.TaskGroup() as group:
-                group.create_task(inner(), name='inner')
-
-        async def inner():
-            async with asyncio.TaskGroup() as group:
-                members.append(group.create_task(self.branch(), name='leaf'))
-
-        members = []
-        task = self.spawn(outer(), name='outer')
-        await self.settle()
-        self.assertEqual(self.get_awaited_by(members[0]),
-                         {'inner': {'outer': {}}})
-        await self.stop(task)
-
-    async def test_10_2_shield_of_a_coroutine(self):
-        async def host():
-            await asyncio.shield(self.branch())
-
-        task = self.spawn(host(), name='host')
-        await self.settle()
-        lines = self.print(task)
-        self.assertEqual(lines[0], "* Task(name='host', id)")
-        # All in one task.
-        self.assert_stack(lines, 'leaf', 'branch', 'host')
-        self.assertEqual(self.get_awaited_by(task), {})
-        task._fut_waiter.set_result(None)
-        await task
-
-    async def test_10_2_shield_of_a_task(self):
-        async def host():
-            await asyncio.shield(inner)
-
-        inner = self.spawn(self.branch(), name='inner')
-        task = self.spawn(host(), name='host')
-        await self.settle()
-        self.assertEqual(self.get_awaited_by(inner), {'host': {}})
-        self.assert_stack(self.print(inner), 'leaf', 'branch')
-        await self.stop(task)
-        await self.stop(inner)
-
-    async def test_10_2_scopes_and_timeouts(self):
-        async def host():
-            with self.CancelScope():
-                async with asyncio.timeout(100):
-                    await self.branch()
-
-        task = self.spawn(host(), name='host')
-        await self.settle()
-        self.assert_stack(self.print(task), 'leaf', 'branch', 'host')
-        self.assertEqual(self.get_awaited_by(task), {})
-        await self.stop(task)
-
-    async def test_10_2_current_task(self):
-        async def member():
-            await asyncio.sleep(0)
-            printed.extend(self.print())
-
-        printed = []
-        async with asyncio.TaskGroup() as group:
-            group.create_task(member(), name='member')
-        self.assertEqual(printed[0], "* Task(name='member', id)")
-        self.assert_stack(printed, 'member')
-        name = asyncio.current_task().get_name()
-        self.assertIn(f'    * Task(name={name!r}, id)', printed)
-
-    def test_10_2_background_tasks_are_awaited_by_nobody(self):
-        async def main():
-            task = asyncio.create_task(self.branch(), name='background')
-            await self.settle()
-            self.assert_stack(self.print(task), 'leaf', 'branch')
-            return self.get_awaited_by(task)
-
-        self.assertEqual(
-            asyncio.run(main(), loop_factory=lambda: self.loop), {})
-
-
-@support.requires_subprocess()
-class ToolTests(unittest.TestCase):
-    """Rule 10.2: python -m asyncio ps and pstree."""
-
-    PROGRAM = textwrap.dedent('''\
-        import asyncio
-
-        async def leaf():
-            await asyncio.sleep(3600)
-
-        async def branch():
-            await leaf()
-
-        async def shielded():
-            await asyncio.shield(branch())
-
-        async def failing():
-            await asyncio.sleep(0)
-            raise ValueError
-
-        async def main():
-            background = [
-                asyncio.create_task(branch(), name='background'),
-                asyncio.create_task(shielded(), name='shielded'),
-                asyncio.create_task(failing(), name='failing', errors='log'),
-            ]
-            async with asyncio.TaskGroup() as group:
-                group.create_task(branch(), name='one')
-                group.create_task(branch(), name='two')
-                announce(5)
-
-        def announce(turns):
-            # When everybody is blocked, and the one that fails is gone.
-            if turns:
-                asyncio.get_running_loop().call_soon(announce, turns - 1)
-            else:
-                print('ready')
-
-        asyncio.run(main())
-        ''')
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        # As test_external_inspection decides it.
-        if getattr(asyncio.tasks, '_CTask', None) is None:
-            raise unittest.SkipTest('requires the C _asyncio module')
-        if PROCESS_VM_READV_SUPPORTED is None:
-            raise unittest.SkipTest('requires _remote_debugging')
-        if sys.platform not in ('linux', 'darwin', 'win32'):
-            raise unittest.SkipTest('processes cannot be inspected here')
-        if sys.platform == 'linux' and not PROCESS_VM_READV_SUPPORTED:
-            raise unittest.SkipTest('requires process_vm_readv')
-
-    def inspect(self, command):
-        """Return what the command prints about a child that is waiting."""
-        with script_helper.spawn_python('-u', '-c', self.PROGRAM,
-                                        stderr=subprocess.DEVNULL,
-                                        text=True) as child:
-            try:
-                self.assertEqual(child.stdout.readline(), 'ready\n')
-                result = subprocess.run(
-                    [sys.executable, '-X', 'utf8', '-m', 'asyncio', command,
-                     str(child.pid)],
-                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                    encoding='utf-8', timeout=support.LONG_TIMEOUT)
-            finally:
-                child.kill()
-        if 'insufficient permissions' in result.stdout:
-            self.skipTest('processes may not be inspected')
-        self.assertEqual(result.returncode, 0, result.stdout)
-        return result.stdout
-
-    def test_10_2_pstree(self):
-        # The nearest task above each task, and the functions below it.
-        above, functions = {}, {}
-        path = []
-        printed = self.inspect('pstree')
-        for line in printed.splitlines():
-            indentation, _, label = line.partition('── ')
-            del path[len(indentation) // 4:]
-            if label.startswith('(T)'):
-                name = label.removeprefix('(T)').strip()
-                above[name] = next(
-                    (task for task in reversed(path) if task in above), None)
-                functions[name] = []
-            else:
-                name = ''
-                task = next(task for task in reversed(path) if task in above)
-                functions[task].append(label.split()[0])
-            path.append(name)
-
-        self.assertEqual(above, {
-            'Task-1': None, 'background': None, 'shielded': None,
-            'one': 'Task-1', 'two': 'Task-1'}, printed)
-        self.assertIn('main', functions['Task-1'])
-        for name in 'background', 'one', 'two':
-            self.assertEqual(functions[name], ['branch', 'leaf', 'sleep'])
-        self.assertEqual(
-            [name for name in functions['shielded'] if name != '_await_shielded'],
-            ['shielded', 'branch', 'leaf', 'sleep'])
-
-    def test_10_2_ps(self):
-        printed = self.inspect('ps')
-        names = [line.split()[2] for line in printed.splitlines()[2:]]
-        self.assertCountEqual(
-            names, ['Task-1', 'background', 'shielded', 'one', 'two'], printed)
-
-
-@support.requires_subprocess()
-class ReplTests(unittest.TestCase):
-    """python -m asyncio has no root group."""
-
-    def run_repl(self, *lines):
-        env = os.environ | {'PYTHON_BASIC_REPL': '1', 'TERM': 'dumb'}
-        env.pop('PYTHONSTARTUP', None)
-        result = subprocess.run(
-            [sys.executable, '-q', '-m', 'asyncio'],
-            input=''.join(f'{line}\n' for line in lines), env=env,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            timeout=support.LONG_TIMEOUT)
-        self.assertEqual(result.returncode, 0, result.stdout)
-        return result.stdout
-
-    def test_7_7_repl_goes_on_after_a_background_failure(self):
-        printed = self.run_repl(
-            'async def failing(): raise ValueError("background")',
-            '',
-            'task = asyncio.create_task(failing())',
-            'await asyncio.sleep(0)',
-            'print("done:", task.done())',
-            'await asyncio.sleep(0, print("still", "there"))',
-            'await task',
-            'print("after", "it")',
-            'async with asyncio.TaskGroup() as g: x = g.create_task(failing())',
-            '',
-            'print("after", "the group")',
-            'await asyncio.sleep(0, asyncio.current_task().cancelling())')
-        self.assertIn('done: True', printed)
-        self.assertIn('still there', printed)
-        self.assertIn('ValueError: background', printed)
-        self.assertIn('after it', printed)
-        self.assertIn('unhandled errors in a TaskGroup', printed)
-        self.assertIn('after the group', printed)
-        self.assertEndsWith(printed.split('exiting')[0].strip(), '0\n>>>')
-
-    def test_7_7_repl_logs_a_failure_that_nobody_has_retrieved(self):
-        printed = self.run_repl(
-            'async def failing(): raise ValueError("background")',
-            '',
-            'task = asyncio.create_task(failing())',
-            'await asyncio.sleep(0)',
-            'del task',
-            'import gc; print("collected", gc.collect() >= 0)',
-            'await asyncio.sleep(0, print("still", "there"))')
-        self.assertIn('Task exception was never retrieved', printed)
-        self.assertIn('collected True', printed)
-        self.assertIn('still there', printed)
-
-    def test_7_7_repl_keeps_other_background_tasks(self):
-        printed = self.run_repl(
-            'async def failing(): raise ValueError("background")',
-            '',
-            'other = asyncio.create_task(asyncio.sleep(3600))',
-            'task = asyncio.create_task(failing())',
-            'await asyncio.sleep(0)',
-            'print("other:", other.done(), other.cancelling())')
-        self.assertIn('other: False 0', printed)
 
 
 if __name__ == '__main__':

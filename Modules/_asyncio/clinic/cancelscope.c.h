@@ -16,7 +16,7 @@ PyDoc_STRVAR(_asyncio_CancelScope___init____doc__,
 "A block of code that can be cancelled as one.\n"
 "\n"
 "Use it as a plain `with`, inside a task.  Once the scope is cancelled,\n"
-"every await in its block that has to wait raises CancelledError, until the\n"
+"every await in its block that suspends raises CancelledError, until the\n"
 "block is left; there the scope swallows the error.\n"
 "\n"
 "deadline -- when the scope cancels itself, in seconds on the clock of the\n"
@@ -218,6 +218,186 @@ exit:
     return return_value;
 }
 
+PyDoc_STRVAR(_asyncio_CancelScope_adopt__doc__,
+"adopt($self, task, /)\n"
+"--\n"
+"\n"
+"Move *task*, with all that is below it, to below this scope.\n"
+"\n"
+"From now on it is cancelled with this scope, and no more with what it\n"
+"was below; if it was a member of a group, that does not wait for it any\n"
+"more.  Raise RuntimeError, and move nothing, if the scope is not active,\n"
+"if the task is done or belongs to another event loop, or if the scope is\n"
+"inside the task.");
+
+#define _ASYNCIO_CANCELSCOPE_ADOPT_METHODDEF    \
+    {"adopt", (PyCFunction)_asyncio_CancelScope_adopt, METH_O, _asyncio_CancelScope_adopt__doc__},
+
+static PyObject *
+_asyncio_CancelScope_adopt_impl(CancelScopeObj *self, PyObject *task);
+
+static PyObject *
+_asyncio_CancelScope_adopt(PyObject *self, PyObject *task)
+{
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope_adopt_impl((CancelScopeObj *)self, task);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__move_here__doc__,
+"_move_here($self, /)\n"
+"--\n"
+"\n"
+"Make the current task the host of this scope, which it is about to leave.\n"
+"\n"
+"That is for the scopes of timeouts and groups, whose block can be\n"
+"entered in another task.  Return whether it has been moved.");
+
+#define _ASYNCIO_CANCELSCOPE__MOVE_HERE_METHODDEF    \
+    {"_move_here", (PyCFunction)_asyncio_CancelScope__move_here, METH_NOARGS, _asyncio_CancelScope__move_here__doc__},
+
+static PyObject *
+_asyncio_CancelScope__move_here_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__move_here(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__move_here_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__members__doc__,
+"_members($self, /)\n"
+"--\n"
+"\n"
+"Return a list of the tasks right below this scope that are not done.");
+
+#define _ASYNCIO_CANCELSCOPE__MEMBERS_METHODDEF    \
+    {"_members", (PyCFunction)_asyncio_CancelScope__members, METH_NOARGS, _asyncio_CancelScope__members__doc__},
+
+static PyObject *
+_asyncio_CancelScope__members_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__members(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__members_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__watch__doc__,
+"_watch($self, /)\n"
+"--\n"
+"\n"
+"Have the group cancel its external tasks when this is cancelled.\n"
+"\n"
+"If it is, return the message in a tuple.");
+
+#define _ASYNCIO_CANCELSCOPE__WATCH_METHODDEF    \
+    {"_watch", (PyCFunction)_asyncio_CancelScope__watch, METH_NOARGS, _asyncio_CancelScope__watch__doc__},
+
+static PyObject *
+_asyncio_CancelScope__watch_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__watch(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__watch_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__register_root__doc__,
+"_register_root($self, loop, /)\n"
+"--\n"
+"\n"
+"Become the root of the tree of *loop*.");
+
+#define _ASYNCIO_CANCELSCOPE__REGISTER_ROOT_METHODDEF    \
+    {"_register_root", (PyCFunction)_asyncio_CancelScope__register_root, METH_O, _asyncio_CancelScope__register_root__doc__},
+
+static PyObject *
+_asyncio_CancelScope__register_root_impl(CancelScopeObj *self,
+                                         PyObject *loop);
+
+static PyObject *
+_asyncio_CancelScope__register_root(PyObject *self, PyObject *loop)
+{
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__register_root_impl((CancelScopeObj *)self, loop);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__unregister_root__doc__,
+"_unregister_root($self, /)\n"
+"--\n"
+"\n"
+"Unregister this root and detach what is below it.");
+
+#define _ASYNCIO_CANCELSCOPE__UNREGISTER_ROOT_METHODDEF    \
+    {"_unregister_root", (PyCFunction)_asyncio_CancelScope__unregister_root, METH_NOARGS, _asyncio_CancelScope__unregister_root__doc__},
+
+static PyObject *
+_asyncio_CancelScope__unregister_root_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__unregister_root(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__unregister_root_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
+}
+
+PyDoc_STRVAR(_asyncio_CancelScope__disable_shields__doc__,
+"_disable_shields($self, /)\n"
+"--\n"
+"\n"
+"Clear all shields below this root.");
+
+#define _ASYNCIO_CANCELSCOPE__DISABLE_SHIELDS_METHODDEF    \
+    {"_disable_shields", (PyCFunction)_asyncio_CancelScope__disable_shields, METH_NOARGS, _asyncio_CancelScope__disable_shields__doc__},
+
+static PyObject *
+_asyncio_CancelScope__disable_shields_impl(CancelScopeObj *self);
+
+static PyObject *
+_asyncio_CancelScope__disable_shields(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *return_value = NULL;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__disable_shields_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
+}
+
 PyDoc_STRVAR(_asyncio_CancelScope_cancel_called__doc__,
 "True if the scope\'s cancel was requested or its deadline passed.");
 #if defined(_asyncio_CancelScope_cancel_called_DOCSTR)
@@ -245,38 +425,6 @@ _asyncio_CancelScope_cancel_called_get(PyObject *self, void *Py_UNUSED(context))
 
     Py_BEGIN_CRITICAL_SECTION(self);
     return_value = _asyncio_CancelScope_cancel_called_get_impl((CancelScopeObj *)self);
-    Py_END_CRITICAL_SECTION();
-
-    return return_value;
-}
-
-PyDoc_STRVAR(_asyncio_CancelScope_cancelled_caught__doc__,
-"True if the scope swallowed the CancelledError that it caused.");
-#if defined(_asyncio_CancelScope_cancelled_caught_DOCSTR)
-#   undef _asyncio_CancelScope_cancelled_caught_DOCSTR
-#endif
-#define _asyncio_CancelScope_cancelled_caught_DOCSTR _asyncio_CancelScope_cancelled_caught__doc__
-
-#if !defined(_asyncio_CancelScope_cancelled_caught_DOCSTR)
-#  define _asyncio_CancelScope_cancelled_caught_DOCSTR NULL
-#endif
-#if defined(_ASYNCIO_CANCELSCOPE_CANCELLED_CAUGHT_GETSETDEF)
-#  undef _ASYNCIO_CANCELSCOPE_CANCELLED_CAUGHT_GETSETDEF
-#  define _ASYNCIO_CANCELSCOPE_CANCELLED_CAUGHT_GETSETDEF {"cancelled_caught", (getter)_asyncio_CancelScope_cancelled_caught_get, (setter)_asyncio_CancelScope_cancelled_caught_set, _asyncio_CancelScope_cancelled_caught_DOCSTR},
-#else
-#  define _ASYNCIO_CANCELSCOPE_CANCELLED_CAUGHT_GETSETDEF {"cancelled_caught", (getter)_asyncio_CancelScope_cancelled_caught_get, NULL, _asyncio_CancelScope_cancelled_caught_DOCSTR},
-#endif
-
-static PyObject *
-_asyncio_CancelScope_cancelled_caught_get_impl(CancelScopeObj *self);
-
-static PyObject *
-_asyncio_CancelScope_cancelled_caught_get(PyObject *self, void *Py_UNUSED(context))
-{
-    PyObject *return_value = NULL;
-
-    Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope_cancelled_caught_get_impl((CancelScopeObj *)self);
     Py_END_CRITICAL_SECTION();
 
     return return_value;
@@ -351,137 +499,6 @@ _asyncio_CancelScope_effectively_cancelled_get(PyObject *self, void *Py_UNUSED(c
     return return_value;
 }
 
-PyDoc_STRVAR(_asyncio_CancelScope_deadline_expired__doc__,
-"True if it was the deadline that cancelled the scope.");
-#if defined(_asyncio_CancelScope_deadline_expired_DOCSTR)
-#   undef _asyncio_CancelScope_deadline_expired_DOCSTR
-#endif
-#define _asyncio_CancelScope_deadline_expired_DOCSTR _asyncio_CancelScope_deadline_expired__doc__
-
-#if !defined(_asyncio_CancelScope_deadline_expired_DOCSTR)
-#  define _asyncio_CancelScope_deadline_expired_DOCSTR NULL
-#endif
-#if defined(_ASYNCIO_CANCELSCOPE_DEADLINE_EXPIRED_GETSETDEF)
-#  undef _ASYNCIO_CANCELSCOPE_DEADLINE_EXPIRED_GETSETDEF
-#  define _ASYNCIO_CANCELSCOPE_DEADLINE_EXPIRED_GETSETDEF {"deadline_expired", (getter)_asyncio_CancelScope_deadline_expired_get, (setter)_asyncio_CancelScope_deadline_expired_set, _asyncio_CancelScope_deadline_expired_DOCSTR},
-#else
-#  define _ASYNCIO_CANCELSCOPE_DEADLINE_EXPIRED_GETSETDEF {"deadline_expired", (getter)_asyncio_CancelScope_deadline_expired_get, NULL, _asyncio_CancelScope_deadline_expired_DOCSTR},
-#endif
-
-static PyObject *
-_asyncio_CancelScope_deadline_expired_get_impl(CancelScopeObj *self);
-
-static PyObject *
-_asyncio_CancelScope_deadline_expired_get(PyObject *self, void *Py_UNUSED(context))
-{
-    PyObject *return_value = NULL;
-
-    Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope_deadline_expired_get_impl((CancelScopeObj *)self);
-    Py_END_CRITICAL_SECTION();
-
-    return return_value;
-}
-
-PyDoc_STRVAR(_asyncio_CancelScope__overruled__doc__,
-"True if the scope is cancelled from outside, visibly.");
-#if defined(_asyncio_CancelScope__overruled_DOCSTR)
-#   undef _asyncio_CancelScope__overruled_DOCSTR
-#endif
-#define _asyncio_CancelScope__overruled_DOCSTR _asyncio_CancelScope__overruled__doc__
-
-#if !defined(_asyncio_CancelScope__overruled_DOCSTR)
-#  define _asyncio_CancelScope__overruled_DOCSTR NULL
-#endif
-#if defined(_ASYNCIO_CANCELSCOPE__OVERRULED_GETSETDEF)
-#  undef _ASYNCIO_CANCELSCOPE__OVERRULED_GETSETDEF
-#  define _ASYNCIO_CANCELSCOPE__OVERRULED_GETSETDEF {"_overruled", (getter)_asyncio_CancelScope__overruled_get, (setter)_asyncio_CancelScope__overruled_set, _asyncio_CancelScope__overruled_DOCSTR},
-#else
-#  define _ASYNCIO_CANCELSCOPE__OVERRULED_GETSETDEF {"_overruled", (getter)_asyncio_CancelScope__overruled_get, NULL, _asyncio_CancelScope__overruled_DOCSTR},
-#endif
-
-static PyObject *
-_asyncio_CancelScope__overruled_get_impl(CancelScopeObj *self);
-
-static PyObject *
-_asyncio_CancelScope__overruled_get(PyObject *self, void *Py_UNUSED(context))
-{
-    PyObject *return_value = NULL;
-
-    Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope__overruled_get_impl((CancelScopeObj *)self);
-    Py_END_CRITICAL_SECTION();
-
-    return return_value;
-}
-
-PyDoc_STRVAR(_asyncio_CancelScope__has_interrupted__doc__,
-"True if the cancellation of the scope has interrupted a task.");
-#if defined(_asyncio_CancelScope__has_interrupted_DOCSTR)
-#   undef _asyncio_CancelScope__has_interrupted_DOCSTR
-#endif
-#define _asyncio_CancelScope__has_interrupted_DOCSTR _asyncio_CancelScope__has_interrupted__doc__
-
-#if !defined(_asyncio_CancelScope__has_interrupted_DOCSTR)
-#  define _asyncio_CancelScope__has_interrupted_DOCSTR NULL
-#endif
-#if defined(_ASYNCIO_CANCELSCOPE__HAS_INTERRUPTED_GETSETDEF)
-#  undef _ASYNCIO_CANCELSCOPE__HAS_INTERRUPTED_GETSETDEF
-#  define _ASYNCIO_CANCELSCOPE__HAS_INTERRUPTED_GETSETDEF {"_has_interrupted", (getter)_asyncio_CancelScope__has_interrupted_get, (setter)_asyncio_CancelScope__has_interrupted_set, _asyncio_CancelScope__has_interrupted_DOCSTR},
-#else
-#  define _ASYNCIO_CANCELSCOPE__HAS_INTERRUPTED_GETSETDEF {"_has_interrupted", (getter)_asyncio_CancelScope__has_interrupted_get, NULL, _asyncio_CancelScope__has_interrupted_DOCSTR},
-#endif
-
-static PyObject *
-_asyncio_CancelScope__has_interrupted_get_impl(CancelScopeObj *self);
-
-static PyObject *
-_asyncio_CancelScope__has_interrupted_get(PyObject *self, void *Py_UNUSED(context))
-{
-    PyObject *return_value = NULL;
-
-    Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope__has_interrupted_get_impl((CancelScopeObj *)self);
-    Py_END_CRITICAL_SECTION();
-
-    return return_value;
-}
-
-PyDoc_STRVAR(_asyncio_CancelScope_cancels_tasks__doc__,
-"True if the tasks below the scope are cancelled.\n"
-"\n"
-"Like effectively_cancelled, but what Task.cancel() asks of the task that has\n"
-"entered the scope does not count: it concerns that task only.");
-#if defined(_asyncio_CancelScope_cancels_tasks_DOCSTR)
-#   undef _asyncio_CancelScope_cancels_tasks_DOCSTR
-#endif
-#define _asyncio_CancelScope_cancels_tasks_DOCSTR _asyncio_CancelScope_cancels_tasks__doc__
-
-#if !defined(_asyncio_CancelScope_cancels_tasks_DOCSTR)
-#  define _asyncio_CancelScope_cancels_tasks_DOCSTR NULL
-#endif
-#if defined(_ASYNCIO_CANCELSCOPE_CANCELS_TASKS_GETSETDEF)
-#  undef _ASYNCIO_CANCELSCOPE_CANCELS_TASKS_GETSETDEF
-#  define _ASYNCIO_CANCELSCOPE_CANCELS_TASKS_GETSETDEF {"cancels_tasks", (getter)_asyncio_CancelScope_cancels_tasks_get, (setter)_asyncio_CancelScope_cancels_tasks_set, _asyncio_CancelScope_cancels_tasks_DOCSTR},
-#else
-#  define _ASYNCIO_CANCELSCOPE_CANCELS_TASKS_GETSETDEF {"cancels_tasks", (getter)_asyncio_CancelScope_cancels_tasks_get, NULL, _asyncio_CancelScope_cancels_tasks_DOCSTR},
-#endif
-
-static PyObject *
-_asyncio_CancelScope_cancels_tasks_get_impl(CancelScopeObj *self);
-
-static PyObject *
-_asyncio_CancelScope_cancels_tasks_get(PyObject *self, void *Py_UNUSED(context))
-{
-    PyObject *return_value = NULL;
-
-    Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope_cancels_tasks_get_impl((CancelScopeObj *)self);
-    Py_END_CRITICAL_SECTION();
-
-    return return_value;
-}
-
 PyDoc_STRVAR(_asyncio_CancelScope_deadline__doc__,
 "When the scope cancels itself (loop.time() clock), or None.");
 #if defined(_asyncio_CancelScope_deadline_DOCSTR)
@@ -539,143 +556,10 @@ _asyncio_CancelScope_deadline_set(PyObject *self, PyObject *value, void *Py_UNUS
     return return_value;
 }
 
-PyDoc_STRVAR(_asyncio_CancelScope_shield__doc__,
-"Whether cancellation from outside is kept away from the block.");
-#if defined(_asyncio_CancelScope_shield_DOCSTR)
-#   undef _asyncio_CancelScope_shield_DOCSTR
-#endif
-#define _asyncio_CancelScope_shield_DOCSTR _asyncio_CancelScope_shield__doc__
-
-#if !defined(_asyncio_CancelScope_shield_DOCSTR)
-#  define _asyncio_CancelScope_shield_DOCSTR NULL
-#endif
-#if defined(_ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF)
-#  undef _ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF
-#  define _ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF {"shield", (getter)_asyncio_CancelScope_shield_get, (setter)_asyncio_CancelScope_shield_set, _asyncio_CancelScope_shield_DOCSTR},
-#else
-#  define _ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF {"shield", (getter)_asyncio_CancelScope_shield_get, NULL, _asyncio_CancelScope_shield_DOCSTR},
-#endif
-
-static PyObject *
-_asyncio_CancelScope_shield_get_impl(CancelScopeObj *self);
-
-static PyObject *
-_asyncio_CancelScope_shield_get(PyObject *self, void *Py_UNUSED(context))
-{
-    PyObject *return_value = NULL;
-
-    Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope_shield_get_impl((CancelScopeObj *)self);
-    Py_END_CRITICAL_SECTION();
-
-    return return_value;
-}
-
-#if !defined(_asyncio_CancelScope_shield_DOCSTR)
-#  define _asyncio_CancelScope_shield_DOCSTR NULL
-#endif
-#if defined(_ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF)
-#  undef _ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF
-#  define _ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF {"shield", (getter)_asyncio_CancelScope_shield_get, (setter)_asyncio_CancelScope_shield_set, _asyncio_CancelScope_shield_DOCSTR},
-#else
-#  define _ASYNCIO_CANCELSCOPE_SHIELD_GETSETDEF {"shield", NULL, (setter)_asyncio_CancelScope_shield_set, NULL},
-#endif
-
-static int
-_asyncio_CancelScope_shield_set_impl(CancelScopeObj *self, PyObject *value);
-
-static int
-_asyncio_CancelScope_shield_set(PyObject *self, PyObject *value, void *Py_UNUSED(context))
-{
-    int return_value;
-
-    Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope_shield_set_impl((CancelScopeObj *)self, value);
-    Py_END_CRITICAL_SECTION();
-
-    return return_value;
-}
-
-PyDoc_STRVAR(_asyncio_CancelScope_adopt__doc__,
-"adopt($self, task, /)\n"
-"--\n"
-"\n"
-"Move *task*, with all that is below it, to below this scope.\n"
-"\n"
-"From now on it is cancelled with this scope, and no more with what it\n"
-"was below; if it was a member of a group, that does not wait for it any\n"
-"more.  Raise RuntimeError, and move nothing, if the scope is not active,\n"
-"if the task is done or belongs to another event loop, or if the scope is\n"
-"inside the task.");
-
-#define _ASYNCIO_CANCELSCOPE_ADOPT_METHODDEF    \
-    {"adopt", (PyCFunction)_asyncio_CancelScope_adopt, METH_O, _asyncio_CancelScope_adopt__doc__},
-
-static PyObject *
-_asyncio_CancelScope_adopt_impl(CancelScopeObj *self, PyObject *task);
-
-static PyObject *
-_asyncio_CancelScope_adopt(PyObject *self, PyObject *task)
-{
-    PyObject *return_value = NULL;
-
-    Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope_adopt_impl((CancelScopeObj *)self, task);
-    Py_END_CRITICAL_SECTION();
-
-    return return_value;
-}
-
-PyDoc_STRVAR(_asyncio_CancelScope__set_group__doc__,
-"_set_group($self, group, /)\n"
-"--\n"
-"\n"
-"Tell *group* from now on what becomes of the members.");
-
-#define _ASYNCIO_CANCELSCOPE__SET_GROUP_METHODDEF    \
-    {"_set_group", (PyCFunction)_asyncio_CancelScope__set_group, METH_O, _asyncio_CancelScope__set_group__doc__},
-
-static PyObject *
-_asyncio_CancelScope__set_group_impl(CancelScopeObj *self, PyObject *group);
-
-static PyObject *
-_asyncio_CancelScope__set_group(PyObject *self, PyObject *group)
-{
-    PyObject *return_value = NULL;
-
-    Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope__set_group_impl((CancelScopeObj *)self, group);
-    Py_END_CRITICAL_SECTION();
-
-    return return_value;
-}
-
-PyDoc_STRVAR(_asyncio_CancelScope__weaken_group__doc__,
-"_weaken_group($self, /)\n"
-"--\n"
-"\n"
-"From now on the scope does not keep its group alive.");
-
-#define _ASYNCIO_CANCELSCOPE__WEAKEN_GROUP_METHODDEF    \
-    {"_weaken_group", (PyCFunction)_asyncio_CancelScope__weaken_group, METH_NOARGS, _asyncio_CancelScope__weaken_group__doc__},
-
-static PyObject *
-_asyncio_CancelScope__weaken_group_impl(CancelScopeObj *self);
-
-static PyObject *
-_asyncio_CancelScope__weaken_group(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyObject *return_value = NULL;
-
-    Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope__weaken_group_impl((CancelScopeObj *)self);
-    Py_END_CRITICAL_SECTION();
-
-    return return_value;
-}
-
 PyDoc_STRVAR(_asyncio_CancelScope__group__doc__,
-"The group of the scope, or None.");
+"The group, which is told what becomes of the members, or None.\n"
+"\n"
+"A weak reference can be assigned: then the scope does not keep it alive.");
 #if defined(_asyncio_CancelScope__group_DOCSTR)
 #   undef _asyncio_CancelScope__group_DOCSTR
 #endif
@@ -701,6 +585,31 @@ _asyncio_CancelScope__group_get(PyObject *self, void *Py_UNUSED(context))
 
     Py_BEGIN_CRITICAL_SECTION(self);
     return_value = _asyncio_CancelScope__group_get_impl((CancelScopeObj *)self);
+    Py_END_CRITICAL_SECTION();
+
+    return return_value;
+}
+
+#if !defined(_asyncio_CancelScope__group_DOCSTR)
+#  define _asyncio_CancelScope__group_DOCSTR NULL
+#endif
+#if defined(_ASYNCIO_CANCELSCOPE__GROUP_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE__GROUP_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE__GROUP_GETSETDEF {"_group", (getter)_asyncio_CancelScope__group_get, (setter)_asyncio_CancelScope__group_set, _asyncio_CancelScope__group_DOCSTR},
+#else
+#  define _ASYNCIO_CANCELSCOPE__GROUP_GETSETDEF {"_group", NULL, (setter)_asyncio_CancelScope__group_set, NULL},
+#endif
+
+static int
+_asyncio_CancelScope__group_set_impl(CancelScopeObj *self, PyObject *value);
+
+static int
+_asyncio_CancelScope__group_set(PyObject *self, PyObject *value, void *Py_UNUSED(context))
+{
+    int return_value;
+
+    Py_BEGIN_CRITICAL_SECTION(self);
+    return_value = _asyncio_CancelScope__group_set_impl((CancelScopeObj *)self, value);
     Py_END_CRITICAL_SECTION();
 
     return return_value;
@@ -770,192 +679,64 @@ _asyncio_CancelScope__loop_get(PyObject *self, void *Py_UNUSED(context))
     return return_value;
 }
 
-PyDoc_STRVAR(_asyncio_CancelScope__move_here__doc__,
-"_move_here($self, /)\n"
-"--\n"
-"\n"
-"Make the current task the host of this scope, which it is about to leave.\n"
-"\n"
-"That is for the scopes of timeouts and groups, whose block can be\n"
-"entered in another task.  Return whether it has been moved.");
-
-#define _ASYNCIO_CANCELSCOPE__MOVE_HERE_METHODDEF    \
-    {"_move_here", (PyCFunction)_asyncio_CancelScope__move_here, METH_NOARGS, _asyncio_CancelScope__move_here__doc__},
-
-static PyObject *
-_asyncio_CancelScope__move_here_impl(CancelScopeObj *self);
-
-static PyObject *
-_asyncio_CancelScope__move_here(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyObject *return_value = NULL;
-
-    Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope__move_here_impl((CancelScopeObj *)self);
-    Py_END_CRITICAL_SECTION();
-
-    return return_value;
-}
-
-PyDoc_STRVAR(_asyncio_CancelScope__members__doc__,
+PyDoc_STRVAR(_asyncio_CancelScope__member_count__doc__,
 "The number of tasks right below this scope that are not done.");
-#if defined(_asyncio_CancelScope__members_DOCSTR)
-#   undef _asyncio_CancelScope__members_DOCSTR
+#if defined(_asyncio_CancelScope__member_count_DOCSTR)
+#   undef _asyncio_CancelScope__member_count_DOCSTR
 #endif
-#define _asyncio_CancelScope__members_DOCSTR _asyncio_CancelScope__members__doc__
+#define _asyncio_CancelScope__member_count_DOCSTR _asyncio_CancelScope__member_count__doc__
 
-#if !defined(_asyncio_CancelScope__members_DOCSTR)
-#  define _asyncio_CancelScope__members_DOCSTR NULL
+#if !defined(_asyncio_CancelScope__member_count_DOCSTR)
+#  define _asyncio_CancelScope__member_count_DOCSTR NULL
 #endif
-#if defined(_ASYNCIO_CANCELSCOPE__MEMBERS_GETSETDEF)
-#  undef _ASYNCIO_CANCELSCOPE__MEMBERS_GETSETDEF
-#  define _ASYNCIO_CANCELSCOPE__MEMBERS_GETSETDEF {"_members", (getter)_asyncio_CancelScope__members_get, (setter)_asyncio_CancelScope__members_set, _asyncio_CancelScope__members_DOCSTR},
+#if defined(_ASYNCIO_CANCELSCOPE__MEMBER_COUNT_GETSETDEF)
+#  undef _ASYNCIO_CANCELSCOPE__MEMBER_COUNT_GETSETDEF
+#  define _ASYNCIO_CANCELSCOPE__MEMBER_COUNT_GETSETDEF {"_member_count", (getter)_asyncio_CancelScope__member_count_get, (setter)_asyncio_CancelScope__member_count_set, _asyncio_CancelScope__member_count_DOCSTR},
 #else
-#  define _ASYNCIO_CANCELSCOPE__MEMBERS_GETSETDEF {"_members", (getter)_asyncio_CancelScope__members_get, NULL, _asyncio_CancelScope__members_DOCSTR},
+#  define _ASYNCIO_CANCELSCOPE__MEMBER_COUNT_GETSETDEF {"_member_count", (getter)_asyncio_CancelScope__member_count_get, NULL, _asyncio_CancelScope__member_count_DOCSTR},
 #endif
 
 static PyObject *
-_asyncio_CancelScope__members_get_impl(CancelScopeObj *self);
+_asyncio_CancelScope__member_count_get_impl(CancelScopeObj *self);
 
 static PyObject *
-_asyncio_CancelScope__members_get(PyObject *self, void *Py_UNUSED(context))
+_asyncio_CancelScope__member_count_get(PyObject *self, void *Py_UNUSED(context))
 {
     PyObject *return_value = NULL;
 
     Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope__members_get_impl((CancelScopeObj *)self);
+    return_value = _asyncio_CancelScope__member_count_get_impl((CancelScopeObj *)self);
     Py_END_CRITICAL_SECTION();
 
     return return_value;
 }
 
-PyDoc_STRVAR(_asyncio_CancelScope__member_tasks__doc__,
-"_member_tasks($self, /)\n"
+PyDoc_STRVAR(_asyncio__take_slot__doc__,
+"_take_slot($module, task, /)\n"
 "--\n"
 "\n"
-"Return a list of the tasks right below this scope that are not done.");
+"Claim the scope and the errors mode that *task*, which is being made, gets.\n"
+"\n"
+"Return them; the scope is None for the root of the loop.  Return None if the\n"
+"task is made in another way, or if another task has claimed them.");
 
-#define _ASYNCIO_CANCELSCOPE__MEMBER_TASKS_METHODDEF    \
-    {"_member_tasks", (PyCFunction)_asyncio_CancelScope__member_tasks, METH_NOARGS, _asyncio_CancelScope__member_tasks__doc__},
+#define _ASYNCIO__TAKE_SLOT_METHODDEF    \
+    {"_take_slot", (PyCFunction)_asyncio__take_slot, METH_O, _asyncio__take_slot__doc__},
 
-static PyObject *
-_asyncio_CancelScope__member_tasks_impl(CancelScopeObj *self);
-
-static PyObject *
-_asyncio_CancelScope__member_tasks(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyObject *return_value = NULL;
-
-    Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope__member_tasks_impl((CancelScopeObj *)self);
-    Py_END_CRITICAL_SECTION();
-
-    return return_value;
-}
-
-PyDoc_STRVAR(_asyncio_CancelScope__watch__doc__,
-"_watch($self, /)\n"
+PyDoc_STRVAR(_asyncio__find_root__doc__,
+"_find_root($module, loop, /)\n"
 "--\n"
 "\n"
-"Have the group cancel its foreign tasks when this is cancelled.\n"
-"\n"
-"If it is, return the message in a tuple.");
+"Return the scope of the root group of *loop*, or None.");
 
-#define _ASYNCIO_CANCELSCOPE__WATCH_METHODDEF    \
-    {"_watch", (PyCFunction)_asyncio_CancelScope__watch, METH_NOARGS, _asyncio_CancelScope__watch__doc__},
-
-static PyObject *
-_asyncio_CancelScope__watch_impl(CancelScopeObj *self);
-
-static PyObject *
-_asyncio_CancelScope__watch(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyObject *return_value = NULL;
-
-    Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope__watch_impl((CancelScopeObj *)self);
-    Py_END_CRITICAL_SECTION();
-
-    return return_value;
-}
-
-PyDoc_STRVAR(_asyncio_CancelScope__plant__doc__,
-"_plant($self, loop, /)\n"
-"--\n"
-"\n"
-"Become the root of the tree of *loop*.");
-
-#define _ASYNCIO_CANCELSCOPE__PLANT_METHODDEF    \
-    {"_plant", (PyCFunction)_asyncio_CancelScope__plant, METH_O, _asyncio_CancelScope__plant__doc__},
-
-static PyObject *
-_asyncio_CancelScope__plant_impl(CancelScopeObj *self, PyObject *loop);
-
-static PyObject *
-_asyncio_CancelScope__plant(PyObject *self, PyObject *loop)
-{
-    PyObject *return_value = NULL;
-
-    Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope__plant_impl((CancelScopeObj *)self, loop);
-    Py_END_CRITICAL_SECTION();
-
-    return return_value;
-}
-
-PyDoc_STRVAR(_asyncio_CancelScope__uproot__doc__,
-"_uproot($self, /)\n"
-"--\n"
-"\n"
-"Be no root any more, and let go of what is below.");
-
-#define _ASYNCIO_CANCELSCOPE__UPROOT_METHODDEF    \
-    {"_uproot", (PyCFunction)_asyncio_CancelScope__uproot, METH_NOARGS, _asyncio_CancelScope__uproot__doc__},
-
-static PyObject *
-_asyncio_CancelScope__uproot_impl(CancelScopeObj *self);
-
-static PyObject *
-_asyncio_CancelScope__uproot(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyObject *return_value = NULL;
-
-    Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope__uproot_impl((CancelScopeObj *)self);
-    Py_END_CRITICAL_SECTION();
-
-    return return_value;
-}
-
-PyDoc_STRVAR(_asyncio_CancelScope__disable_shields__doc__,
-"_disable_shields($self, /)\n"
-"--\n"
-"\n"
-"Clear all shields below this root.");
-
-#define _ASYNCIO_CANCELSCOPE__DISABLE_SHIELDS_METHODDEF    \
-    {"_disable_shields", (PyCFunction)_asyncio_CancelScope__disable_shields, METH_NOARGS, _asyncio_CancelScope__disable_shields__doc__},
-
-static PyObject *
-_asyncio_CancelScope__disable_shields_impl(CancelScopeObj *self);
-
-static PyObject *
-_asyncio_CancelScope__disable_shields(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyObject *return_value = NULL;
-
-    Py_BEGIN_CRITICAL_SECTION(self);
-    return_value = _asyncio_CancelScope__disable_shields_impl((CancelScopeObj *)self);
-    Py_END_CRITICAL_SECTION();
-
-    return return_value;
-}
+#define _ASYNCIO__FIND_ROOT_METHODDEF    \
+    {"_find_root", (PyCFunction)_asyncio__find_root, METH_O, _asyncio__find_root__doc__},
 
 PyDoc_STRVAR(_asyncio__is_cancelled__doc__,
 "_is_cancelled($module, task, /)\n"
 "--\n"
 "\n"
-"Tell if *task* is cancelled as a whole.");
+"Return true if *task* is cancelled as a whole.");
 
 #define _ASYNCIO__IS_CANCELLED_METHODDEF    \
     {"_is_cancelled", (PyCFunction)_asyncio__is_cancelled, METH_O, _asyncio__is_cancelled__doc__},
@@ -964,7 +745,7 @@ PyDoc_STRVAR(_asyncio__was_interrupted__doc__,
 "_was_interrupted($module, task, /)\n"
 "--\n"
 "\n"
-"Tell if a cancellation from outside *task* has interrupted its coroutine.\n"
+"Return true if a cancellation from outside *task* has interrupted it.\n"
 "\n"
 "Whether the coroutine let the CancelledError pass does not matter, nor does\n"
 "whether *task* is done.");
@@ -982,7 +763,7 @@ PyDoc_STRVAR(_asyncio__cancel_requests__doc__,
     {"_cancel_requests", (PyCFunction)_asyncio__cancel_requests, METH_O, _asyncio__cancel_requests__doc__},
 
 PyDoc_STRVAR(_asyncio__cancel_once__doc__,
-"_cancel_once($module, task, msg, /)\n"
+"_cancel_once($module, task, msg=None, /)\n"
 "--\n"
 "\n"
 "Interrupt one await of *task*, which counts as a request through cancel().");
@@ -998,13 +779,17 @@ _asyncio__cancel_once(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *return_value = NULL;
     PyObject *task;
-    PyObject *msg;
+    PyObject *msg = Py_None;
 
-    if (!_PyArg_CheckPositional("_cancel_once", nargs, 2, 2)) {
+    if (!_PyArg_CheckPositional("_cancel_once", nargs, 1, 2)) {
         goto exit;
     }
     task = args[0];
+    if (nargs < 2) {
+        goto skip_optional;
+    }
     msg = args[1];
+skip_optional:
     return_value = _asyncio__cancel_once_impl(module, task, msg);
 
 exit:
@@ -1015,21 +800,10 @@ PyDoc_STRVAR(_asyncio__forget_delivery__doc__,
 "_forget_delivery($module, task, /)\n"
 "--\n"
 "\n"
-"What was thrown into *task* has ended rightly.");
+"Clear the CancelledError that was recorded: *task* has not swallowed it.");
 
 #define _ASYNCIO__FORGET_DELIVERY_METHODDEF    \
     {"_forget_delivery", (PyCFunction)_asyncio__forget_delivery, METH_O, _asyncio__forget_delivery__doc__},
-
-PyDoc_STRVAR(_asyncio__take_errors__doc__,
-"_take_errors($module, task, /)\n"
-"--\n"
-"\n"
-"Return what is to become of the exception of *task*, which is being made.\n"
-"\n"
-"It is one of another kind than Task.");
-
-#define _ASYNCIO__TAKE_ERRORS_METHODDEF    \
-    {"_take_errors", (PyCFunction)_asyncio__take_errors, METH_O, _asyncio__take_errors__doc__},
 
 PyDoc_STRVAR(_asyncio_move_on_after__doc__,
 "move_on_after($module, /, delay, *, shield=False)\n"
@@ -1168,39 +942,84 @@ exit:
     return return_value;
 }
 
-PyDoc_STRVAR(_asyncio__movable_scope__doc__,
-"_movable_scope($module, deadline=None, shield=False, /)\n"
+PyDoc_STRVAR(_asyncio__make_scope__doc__,
+"_make_scope($module, /, deadline=None, shield=False, movable=False)\n"
 "--\n"
 "\n"
-"Return a CancelScope that any task may leave.");
+"Return a CancelScope that the current task can enter.\n"
+"\n"
+"One that is *movable* can be left in another task.");
 
-#define _ASYNCIO__MOVABLE_SCOPE_METHODDEF    \
-    {"_movable_scope", _PyCFunction_CAST(_asyncio__movable_scope), METH_FASTCALL, _asyncio__movable_scope__doc__},
-
-static PyObject *
-_asyncio__movable_scope_impl(PyObject *module, PyObject *deadline,
-                             PyObject *shield);
+#define _ASYNCIO__MAKE_SCOPE_METHODDEF    \
+    {"_make_scope", _PyCFunction_CAST(_asyncio__make_scope), METH_FASTCALL|METH_KEYWORDS, _asyncio__make_scope__doc__},
 
 static PyObject *
-_asyncio__movable_scope(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+_asyncio__make_scope_impl(PyObject *module, PyObject *deadline,
+                          PyObject *shield, int movable);
+
+static PyObject *
+_asyncio__make_scope(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *return_value = NULL;
+    #if defined(Py_BUILD_CORE) && !defined(Py_BUILD_CORE_MODULE)
+
+    #define NUM_KEYWORDS 3
+    static struct {
+        PyGC_Head _this_is_not_used;
+        PyObject_VAR_HEAD
+        Py_hash_t ob_hash;
+        PyObject *ob_item[NUM_KEYWORDS];
+    } _kwtuple = {
+        .ob_base = PyVarObject_HEAD_INIT(&PyTuple_Type, NUM_KEYWORDS)
+        .ob_hash = -1,
+        .ob_item = { &_Py_ID(deadline), &_Py_ID(shield), &_Py_ID(movable), },
+    };
+    #undef NUM_KEYWORDS
+    #define KWTUPLE (&_kwtuple.ob_base.ob_base)
+
+    #else  // !Py_BUILD_CORE
+    #  define KWTUPLE NULL
+    #endif  // !Py_BUILD_CORE
+
+    static const char * const _keywords[] = {"deadline", "shield", "movable", NULL};
+    static _PyArg_Parser _parser = {
+        .keywords = _keywords,
+        .fname = "_make_scope",
+        .kwtuple = KWTUPLE,
+    };
+    #undef KWTUPLE
+    PyObject *argsbuf[3];
+    Py_ssize_t noptargs = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0) - 0;
     PyObject *deadline = Py_None;
     PyObject *shield = Py_False;
+    int movable = 0;
 
-    if (!_PyArg_CheckPositional("_movable_scope", nargs, 0, 2)) {
+    args = _PyArg_UnpackKeywords(args, nargs, NULL, kwnames, &_parser,
+            /*minpos*/ 0, /*maxpos*/ 3, /*minkw*/ 0, /*varpos*/ 0, argsbuf);
+    if (!args) {
         goto exit;
     }
-    if (nargs < 1) {
-        goto skip_optional;
+    if (!noptargs) {
+        goto skip_optional_pos;
     }
-    deadline = args[0];
-    if (nargs < 2) {
-        goto skip_optional;
+    if (args[0]) {
+        deadline = args[0];
+        if (!--noptargs) {
+            goto skip_optional_pos;
+        }
     }
-    shield = args[1];
-skip_optional:
-    return_value = _asyncio__movable_scope_impl(module, deadline, shield);
+    if (args[1]) {
+        shield = args[1];
+        if (!--noptargs) {
+            goto skip_optional_pos;
+        }
+    }
+    movable = PyObject_IsTrue(args[2]);
+    if (movable < 0) {
+        goto exit;
+    }
+skip_optional_pos:
+    return_value = _asyncio__make_scope_impl(module, deadline, shield, movable);
 
 exit:
     return return_value;
@@ -1312,4 +1131,4 @@ _asyncio_current_effective_deadline(PyObject *module, PyObject *Py_UNUSED(ignore
 {
     return _asyncio_current_effective_deadline_impl(module);
 }
-/*[clinic end generated code: output=85a28941c2c988d9 input=a9049054013a1b77]*/
+/*[clinic end generated code: output=b4a978772349b6c0 input=a9049054013a1b77]*/
