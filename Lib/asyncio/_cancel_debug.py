@@ -44,8 +44,8 @@ def _warn_moved(is_group, origin):
     warnings.warn(
         f'The block of a {block} is left in another task than the one that '
         f'entered it{entered}: after that task had ended or gone on '
-        f'elsewhere, the {block} could not {lost}; enter and leave it in one task, and '
-        'close asynchronous generators with contextlib.aclosing()',
+        f'elsewhere, the {block} could not {lost}; enter and leave it in one '
+        'task, and close asynchronous generators with contextlib.aclosing()',
         RuntimeWarning, skip_file_prefixes=_LIBRARY)
 
 

@@ -233,7 +233,7 @@ def _call_cancel(task, msg):
 
 def _report(loop, exc, message, task):
     """Give *exc*, which has no caller to propagate to, to the exception
-    handler of *loop*."""
+    handler of *loop*.  Return whether that has worked."""
     context = {'message': message, 'exception': exc}
     if task is not None:
         context['task' if _can_enter(task) else 'current_task'] = task
@@ -242,7 +242,8 @@ def _report(loop, exc, message, task):
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:
-        pass  # No other place is left to report it to.
+        return False
+    return True
 
 
 def _can_enter(task):

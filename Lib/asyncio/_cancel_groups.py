@@ -81,7 +81,7 @@ def _take_out(group, is_unwanted, known=()):
     found, groups = _find_groups_with(group, is_unwanted, known)
     if not found:
         return group
-    remaining = {}  # What is left of each of the groups.
+    remaining = {}  # The rest of each of the groups.
     try:
         for each in groups:
             members = []

@@ -120,7 +120,8 @@ from ._cancel_requests import _cancel_task, _count_cancels, _uncancel_task
 from ._cancel_tree import _TaskScope, _end, _leave_tree
 from ._spawning import (_add_external, _adopt_external, _become_member,
                         _check_errors, _create_task, _enter_tree, _log_failure,
-                        _log_failure_now, _set_errors, _set_retrieved, _spawn_for_caller)
+                        _log_failure_now, _set_errors, _set_retrieved,
+                        _spawn_for_caller)
 
 
 # Is Task.cancel() level-triggered?

@@ -197,8 +197,8 @@ CancelScope_reduce(PyObject *op, PyObject *Py_UNUSED(ignored))
     return NULL;
 }
 
-/* The loop that decides if the deadline of a scope has passed: that of an active
-   scope; before entry, the running one.  A new reference, or NULL. */
+/* The loop that decides if the deadline of a scope has passed: that of an
+   active scope; before entry, the running one.  A new reference, or NULL. */
 static PyObject *
 scope_clock(CancelScopeObj *self)
 {
@@ -229,9 +229,9 @@ scope_check_thread(CancelScopeObj *self)
     return res;
 }
 
-/* The deadline of a scope has passed.  Those around it that have passed by then
-   as well must not come later only because the timer does: it is the outermost
-   one that counts. */
+/* The deadline of a scope has passed.  Those around it that have passed by
+   then as well must not come later only because the timer does: it is the
+   outermost one that counts. */
 static int
 scope_expire_around(CancelScopeObj *self, double now, PyObject **hosts)
 {
@@ -254,8 +254,9 @@ scope_expire_around(CancelScopeObj *self, double now, PyObject **hosts)
     return res;
 }
 
-/* The request was made; by the deadline, which is not later than `now`, if that
-   is not NULL.  Only the first one counts, and only until the scope is left. */
+/* The request was made; by the deadline, which is not later than `now`, if
+   that is not NULL.  Only the first one counts, and only until the scope is
+   left. */
 static int
 scope_request(CancelScopeObj *self, PyObject *msg, const double *now)
 {
@@ -368,8 +369,8 @@ scope_leave(CancelScopeObj *self, bool closing)
     self->cs_group = NULL;
     self->cs_state = SCOPE_EXITED;
     bool has_members = self->cs_members > 0;
-    /* Only while it is among the scopes of its host: a wrong exit, or the end of
-       a scope that was dropped, has not done so. */
+    /* Only while it is among the scopes of its host: a wrong exit, or the
+       end of a scope that was dropped, has not done so. */
     scope_hand_up_requests(node);
     if (node->host != NULL && node->host->task_scope == node) {
         FT_ATOMIC_STORE_PTR_RELAXED(node->host->task_scope, parent);
@@ -640,8 +641,8 @@ scope_set_caught(CancelScopeObj *self)
     tree_unlock(&self->cs_node);
 }
 
-/* Take the cancellations out of an exception group and raise the rest.  Return 1
-   if there is no rest, 0 if there is nothing to take out. */
+/* Take the cancellations out of an exception group and raise the
+   rest.  Return 1 if there is no rest, 0 if there is nothing to take out. */
 static int
 scope_filter_group(CancelScopeObj *self, PyObject *group)
 {
@@ -734,10 +735,10 @@ is_in_task(void)
     return res;
 }
 
-/* Prepare to leave a scope that is not the current one of the task, which is
-   NULL if no task of this tree is current.  Return 1 if it can be left now in
-   the task, 2 if it can be left outside of it.  0: it has to be taken out of the
-   tree, silently or with what is wrong in *problem. */
+/* Prepare to leave a scope that is not the current one of the task, which
+   is NULL if no task of this tree is current.  Return 1 if it can be left
+   now in the task, 2 if it can be left outside of it.  0: it has to be taken
+   out of the tree, silently or with what is wrong in *problem. */
 static int
 scope_prepare_exit(CancelScopeObj *self, TaskObj *task, PyObject *exc,
                    const char **problem)
@@ -785,8 +786,8 @@ scope_prepare_exit(CancelScopeObj *self, TaskObj *task, PyObject *exc,
     if (self->cs_movable && inside) {
         return 2;
     }
-    *problem = "This CancelScope was entered in another task; leave a scope in "
-               "the task that entered it (an asynchronous generator that "
+    *problem = "This CancelScope was entered in another task; leave a scope "
+               "in the task that entered it (an asynchronous generator that "
                "yields inside a scope can break this)";
     return 0;
 }
@@ -874,8 +875,8 @@ _asyncio_CancelScope_cancel_impl(CancelScopeObj *self, PyObject *msg)
     tree_lock(&self->cs_node);
     bool counts = !self->cs_node.requested && self->cs_state != SCOPE_EXITED;
     tree_unlock(&self->cs_node);
-    if (counts
-        && (scope_check_thread(self) < 0 || scope_request(self, msg, NULL) < 0))
+    if (counts && (scope_check_thread(self) < 0
+                   || scope_request(self, msg, NULL) < 0))
     {
         return NULL;
     }
@@ -1033,10 +1034,10 @@ task_set_errors(asyncio_state *state, PyObject *task, task_errors_mode errors)
     return none == NULL ? -1 : 0;
 }
 
-/* Call args[1]() with the rest of the arguments for a task below `scope`, which
-   can be one of a pure-Python tree, or below the root of its loop if that is
-   NULL; args[0] is what becomes of its exception.  *claimed tells if the task
-   that is returned is the one that claimed these. */
+/* Call args[1]() with the rest of the arguments for a task below `scope`,
+   which can be one of a pure-Python tree, or below the root of its loop if
+   that is NULL; args[0] is what becomes of its exception.  *claimed tells if
+   the task that is returned is the one that claimed these. */
 static PyObject *
 spawn(asyncio_state *state, PyObject *scope, PyObject *const *args,
       Py_ssize_t nargs, PyObject *kwnames, bool *claimed)
@@ -1051,7 +1052,8 @@ spawn(asyncio_state *state, PyObject *scope, PyObject *const *args,
     }
     spawning_slot *outer = spawning;
     spawning = &slot;
-    PyObject *task = PyObject_Vectorcall(args[1], args + 2, nargs - 2, kwnames);
+    PyObject *task = PyObject_Vectorcall(args[1], args + 2, nargs - 2,
+                                         kwnames);
     spawning = outer;
 
     *claimed = task != NULL && task == slot.claimed_by && !slot.refused;
@@ -1123,9 +1125,9 @@ PyDoc_STRVAR(CancelScope_create_task__doc__,
 "\n"
 "Raise RuntimeError, and close the coroutine, if the scope is not active.");
 
-/* Do what create_task(coro, ...) does; or return NULL without an exception if
-   asyncio.cancelscopes has to do it: the arguments are unusual, or the scope is
-   not active. */
+/* Do what create_task(coro, ...) does; or return NULL without an exception
+   if asyncio.cancelscopes has to do it: the arguments are unusual, or the
+   scope is not active. */
 static PyObject *
 scope_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
@@ -1479,7 +1481,8 @@ scope_is_cancelled(CancelScopeObj *self, double *deadline)
 {
     *deadline = Py_INFINITY;
     tree_lock(&self->cs_node);
-    bool cancelled = self->cs_node.canceller != NULL || self->cs_node.requested;
+    bool cancelled = self->cs_node.canceller != NULL
+        || self->cs_node.requested;
     scope_node *node = cancelled ? NULL : &self->cs_node;
     while (node != NULL) {
         if (!node->is_task) {
@@ -2298,7 +2301,8 @@ _asyncio__make_scope_impl(PyObject *module, PyObject *deadline,
             PyObject *make = cancelscopes_attr("_py_make_scope");
             PyObject *scope = make == NULL ? NULL
                 : PyObject_CallFunctionObjArgs(
-                    make, deadline, shield, movable ? Py_True : Py_False, NULL);
+                    make, deadline, shield, movable ? Py_True : Py_False,
+                    NULL);
             Py_XDECREF(make);
             return scope;
         }

@@ -33,8 +33,8 @@ free_loop_states(asyncio_state *state)
     state->latest_loop_state = NULL;
 }
 
-/* Return the LoopStateObj of a loop, which is made if need be; a new reference.
-   It exists as long as tasks, scopes or a timer refer to it. */
+/* Return the LoopStateObj of a loop, which is made if need be; a new
+   reference. It exists as long as tasks, scopes or a timer refer to it. */
 static LoopStateObj *
 loop_state_of(asyncio_state *state, PyObject *loop)
 {
@@ -254,8 +254,8 @@ timer_is_armed(LoopStateObj *self, double when)
         && !(PyWeakref_Check(timer) && PyWeakref_IsDead(timer));
 }
 
-/* Set the timer for the earliest deadline, if it is not due by then anyway.  The
-   caller has a reference to the loop. */
+/* Set the timer for the earliest deadline, if it is not due by then
+   anyway.  The caller has a reference to the loop. */
 static int
 timer_arm(LoopStateObj *self)
 {
@@ -400,8 +400,8 @@ interrupt_marked(asyncio_state *state, PyObject *mark, PyObject *hosts)
     return raise_kept(error);
 }
 
-/* A deadline has passed.  Add the tasks to *hosts, or with the mark of the scope
-   to *marked. */
+/* A deadline has passed.  Add the tasks to *hosts, or with the mark of the
+   scope to *marked. */
 static int
 deadline_expire(CancelScopeObj *scope, PyObject **hosts, PyObject **marked)
 {
@@ -427,8 +427,8 @@ deadline_expire(CancelScopeObj *scope, PyObject **hosts, PyObject **marked)
     return res;
 }
 
-/* Arm the timer again after it was due.  No scope must miss its deadline if that
-   fails: then try again on each turn of the loop, but report it once. */
+/* Arm the timer again after it was due.  No scope must miss its deadline if
+   that fails: then try again on each turn of the loop, but report it once. */
 static int
 timer_rearm(LoopStateObj *self, asyncio_state *state, PyObject *when)
 {

@@ -6,14 +6,15 @@
    A request is made to a scope of the task: to its own scope; or to a shielded
    one, if it comes from code that was started in that block, which the context
    of that code tells.  It is a canceller for the scopes of the task below that
-   one (host_requested).  If no Future took it, it is also pending (host_pending
-   of that scope, and task_must_cancel if that is so for any scope): it then
-   overrides the Future's outcome on leaving SCHEDULED, and cancels the task if
+   one (host_requested).  If no Future took it, it is also pending
+   (host_pending of that scope, and task_must_cancel if that is so for any
+   scope): it then overrides the Future's outcome on leaving SCHEDULED, and cancels the task if
    its coroutine ends.  While a shield hides the scope, it waits for the shield
    to be left.
 
-   As long as Task.cancel() is edge-triggered (level_cancel of the module state
-   is false), a request is pending only, and the scope is not cancelled. */
+   As long as Task.cancel() is edge-triggered (level_cancel of the module
+   state is false), a request is pending only, and the scope is not
+   cancelled. */
 
 
 /* ----- Marks of shielded blocks ----- */
@@ -51,8 +52,8 @@ shield_mark_get(asyncio_state *state, ShieldMarkObj **mark)
     return 0;
 }
 
-/* A new reference to the first mark, from this one outwards, whose scope has not
-   been left, or NULL. */
+/* A new reference to the first mark, from this one outwards, whose scope
+   has not been left, or NULL. */
 static ShieldMarkObj *
 shield_mark_skip(ShieldMarkObj *mark)
 {
@@ -65,8 +66,8 @@ shield_mark_skip(ShieldMarkObj *mark)
     return mark;
 }
 
-/* Mark the current context: its code runs in a shielded scope, which the current
-   task has entered. */
+/* Mark the current context: its code runs in a shielded scope, which the
+   current task has entered. */
 static int
 scope_add_mark(asyncio_state *state, CancelScopeObj *self, TaskObj *task)
 {
@@ -75,8 +76,8 @@ scope_add_mark(asyncio_state *state, CancelScopeObj *self, TaskObj *task)
     if (shield_mark_get(state, &outer) < 0) {
         return -1;
     }
-    /* Leave out what has been left, also right above the next one, so that code
-       which goes on and on starting code leaves no chain behind. */
+    /* Leave out what has been left, also right above the next one, so that
+       code which goes on and on starting code leaves no chain behind. */
     if (outer != NULL) {
         Py_SETREF(outer, shield_mark_skip(outer));
     }
@@ -139,8 +140,8 @@ scope_take_mark(CancelScopeObj *self, PyObject **token)
     return mark;
 }
 
-/* Take a mark out of the current context, if it is there, and release it.  Keeps
-   the current exception. */
+/* Take a mark out of the current context, if it is there, and release
+   it.  Keeps the current exception. */
 static void
 shield_mark_remove(asyncio_state *state, ShieldMarkObj *mark, PyObject *token)
 {
@@ -197,8 +198,8 @@ static PyType_Spec ShieldMark_spec = {
     .slots = ShieldMark_slots,
 };
 
-/* The scope of the task to which code with the given mark makes a request.  The
-   tree is locked. */
+/* The scope of the task to which code with the given mark makes a
+   request.  The tree is locked. */
 static scope_node *
 task_find_target(TaskObj *task, ShieldMarkObj *mark)
 {
@@ -242,8 +243,8 @@ task_find_target(TaskObj *task, ShieldMarkObj *mark)
 
 /* ----- Requests ----- */
 
-/* Restore the invariant in `top`, a scope of the task, and in those that it has
-   entered below, after a change that concerns no other task. */
+/* Restore the invariant in `top`, a scope of the task, and in those that it
+   has entered below, after a change that concerns no other task. */
 static void
 task_update_path(TaskObj *task, scope_node *top)
 {
@@ -277,9 +278,9 @@ task_find_shield(TaskObj *task, scope_node *node)
     return node;
 }
 
-/* The scope is about to be left: requests that were made to it go on as requests
-   to a scope around it; return that one, or NULL.  What is released is so by
-   task_release_requests(). */
+/* The scope is about to be left: requests that were made to it go on as
+   requests to a scope around it; return that one, or NULL.  What is released
+   is so by task_release_requests(). */
 static scope_node *
 scope_hand_up_requests(scope_node *node)
 {
@@ -288,7 +289,7 @@ scope_hand_up_requests(scope_node *node)
         return NULL;
     }
     bool in_force = node->host_requested || node->host_pending;
-    /* By edge, one that has been delivered is in the list only. */
+    /* An edge-triggered one that has been delivered is in the list only. */
     if (!in_force && task->task_shield_requests == NULL) {
         return NULL;
     }
@@ -366,8 +367,8 @@ task_release_requests(TaskObj *task, bool all)
     }
 }
 
-/* The message of the latest request of Task.cancel() to a scope of the task, a new
-   reference.  The tree is locked. */
+/* The message of the latest request of Task.cancel() to a scope of the
+   task, a new reference.  The tree is locked. */
 static PyObject *
 task_shielded_msg(TaskObj *task, scope_node *scope)
 {
@@ -381,8 +382,9 @@ task_shielded_msg(TaskObj *task, scope_node *scope)
     return scope_msg(scope);
 }
 
-/* The message of the pending request to the task's own scope, a new reference.
-   (Where stock asyncio has it, if it was not handed up.)  The tree is locked. */
+/* The message of the pending request to the task's own scope, a new
+   reference. (Where stock asyncio has it, if it was not handed up.)  The
+   tree is locked. */
 static PyObject *
 task_own_pending_msg(TaskObj *task)
 {
@@ -404,8 +406,9 @@ task_end_msg(TaskObj *task)
     return msg;
 }
 
-/* What the innermost request through Task.cancel() has to say, a new reference,
-   that the code of the task can see and that has still to be honoured; or NULL. */
+/* What the innermost request through Task.cancel() has to say, a new
+   reference, that the code of the task can see and that has still to be
+   honored; or NULL. */
 static PyObject *
 task_pending_msg(TaskObj *task)
 {
@@ -461,8 +464,8 @@ task_clear_pending(TaskObj *task)
     task_update_pending(task);
 }
 
-/* There is one: that which was just made to a shielded scope; or to the task's own
-   scope, if `request` is NULL or is in force no more. */
+/* There is one: that which was just made to a shielded scope; or to the
+   task's own scope, if `request` is NULL or is in force no more. */
 static void
 task_set_pending(TaskObj *task, const shield_request *request)
 {
@@ -487,9 +490,9 @@ task_set_pending(TaskObj *task, const shield_request *request)
 }
 
 /* A CancelledError is about to be thrown; `by_scope`: the current scope is
-   cancelled.  It stands for the pending requests that the code can see.  But an
-   edge-triggered one, which a waiter has taken, has to survive the scope, whose
-   error this is. */
+   cancelled.  It stands for the pending requests that the code can see.  But
+   an edge-triggered one, which a waiter has taken, has to survive the
+   scope, whose error this is. */
 static void
 task_settle_pending(asyncio_state *state, TaskObj *task, bool by_scope)
 {

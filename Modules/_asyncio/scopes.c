@@ -47,21 +47,21 @@
    Before the first step (task_started) nothing is thrown, so that a coroutine
    always gets the chance to reach its first try block.
 
-   task_must_cancel and task_started are written in this file, in requests.c, in
-   Task.__init__() and in task_step_impl() only, in the task's critical section.
-   task_cancel_sent is cleared under the lock of the tree as well, so it is
+   task_must_cancel and task_started are written in this file, in requests.c,
+   in Task.__init__() and in task_step_impl() only, in the critical section of
+   the task.  task_cancel_sent is cleared under the lock of the tree as well, so it is
    atomic.
 */
 
-/* What is known of the task that is being made in this thread: how the scope
-   that it is to hang below, and what is to become of its errors, pass through
-   any loop and any task factory, in time for an eager first step.  The first
-   asyncio task that is initialized claims them.  If the factory returns another
-   object than that, it is an external task. */
+/* What is known of the task that is being made in this thread: how the
+   scope that it is to hang below, and what is to become of its errors, pass
+   through any loop and any task factory, in time for an eager first
+   step.  The first asyncio task that is initialized claims them.  If the
+   factory returns another object than that, it is an external task. */
 typedef struct {
     asyncio_state *state;       /* of the interpreter that makes the task */
-    PyObject *scope;            /* borrowed; NULL: the root of the loop.  One of
-                                   a pure-Python tree is passed on. */
+    PyObject *scope;            /* borrowed; NULL: the root of the loop.  One
+                                   of a pure-Python tree is passed on. */
     task_errors_mode errors;
     bool refused;               /* the task cannot hang below that scope */
     PyObject *claimed_by;       /* owned */
@@ -166,13 +166,14 @@ node_set_loop_state(scope_node *node, LoopStateObj *state)
 #endif
 }
 
-/* Get a reference to what is found in a tree, unless it is being deallocated. */
+/* Get a reference to what is found in a tree, unless it is being
+   deallocated. */
 static inline bool
 try_incref(PyObject *op)
 {
 #ifdef Py_GIL_DISABLED
-    /* _Py_TryIncref() takes it for granted that what belongs to this thread has
-       references. */
+    /* _Py_TryIncref() takes it for granted that what belongs to this thread
+       has references. */
     if (_Py_IsOwnedByCurrentThread(op)
         && _Py_atomic_load_uint32_relaxed(&op->ob_ref_local) == 0)
     {
@@ -279,9 +280,9 @@ task_forget_cancel_sent(TaskObj *task)
     }
 }
 
-/* The tree owns nothing, so what is found in it may be about to be deallocated:
-   a task, or a scope that has a group, can only be used with a reference that
-   could be had.  These return a new one, or NULL. */
+/* The tree owns nothing, so what is found in it may be about to be
+   deallocated: a task, or a scope that has a group, can only be used with a
+   reference that could be had.  These return a new one, or NULL. */
 static TaskObj *
 scope_host(scope_node *node)
 {
@@ -339,8 +340,8 @@ scope_find_group(scope_node *node)
     return NULL;
 }
 
-/* Let a task whose own scope is below a CancelScope be a member of that, if the
-   task has been initialized. */
+/* Let a task whose own scope is below a CancelScope be a member of that, if
+   the task has been initialized. */
 static void
 task_enroll(TaskObj *task)
 {
@@ -586,15 +587,18 @@ report_error(PyObject *loop, PyObject *task, const char *message)
         : PyObject_CallFunction(report, "OOsO", loop, exc, message,
                                 task == NULL ? Py_None : task);
     Py_XDECREF(report);
-    Py_DECREF(exc);
-    if (res != NULL) {
-        Py_DECREF(res);
-        return 0;
-    }
-    if (is_interrupt(PyErr_Occurred())) {
+    bool reported = res != NULL && Py_IsTrue(res);
+    Py_XDECREF(res);
+    if (res == NULL && is_interrupt(PyErr_Occurred())) {
+        Py_DECREF(exc);
         return -1;
     }
-    PyErr_FormatUnraisable("Exception ignored in %s", message);
+    if (!reported) {
+        PyErr_Clear();
+        PyErr_SetRaisedException(Py_NewRef(exc));
+        PyErr_FormatUnraisable("Exception ignored: %s", message);
+    }
+    Py_DECREF(exc);
     return 0;
 }
 
@@ -613,7 +617,7 @@ task_report(TaskObj *task, const char *message)
     Py_XDECREF(raise);
     Py_DECREF(exc);
     if (res == NULL) {
-        PyErr_FormatUnraisable("Exception ignored in %s", message);
+        PyErr_FormatUnraisable("Exception ignored: %s", message);
     }
     Py_XDECREF(res);
 }
@@ -696,7 +700,7 @@ scope_report_error(CancelScopeObj *scope)
 {
     PyObject *loop = scope_loop(scope);
     if (loop == NULL) {
-        PyErr_FormatUnraisable("Exception ignored in %s", in_group);
+        PyErr_FormatUnraisable("Exception ignored: %s", in_group);
         return 0;
     }
     int res = report_error(loop, NULL, in_group);
@@ -839,9 +843,9 @@ task_canceller_msg(TaskObj *task)
     return msg;
 }
 
-/* In debug mode: what the task waits for is about to be asked to give up, while
-   it handles a CancelledError; report that if that is hardly what the program
-   wants. */
+/* In debug mode: what the task waits for is about to be asked to give up,
+   while it handles a CancelledError; report that if that is hardly what the
+   program wants. */
 static void
 task_check_waiter(TaskObj *task)
 {
@@ -859,9 +863,9 @@ task_check_waiter(TaskObj *task)
     Py_DECREF(exc);
 }
 
-/* The coroutine is interrupted, or what it waits for has agreed to give up: note
-   it for _was_interrupted(), if a cancellation from outside is a reason, and for
-   the scope where that begins. */
+/* The coroutine is interrupted, or what it waits for has agreed to give up:
+   note it for _was_interrupted(), if a cancellation from outside is a
+   reason, and for the scope where that begins. */
 static void
 task_note_interruption(TaskObj *task)
 {
@@ -921,8 +925,17 @@ task_interrupt_lock_held(TaskObj *task)
     return 0;
 }
 
-/* If the task overrides cancel(), and has been cancelled with the scope that it
-   hangs below, call that. */
+/* The same at the yield of a Future.  An error is reported, but for an
+   interrupt: -1. */
+static int
+task_interrupt_at_yield(TaskObj *task)
+{
+    return task_interrupt_lock_held(task) == 0 ? 0
+        : report_error(task->task_loop, (PyObject *)task, in_cancel);
+}
+
+/* If the task overrides cancel(), and has been cancelled with the scope
+   that it hangs below, call that. */
 static int
 task_call_cancel(TaskObj *task)
 {
@@ -950,8 +963,8 @@ task_call_cancel(TaskObj *task)
     return res == NULL ? -1 : 0;
 }
 
-/* If the task's scope is cancelled, ask what the task is blocked on to give up:
-   once a yield.  An error is reported, but for an interrupt: -1. */
+/* If the task's scope is cancelled, ask what the task is blocked on to give
+   up: once a yield.  An error is reported, but for an interrupt: -1. */
 static int
 task_interrupt(TaskObj *task)
 {
@@ -1054,9 +1067,9 @@ task_note_delivery(TaskObj *task)
     tree_unlock(own);
 }
 
-/* Keep the CancelledError that is thrown into the task, in order to see it end.
-   If the one before has ended, it ended too early: report that.  For tasks that
-   were made in debug mode. */
+/* Keep the CancelledError that is thrown into the task, in order to see it
+   end. If the one before has ended, it ended too early: report that.  For
+   tasks that were made in debug mode. */
 static void
 task_check_swallowed(TaskObj *task, PyObject *exc)
 {
@@ -1231,7 +1244,9 @@ task_abandon_scope(TaskObj *task, bool destroyed)
         tree_unlock(own);
         Py_XDECREF(mark);
         Py_XDECREF(token);
-        if (group != NULL && call_group(group, "_host_ended", NULL, NULL) < 0) {
+        if (group != NULL
+            && call_group(group, "_host_ended", NULL, NULL) < 0)
+        {
             task_report(task, in_group);
         }
         Py_XDECREF(group);
@@ -1239,8 +1254,8 @@ task_abandon_scope(TaskObj *task, bool destroyed)
     }
 }
 
-/* The task is done, or is being `destroyed` while it is pending: take it out of
-   the tree.  Keeps the current exception. */
+/* The task is done, or is being `destroyed` while it is pending: take it
+   out of the tree.  Keeps the current exception. */
 static void
 task_leave_tree_impl(TaskObj *task, bool destroyed)
 {
@@ -1323,8 +1338,8 @@ task_report_failure(TaskObj *task)
     return res;
 }
 
-/* The task is done: tell whom its failure concerns; leave the tree.  Before its
-   callbacks are scheduled, for some ask who is waiting for it. */
+/* The task is done: tell whom its failure concerns; leave the tree.  Before
+   its callbacks are scheduled, for some ask who is waiting for it. */
 static void
 task_end(TaskObj *task)
 {
@@ -1427,9 +1442,9 @@ task_ready(TaskObj *task)
     tree_unlock(own);
 }
 
-/* Hang the own scope of a pending task below a scope of its loop.  Return 1 and
-   do nothing if that cannot be: the scope is not active, belongs to another
-   loop, or hangs below the task. */
+/* Hang the own scope of a pending task below a scope of its loop.  Return 1
+   and do nothing if that cannot be: the scope is not active, belongs to
+   another loop, or hangs below the task. */
 static int
 task_move(TaskObj *task, CancelScopeObj *scope)
 {

@@ -21,14 +21,15 @@ struct CancelScopeObj;
 
    All armed deadlines are behind a single timer.  It is set for the earliest
    deadline there was when it was set, and is moved only when an earlier one
-   comes: leaving a scope just takes it off the heap.  So a program that opens a
-   scope with a deadline again and again sets one timer in a while instead of
-   one a scope. */
+   comes: leaving a scope just takes it off the heap.  So a program that
+   opens a scope with a deadline again and again sets one timer in a while
+   instead of one a scope. */
 typedef struct LoopStateObj {
     PyObject_HEAD
-    /* Borrowed: the host of a scope that is in the tree refers to the loop, and
-       so does a scope without a host.  (If the loop goes away and another one
-       gets its address, that can have this object: nothing is in it.) */
+    /* Borrowed: the host of a scope that is in the tree refers to the loop,
+       and so does a scope without a host.  (If the loop goes away and
+       another one gets its address, that can have this object: nothing is
+       in it.) */
     PyObject *ls_loop;
 #ifdef Py_GIL_DISABLED
     PyMutex ls_mutex;           /* guards the tree; see tree_lock() */
@@ -76,8 +77,8 @@ typedef struct scope_node {
     unsigned requested: 1;      /* its own cancel was requested; for an own
                                    scope: a cancelled scope that it was below
                                    has been left */
-    unsigned host_requested: 1; /* a Task.cancel() of the host is in force here:
-                                   in an own scope, or a shielded one */
+    unsigned host_requested: 1; /* a Task.cancel() of the host is in force
+                                   here: in an own scope, or a shielded one */
     unsigned host_pending: 1;   /* no CancelledError stands for it yet */
     unsigned shield: 1;         /* what comes from outside is kept away */
     unsigned delivered: 1;      /* the cancellation that begins here (for an
@@ -89,8 +90,8 @@ typedef struct scope_node {
                                    was interrupted while it was cancelled from
                                    outside */
     unsigned is_ready: 1;       /* an own scope whose task will run */
-    unsigned is_member: 1;      /* an own scope right below a CancelScope, which
-                                   counts and owns the task */
+    unsigned is_member: 1;      /* an own scope right below a CancelScope,
+                                   which counts and owns the task */
     unsigned has_shields: 1;    /* an own scope whose task has been in a
                                    shielded scope */
     unsigned handed_up: 1;      /* to an own scope: its pending request has the
@@ -109,13 +110,13 @@ typedef struct shield_request {
     struct shield_request *before;
 } shield_request;
 
-/* What the context of code says that was started in a shielded scope: the value
-   of a context variable. */
+/* What the context of code says that was started in a shielded scope: the
+   value of a context variable. */
 typedef struct ShieldMarkObj {
     PyObject_HEAD
-    /* Both are borrowed, and NULL when the scope has been left.  Of a host that
-       is not the task in question only the address is looked at, for it may
-       belong to another tree. */
+    /* Both are borrowed, and NULL when the scope has been left.  Of a host
+       that is not the task in question only the address is looked at, for
+       it may belong to another tree. */
     struct TaskObj *sm_host;
     scope_node *sm_node;
     /* The mark of the block around that one.  Owned. */
@@ -124,7 +125,7 @@ typedef struct ShieldMarkObj {
 
 /* What becomes of the exception that a task ends with. */
 typedef enum {
-    ERRORS_PROPAGATE,           /* the group that the task belongs to gets it */
+    ERRORS_PROPAGATE,           /* the group of the task gets it */
     ERRORS_LOG,                 /* the exception handler of the loop gets it */
     ERRORS_RETRIEVED,           /* the code that had the task made gets it */
 } task_errors_mode;
@@ -150,14 +151,14 @@ typedef struct CancelScopeObj {
     /* The loop while the scope is in the tree without a host (a root, or one
        whose task has ended), else NULL.  Owned. */
     PyObject *cs_loop;
-    /* Told what becomes of the members; NULL if there is no group.  Owned; once
-       the host has ended, a weak reference. */
+    /* Told what becomes of the members; NULL if there is no group.  Owned;
+       once the host has ended, a weak reference. */
     PyObject *cs_group;
     Py_ssize_t cs_members;      /* the tasks right below that are not done */
     /* Where the scope was entered, in debug mode, else NULL.  Owned. */
     PyObject *cs_origin;
-    /* While it is shielded and active: the mark in the context of its code, and
-       the token that takes it out.  Both owned, or NULL. */
+    /* While it is shielded and active: the mark in the context of its code,
+       and the token that takes it out.  Both owned, or NULL. */
     ShieldMarkObj *cs_mark;
     PyObject *cs_mark_token;
     scope_state cs_state;
@@ -168,8 +169,8 @@ typedef struct CancelScopeObj {
     unsigned cs_watched: 1;     /* the group wants to know of a cancellation */
     unsigned cs_movable: 1;     /* of a timeout or a group: any task may leave
                                    it */
-    unsigned cs_moved: 1;       /* it has been moved to the task that leaves it,
-                                   which is to be reported */
+    unsigned cs_moved: 1;       /* it has been moved to the task that leaves
+                                   it, which is to be reported */
     unsigned cs_orphaned: 1;    /* its task was destroyed while pending */
 } CancelScopeObj;
 
