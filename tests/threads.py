@@ -1109,8 +1109,8 @@ async def asked_by_two_threads(worker):
 
 
 @hostile_program
-async def entered_by_a_python_task(worker):
-    """What is done to a scope is not lost when a pure-Python task enters it in another thread."""
+async def entered_meanwhile(worker):
+    """What is done to a scope is not lost when a task enters it in another thread, in C or in Python."""
     def change(number):
         if number % 3 == 0:
             scopes[-1].cancel()
@@ -1119,7 +1119,8 @@ async def entered_by_a_python_task(worker):
         else:
             scopes[-1].deadline = math.pi
 
-    async def enter():
+    async def enter(Scope):
+        scopes.append(Scope())
         rounds = Rounds(worker, change)
         for number in rounds:
             with scopes[-1] as scope:
@@ -1127,11 +1128,14 @@ async def entered_by_a_python_task(worker):
                 found = scope.cancel_called, scope.shield, scope.deadline
             expected = ((True, False, None), (False, True, None), (True, False, math.pi))[number % 3]
             expect(found == expected, f'{found} instead of {expected}')
-            scopes.append(asyncio.CancelScope())
+            scopes.append(Scope())
 
-    scopes = [asyncio.CancelScope()]
+    scopes = []
     async with busy_tree(worker):
-        await asyncio.tasks._PyTask(enter(), loop=asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        for Task, Scope in ((asyncio.Task, asyncio.CancelScope),
+                            (asyncio.tasks._PyTask, asyncio.cancelscopes._PyCancelScope)):
+            await Task(enter(Scope), loop=loop)
 
 
 @hostile_program

@@ -64,8 +64,9 @@ def restore_run_until_complete(loop, replacement):
 
 def _run_until_complete(loop, future):
     new_task = not futures.isfuture(future)
-    future = tasks.ensure_future(future, loop=loop, _errors=None)
     if new_task:
+        # (A future may belong to another loop, which this one wraps.)
+        future = tasks.ensure_future(future, loop=loop, _errors=None)
         future._log_destroy_pending = False
     cancelscopes._set_retrieved(loop, future)
     hook_into(loop)

@@ -140,13 +140,17 @@ def _adopt_external(loop, task):
 
 
 def _add_external(scope, loop, task, errors):
-    """Keep the external *task* for a scope without a group.
-
-    (A group has been given it already.)
-    """
-    if scope._group is None and not task.done():
+    """Give the external *task* to *scope*, or to the group that it has."""
+    group = scope._group
+    if group is None:
+        kind = (tasks._PyTask if isinstance(scope, cancelscopes._PyCancelScope)
+                else tasks._CTask)
+        # (One of the tree's kind has a place, which may be anywhere.)
+        if isinstance(task, kind) or errors is _RETRIEVED and task.done():
+            return
         from . import groups
-        groups.ExternalTasks(scope, loop)._add_external(task, errors)
+        group = groups.ExternalTasks(scope, loop)
+    group._add_external(task, errors)
 
 
 def _create_task(loop, coro, *, errors, **kwargs):
@@ -167,10 +171,7 @@ def _create_task_below(scope, coro, *, name=None, context=None,
     kwargs = {'name': name, 'context': context, 'eager_start': eager_start}
     # (Not every loop and every factory knows them all.)
     kwargs = {key: kwargs[key] for key in kwargs if kwargs[key] is not None}
-    task = scope._spawn(errors, loop.create_task, coro, **kwargs)
-    if not cancelscopes._can_have_scopes(task):
-        _add_external(scope, loop, task, errors)
-    return task
+    return scope._spawn(errors, loop.create_task, coro, **kwargs)
 
 
 def _spawn_for_caller(loop, coro):

@@ -182,7 +182,7 @@ class _PyCancelScope(_Node):
     """A block of code that can be cancelled as one.
 
     Use it as a plain `with`, inside a task.  Once the scope is cancelled,
-    every await in its block that has to wait raises CancelledError, until the
+    every await in its block that suspends raises CancelledError, until the
     block is left; there the scope swallows the error.
 
     deadline -- when the scope cancels itself, in seconds on the clock of the
@@ -299,9 +299,9 @@ class _PyCancelScope(_Node):
             _warn_moved(is_group, origin)
         if outer is not None or request is not None:
             # The error, if there is one, is the outer scope's from here on.
-            if (delivered and task is not None
-                    and task._scope._canceller is not None):
-                _note_delivery(task, task._scope._canceller())
+            if (delivered and task is not None and (
+                    canceller := _get_scope(task._scope._canceller))):
+                _note_delivery(task, canceller)
             return False
         if not self._requested:
             return False
@@ -555,8 +555,9 @@ class _PyCancelScope(_Node):
         # time() may have done anything to the scope.
         if self._state is not _ACTIVE:
             return
-        if self._delay is not None:
-            self._deadline = now + self._delay
+        delay = self._delay
+        if delay is not None:
+            self._deadline = now + delay
             self._delay = None
         when = self._deadline
         if when is None:
@@ -564,7 +565,14 @@ class _PyCancelScope(_Node):
         if when <= now:
             self._expire(now)
         elif not self._requested and self._timer is None:
-            timer = loop.call_at(when, _on_deadline, weakref.ref(self), when)
+            try:
+                timer = loop.call_at(
+                    when, _on_deadline, weakref.ref(self), when)
+            except BaseException:
+                if delay is not None and self._deadline == when:
+                    # It counts from the next entry.
+                    self._deadline, self._delay = None, delay
+                raise
             # So may call_at(), such as move the deadline.
             if (self._state is _ACTIVE and not self._requested
                     and self._timer is None and self._deadline == when):
@@ -658,11 +666,12 @@ class _PyCancelScope(_Node):
         """
         if self._state is not _ACTIVE:
             raise RuntimeError(_NOT_ACTIVE)
+        loop = self._loop
         task, claimed = _py_spawn(self, errors, create_task, *args, **kwargs)
         if claimed:
             self._note_awaiter(task)
-        elif self._group is not None:
-            self._group._add_external(task, errors)
+        else:
+            _add_external(self, loop, task, errors)
         return task
 
     def _note_awaiter(self, task):

@@ -264,8 +264,9 @@ class RootGroup(groups.Group):
 
     def _close_asyncgen(self, aclose):
         if self._closers is None:
-            self._closers = asyncgens.Closers(self)
-            self._closers.enter()
+            closers = asyncgens.Closers(self)
+            closers.enter()
+            self._closers = closers
         self._closers._close_asyncgen(aclose)
 
     def _start_closers(self):

@@ -74,7 +74,7 @@ current_c_task(asyncio_state *state)
     PyObject *task = ((_PyThreadStateImpl *)_PyThreadState_GET())
         ->asyncio_running_task;
     return task != NULL && Task_Check(state, task)
-        && ((TaskObj *)task)->task_own_scope.loop_state != NULL
+        && node_loop_state(&((TaskObj *)task)->task_own_scope) != NULL
         ? (TaskObj *)task : NULL;
 }
 
@@ -293,9 +293,13 @@ scope_arm(CancelScopeObj *self)
     _Py_CRITICAL_SECTION_ASSERT_OBJECT_LOCKED(self);
 
     scope_node *node = &self->cs_node;
-    if (self->cs_deadline == Py_INFINITY
-        || (node->requested && !self->cs_relative))
-    {
+    if (self->cs_deadline == Py_INFINITY) {
+        return 0;
+    }
+    tree_lock(node);
+    bool settled = node->requested && !self->cs_relative;
+    tree_unlock(node);
+    if (settled) {
         return 0;
     }
     PyObject *loop = scope_loop(self);
@@ -307,8 +311,10 @@ scope_arm(CancelScopeObj *self)
     if (res == 0) {
         /* A hostile time() may have done anything to the scope. */
         tree_lock(node);
+        double delay = self->cs_deadline;
+        bool relative = self->cs_relative;
         if (self->cs_state == SCOPE_ACTIVE) {
-            if (self->cs_relative) {
+            if (relative) {
                 self->cs_relative = 0;
                 self->cs_deadline += now;
             }
@@ -320,6 +326,15 @@ scope_arm(CancelScopeObj *self)
         }
         else if (deadline != Py_INFINITY) {
             res = deadlines_add(scope_module_state(self), self);
+            if (res < 0 && relative) {
+                tree_lock(node);
+                if (self->cs_deadline == deadline) {
+                    /* It counts from the next entry. */
+                    self->cs_deadline = delay;
+                    self->cs_relative = 1;
+                }
+                tree_unlock(node);
+            }
         }
     }
     Py_DECREF(loop);
@@ -378,11 +393,9 @@ scope_leave(CancelScopeObj *self, bool closing)
     if (node->requested && has_members) {
         scope_keep_cancelled(node);
     }
-    PyObject *loop = self->cs_loop;
+    PyObject *loop = Py_XNewRef(scope_loop_lock_held(self));
+    PyObject *old_loop = self->cs_loop;
     self->cs_loop = NULL;
-    if (loop == NULL) {
-        loop = Py_NewRef(node->loop_state->ls_loop);
-    }
     int res = scope_detach(node, parent, &hosts);
     tree_unlock(node);
     if (mark != NULL) {
@@ -406,7 +419,8 @@ scope_leave(CancelScopeObj *self, bool closing)
     {
         keep_error(&error);
     }
-    Py_DECREF(loop);
+    Py_XDECREF(loop);
+    Py_XDECREF(old_loop);
     Py_XDECREF(task);
     Py_XDECREF(group);
     return raise_kept(error);
@@ -519,6 +533,7 @@ scope_move_here(CancelScopeObj *self, TaskObj *task)
     self->cs_loop = NULL;
     scope_set_parent(node, task->task_scope);
     node->host = task;
+    self->cs_orphaned = 0;
     FT_ATOMIC_STORE_PTR_RELAXED(task->task_scope, node);
     if (scope_mark(node, &hosts) < 0) {
         res = -1;
@@ -551,7 +566,8 @@ scope_unregister_root(CancelScopeObj *self)
     PyObject *hosts = NULL;
 
     tree_lock(&self->cs_node);
-    self->cs_node.loop_state->ls_root = NULL;
+    self->cs_is_root = 0;
+    llist_remove(&self->cs_node.siblings);
     deadlines_remove(self);
     PyObject *group = self->cs_group;
     self->cs_group = NULL;
@@ -583,6 +599,15 @@ scope_note_origin(CancelScopeObj *self, TaskObj *task)
     Py_XDECREF(old);
 }
 
+static PyObject *
+refuse_second_entry(void)
+{
+    PyErr_SetString(PyExc_RuntimeError,
+                    "This CancelScope has already been entered; "
+                    "make a new one for each \"with\" block");
+    return NULL;
+}
+
 /*[clinic input]
 @critical_section
 _asyncio.CancelScope.__enter__
@@ -597,10 +622,7 @@ _asyncio_CancelScope___enter___impl(CancelScopeObj *self)
     scope_node *node = &self->cs_node;
 
     if (self->cs_state != SCOPE_NEW) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "This CancelScope has already been entered; "
-                        "make a new one for each \"with\" block");
-        return NULL;
+        return refuse_second_entry();
     }
     if (task == NULL) {
         PyObject *none = call_helper("_refuse_host", NULL);
@@ -608,14 +630,21 @@ _asyncio_CancelScope___enter___impl(CancelScopeObj *self)
         assert(none == NULL);
         return NULL;
     }
-    node_set_loop_state(node, task->task_own_scope.loop_state);
-    self->cs_state = SCOPE_ACTIVE;
+    LoopStateObj *loop_state = node_loop_state(&task->task_own_scope);
+    PyObject *old_state = node_set_loop_state(node, loop_state);
     tree_lock(node);
+    if (self->cs_state != SCOPE_NEW || node->loop_state != loop_state) {
+        tree_unlock(node);      /* Another thread was faster. */
+        Py_XDECREF(old_state);
+        return refuse_second_entry();
+    }
+    self->cs_state = SCOPE_ACTIVE;
     node->host = task;
     self->cs_in_tree = 1;
     scope_attach(node, task->task_scope);
     FT_ATOMIC_STORE_PTR_RELAXED(task->task_scope, node);
     tree_unlock(node);
+    Py_XDECREF(old_state);
     if (task->task_source_tb != NULL) {
         scope_note_origin(self, task);
     }
@@ -626,7 +655,9 @@ _asyncio_CancelScope___enter___impl(CancelScopeObj *self)
         if (scope_leave(self, false) < 0) {
             keep_error(&error);
         }
+        tree_lock(node);
         self->cs_state = SCOPE_NEW;
+        tree_unlock(node);
         PyErr_SetRaisedException(error);
         return NULL;
     }
@@ -745,7 +776,7 @@ scope_prepare_exit(CancelScopeObj *self, TaskObj *task, PyObject *exc,
 {
     tree_lock(&self->cs_node);
     scope_state life = self->cs_state;
-    bool is_root = scope_is_root(self);
+    bool is_root = self->cs_is_root;
     bool has_host = self->cs_node.host != NULL;
     bool here = task != NULL && self->cs_node.host == task;
     tree_unlock(&self->cs_node);
@@ -937,7 +968,7 @@ _asyncio_CancelScope_adopt_impl(CancelScopeObj *self, PyObject *task)
         return NULL;
     }
     if (!Task_Check(state, task)
-        || ((TaskObj *)task)->task_own_scope.loop_state == NULL)
+        || node_loop_state(&((TaskObj *)task)->task_own_scope) == NULL)
     {
         return PyErr_Format(PyExc_TypeError,
                             "adopt() takes an asyncio.Task, not %T", task);
@@ -1087,19 +1118,27 @@ CancelScope__spawn(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
     CancelScopeObj *self = CancelScope_CAST(op);
-    if (self->cs_state != SCOPE_ACTIVE) {
+    PyObject *loop = scope_loop(self);
+    if (loop == NULL) {
         PyErr_SetString(PyExc_RuntimeError, scope_not_active);
         return NULL;
     }
     asyncio_state *state = scope_module_state(self);
     bool claimed;
     PyObject *task = spawn(state, op, args, nargs, kwnames, &claimed);
-    if (task == NULL) {
-        return NULL;
+    int res = 0;
+    if (task != NULL && claimed) {
+        res = scope_note_awaiter(self, state, (TaskObj *)task);
     }
-    int res = claimed
-        ? scope_note_awaiter(self, state, (TaskObj *)task)
-        : group_call(self, "_add_external", task, args[0]);
+    else if (task != NULL) {
+        PyObject *add = cancelscopes_attr("_add_external");
+        PyObject *none = add == NULL ? NULL : PyObject_CallFunctionObjArgs(
+            add, op, loop, task, args[0], NULL);
+        Py_XDECREF(add);
+        Py_XDECREF(none);
+        res = none == NULL ? -1 : 0;
+    }
+    Py_DECREF(loop);
     if (res < 0) {
         Py_CLEAR(task);
     }
@@ -1154,8 +1193,8 @@ scope_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     PyObject *create_task = PyObject_GetAttr(loop, &_Py_ID(create_task));
+    Py_DECREF(loop);
     if (create_task == NULL) {
-        Py_DECREF(loop);
         return NULL;
     }
     stack[0] = Py_None;  /* The awaiter of the task gets its exception. */
@@ -1163,17 +1202,6 @@ scope_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     stack[2] = args[0];
     PyObject *task = CancelScope__spawn(op, stack, 3, kwnames);
     Py_DECREF(create_task);
-    if (task != NULL && !Task_Check(scope_module_state(self), task)) {
-        PyObject *add = cancelscopes_attr("_add_external");
-        PyObject *none = add == NULL ? NULL : PyObject_CallFunctionObjArgs(
-            add, op, loop, task, Py_None, NULL);
-        Py_XDECREF(add);
-        if (none == NULL) {
-            Py_CLEAR(task);
-        }
-        Py_XDECREF(none);
-    }
-    Py_DECREF(loop);
     return task;
 }
 
@@ -1297,35 +1325,36 @@ _asyncio_CancelScope__register_root_impl(CancelScopeObj *self,
 /*[clinic end generated code: output=34621c277d3a50d5 input=e0746075d1ce7eb4]*/
 {
     scope_node *node = &self->cs_node;
-    LoopStateObj *loop_state = loop_state_of(scope_module_state(self), loop);
     PyObject *origin = PyUnicode_FromString(
         "its scope is that of asyncio.run()");
-    if (loop_state == NULL || origin == NULL) {
-        Py_XDECREF(loop_state);
-        Py_XDECREF(origin);
+    if (origin == NULL) {
         return NULL;
     }
-    const char *problem = NULL;
-    loop_state_lock(loop_state);
-    if (self->cs_state != SCOPE_NEW) {
-        problem = "only a new scope can be a root";
-    }
-    else if (loop_state->ls_root != NULL) {
-        problem = "the loop has a root already";
-    }
-    else {
-        node_set_loop_state(node, loop_state);
-        self->cs_state = SCOPE_ACTIVE;
-        loop_state->ls_root = self;
-        self->cs_loop = Py_NewRef(loop);
-        self->cs_origin = origin;
-        scope_attach(node, NULL);
-    }
-    loop_state_unlock(loop_state);
-    Py_DECREF(loop_state);
-    if (problem != NULL) {
+    LoopStateObj *loop_state = loop_state_of(scope_module_state(self), loop);
+    if (loop_state == NULL) {
         Py_DECREF(origin);
-        PyErr_SetString(PyExc_RuntimeError, problem);
+        return NULL;
+    }
+    PyObject *old_state = node_set_loop_state(node, loop_state);
+    tree_lock(node);
+    bool is_new = self->cs_state == SCOPE_NEW
+        && node->loop_state == loop_state;
+    if (is_new) {
+        self->cs_state = SCOPE_ACTIVE;
+        self->cs_is_root = 1;
+        self->cs_loop = Py_NewRef(loop);
+        scope_attach(node, NULL);
+        llist_insert_tail(&loop_state->ls_roots, &node->siblings);
+        PyObject *old_origin = self->cs_origin;
+        self->cs_origin = origin;
+        origin = old_origin;
+    }
+    tree_unlock(node);
+    Py_XDECREF(origin);
+    Py_XDECREF(old_state);
+    Py_DECREF(loop_state);
+    if (!is_new) {
+        PyErr_SetString(PyExc_RuntimeError, "only a new scope can be a root");
         return NULL;
     }
     Py_RETURN_NONE;
@@ -1343,7 +1372,7 @@ _asyncio_CancelScope__unregister_root_impl(CancelScopeObj *self)
 /*[clinic end generated code: output=707162adb17c1ce1 input=861e2aea8761da5b]*/
 {
     tree_lock(&self->cs_node);
-    bool is_root = scope_is_root(self);
+    bool is_root = self->cs_is_root;
     tree_unlock(&self->cs_node);
     if (is_root && scope_unregister_root(self) < 0) {
         return NULL;
@@ -1365,7 +1394,7 @@ _asyncio_CancelScope__disable_shields_impl(CancelScopeObj *self)
     PyObject *hosts = NULL;
     int res = 0;
     tree_lock(&self->cs_node);
-    if (scope_is_root(self)) {
+    if (self->cs_is_root) {
         res = scope_disable_shields(&self->cs_node, &hosts);
     }
     tree_unlock(&self->cs_node);
@@ -1758,7 +1787,7 @@ scope_repr_lock_held(CancelScopeObj *self)
     }
     tree_lock(&self->cs_node);
     PyObject *loop = self->cs_in_tree
-        ? Py_NewRef(self->cs_node.loop_state->ls_loop) : NULL;
+        ? Py_XNewRef(scope_loop_lock_held(self)) : NULL;
     const char *life = scope_state_names[self->cs_state];
     bool requested = self->cs_node.requested;
     bool caught = self->cs_caught;
@@ -1801,7 +1830,7 @@ scope_is_rooted(scope_node *node)
     while (node->parent != NULL) {
         node = node->parent;
     }
-    return !node->is_task && scope_is_root(scope_of_node(node));
+    return !node->is_task && scope_of_node(node)->cs_is_root;
 }
 
 /* Return true if the scope is in the tree although its task has ended. */
@@ -1843,7 +1872,7 @@ static void
 scope_drop(CancelScopeObj *self)
 {
     PyObject *exc = PyErr_GetRaisedException();
-    int res = scope_is_root(self) ? scope_unregister_root(self)
+    int res = self->cs_is_root ? scope_unregister_root(self)
                                   : scope_leave(self, false);
     if (res < 0) {
         PyErr_FormatUnraisable("Exception ignored while %R went away", self);
@@ -2079,7 +2108,7 @@ _asyncio__find_root(PyObject *module, PyObject *loop)
         return NULL;
     }
     loop_state_lock(loop_state);
-    PyObject *root = (PyObject *)loop_state->ls_root;
+    PyObject *root = (PyObject *)loop_state_root(loop_state);
     if (root != NULL && !try_incref(root)) {
         root = NULL;
     }
@@ -2336,7 +2365,7 @@ _asyncio_current_scope_impl(PyObject *module, PyObject *task)
     }
     else if (Task_Check(state, task)) {
         found = (TaskObj *)task;
-        if (found->task_own_scope.loop_state == NULL) {
+        if (node_loop_state(&found->task_own_scope) == NULL) {
             Py_RETURN_NONE;     /* It has not been initialized. */
         }
     }

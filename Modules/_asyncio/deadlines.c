@@ -11,60 +11,102 @@ call_soon(asyncio_state *state, PyObject *loop, PyObject *func, PyObject *arg,
 /* ----- The state of a loop ----- */
 
 static int
-init_loop_states(asyncio_state *state)
+init_loop_table(asyncio_state *state)
 {
-    state->loop_states = _Py_hashtable_new(_Py_hashtable_hash_ptr,
-                                           _Py_hashtable_compare_direct);
-    if (state->loop_states == NULL) {
+    loop_table *table = PyMem_Calloc(1, sizeof(loop_table));
+    if (table == NULL) {
         PyErr_NoMemory();
         return -1;
     }
+    table->users = 1;
+    table->states = _Py_hashtable_new(_Py_hashtable_hash_ptr,
+                                      _Py_hashtable_compare_direct);
+    if (table->states == NULL) {
+        PyMem_Free(table);
+        PyErr_NoMemory();
+        return -1;
+    }
+    state->loop_table = table;
     return 0;
 }
 
-/* The module goes away; what is in the table may outlive it. */
+/* The module, or a LoopStateObj, does not use the table any more. */
 static void
-free_loop_states(asyncio_state *state)
+release_loop_table(loop_table *table)
 {
-    if (state->loop_states != NULL) {
-        _Py_hashtable_destroy(state->loop_states);
-        state->loop_states = NULL;
+    if (table == NULL) {
+        return;
     }
-    state->latest_loop_state = NULL;
+    LOCK_LOOP_TABLE(table);
+    bool unused = --table->users == 0;
+    UNLOCK_LOOP_TABLE(table);
+    if (unused) {
+        _Py_hashtable_destroy(table->states);
+        PyMem_Free(table);
+    }
 }
 
-/* Return the LoopStateObj of a loop, which is made if need be; a new
-   reference. It exists as long as tasks, scopes or a timer refer to it. */
+/* Return the LoopStateObj that the table has for a loop, or NULL.  One of a loop
+   that had the same address is taken out.  The table is locked. */
+static LoopStateObj *
+loop_table_find(loop_table *table, PyObject *loop)
+{
+    LoopStateObj *self = table->latest;
+    if (self == NULL || self->ls_loop != loop) {
+        self = _Py_hashtable_get(table->states, loop);
+    }
+    if (self == NULL) {
+        return NULL;
+    }
+    if ((PyWeakref_Check(self->ls_loop_ref)
+         && PyWeakref_IsDead(self->ls_loop_ref))
+        || !try_incref((PyObject *)self))
+    {
+        _Py_hashtable_steal(table->states, loop);
+        table->latest = NULL;
+        return NULL;
+    }
+    table->latest = self;
+    return self;
+}
+
+/* Return the LoopStateObj of a loop, which is made if need be; a new reference.
+   It exists as long as tasks, scopes or a timer refer to it. */
 static LoopStateObj *
 loop_state_of(asyncio_state *state, PyObject *loop)
 {
-    LOCK_LOOP_STATES(state);
-    LoopStateObj *self = state->latest_loop_state;
-    if (self == NULL || self->ls_loop != loop) {
-        self = _Py_hashtable_get(state->loop_states, loop);
-    }
-    if (self != NULL && try_incref((PyObject *)self)) {
-        state->latest_loop_state = self;
-        UNLOCK_LOOP_STATES(state);
+    loop_table *table = state->loop_table;
+    LOCK_LOOP_TABLE(table);
+    LoopStateObj *self = loop_table_find(table, loop);
+    UNLOCK_LOOP_TABLE(table);
+    if (self != NULL) {
         return self;
     }
-    UNLOCK_LOOP_STATES(state);
 
+    PyObject *ref = PyWeakref_NewRef(loop, NULL);
+    if (ref == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_TypeError)) {
+            return NULL;
+        }
+        PyErr_Clear();
+        ref = Py_NewRef(loop);
+    }
     PyObject *context = PyContext_New();
-    if (context == NULL) {
-        return NULL;
-    }
-    LoopStateObj *made = PyObject_GC_New(LoopStateObj, state->LoopStateType);
+    LoopStateObj *made = context == NULL ? NULL
+        : PyObject_GC_New(LoopStateObj, state->LoopStateType);
     if (made == NULL) {
-        Py_DECREF(context);
+        Py_DECREF(ref);
+        Py_XDECREF(context);
         return NULL;
     }
+    made->ls_table = table;
     made->ls_loop = loop;
+    made->ls_loop_ref = ref;
 #ifdef Py_GIL_DISABLED
     made->ls_mutex = (PyMutex){0};
     _PyObject_SetMaybeWeakref((PyObject *)made);
 #endif
-    made->ls_root = NULL;
+    llist_init(&made->ls_roots);
     made->ls_heap = NULL;
     made->ls_heap_size = 0;
     made->ls_heap_allocated = 0;
@@ -72,30 +114,41 @@ loop_state_of(asyncio_state *state, PyObject *loop)
     made->ls_timer_when = 0;
     made->ls_timer_failing = false;
     made->ls_context = context;
-    PyObject_GC_Track(made);
 
-    LOCK_LOOP_STATES(state);
+    LOCK_LOOP_TABLE(table);
+    table->users++;
     /* Another thread may have been faster. */
-    self = _Py_hashtable_get(state->loop_states, loop);
-    if (self != NULL && try_incref((PyObject *)self)) {
-        UNLOCK_LOOP_STATES(state);
+    self = loop_table_find(table, loop);
+    bool failed = false;
+    if (self == NULL) {
+        failed = _Py_hashtable_set(table->states, loop, made) < 0;
+        table->latest = failed ? NULL : made;
+    }
+    UNLOCK_LOOP_TABLE(table);
+    PyObject_GC_Track(made);
+    if (self != NULL || failed) {
         Py_DECREF(made);
-        return self;
     }
-    /* (One that is there, and is being deallocated, will not take out what it
-       does not find.) */
-    if (self != NULL) {
-        _Py_hashtable_steal(state->loop_states, loop);
-    }
-    bool failed = _Py_hashtable_set(state->loop_states, loop, made) < 0;
-    state->latest_loop_state = failed ? NULL : made;
-    UNLOCK_LOOP_STATES(state);
     if (failed) {
-        Py_DECREF(made);
         PyErr_NoMemory();
         return NULL;
     }
-    return made;
+    return self != NULL ? self : made;
+}
+
+/* From now on no task or scope gets this one. */
+static void
+loop_state_take_out(LoopStateObj *self)
+{
+    loop_table *table = self->ls_table;
+    LOCK_LOOP_TABLE(table);
+    if (table->latest == self) {
+        table->latest = NULL;
+    }
+    if (_Py_hashtable_get(table->states, self->ls_loop) == self) {
+        _Py_hashtable_steal(table->states, self->ls_loop);
+    }
+    UNLOCK_LOOP_TABLE(table);
 }
 
 static void
@@ -103,22 +156,15 @@ LoopState_dealloc(PyObject *op)
 {
     LoopStateObj *self = LoopState_CAST(op);
     PyTypeObject *tp = Py_TYPE(self);
-    asyncio_state *state = get_asyncio_state_by_cls(tp);
     PyObject_GC_UnTrack(self);
-    assert(self->ls_heap_size == 0 && self->ls_root == NULL);
-    LOCK_LOOP_STATES(state);
-    if (state->latest_loop_state == self) {
-        state->latest_loop_state = NULL;
-    }
-    if (state->loop_states != NULL      /* The module is still there. */
-        && _Py_hashtable_get(state->loop_states, self->ls_loop) == self)
-    {
-        _Py_hashtable_steal(state->loop_states, self->ls_loop);
-    }
-    UNLOCK_LOOP_STATES(state);
+    assert(self->ls_heap_size == 0 && llist_empty(&self->ls_roots));
+    /* (The type, and with it the module, may have been cleared already.) */
+    loop_state_take_out(self);
+    release_loop_table(self->ls_table);
     PyMem_Free(self->ls_heap);
     Py_CLEAR(self->ls_timer);
     Py_CLEAR(self->ls_context);
+    Py_CLEAR(self->ls_loop_ref);
     tp->tp_free(self);
     Py_DECREF(tp);
 }
@@ -129,7 +175,11 @@ LoopState_traverse(PyObject *op, visitproc visit, void *arg)
     LoopStateObj *self = LoopState_CAST(op);
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->ls_timer);
-    Py_VISIT(self->ls_context);
+    /* The context refers to nothing; it is not visited so that it is not cleared
+       while this is still in use. */
+    if (!PyWeakref_Check(self->ls_loop_ref)) {
+        Py_VISIT(self->ls_loop_ref);
+    }
     return 0;
 }
 
@@ -137,12 +187,21 @@ static int
 LoopState_clear(PyObject *op)
 {
     LoopStateObj *self = LoopState_CAST(op);
+    loop_state_take_out(self);
     loop_state_lock(self);
     PyObject *timer = self->ls_timer;
     self->ls_timer = NULL;
     loop_state_unlock(self);
     Py_XDECREF(timer);
     return 0;
+}
+
+/* The scope of the root group that counts, or NULL.  The tree is locked. */
+static CancelScopeObj *
+loop_state_root(LoopStateObj *self)
+{
+    return llist_empty(&self->ls_roots) ? NULL
+        : scope_of_node(llist_data(self->ls_roots.next, scope_node, siblings));
 }
 
 
@@ -461,11 +520,27 @@ LoopState_call(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwds))
     LoopStateObj *self = LoopState_CAST(op);
     double now, when;
     PyObject *hosts = NULL, *marked = NULL, *timer = NULL, *error = NULL;
-    asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
     int res = 0;
 
     if (!PyArg_ParseTuple(args, "d", &when)) {
         return NULL;
+    }
+    PyObject *module = PyType_GetModule(Py_TYPE(self));
+    if (module == NULL) {
+        return NULL;        /* Everything is going away. */
+    }
+    asyncio_state *state = get_asyncio_state(module);
+    PyObject *loop = Py_NewRef(self->ls_loop_ref);
+    if (PyWeakref_Check(loop)) {
+        PyObject *ref = loop;
+        int alive = PyWeakref_GetRef(ref, &loop);
+        Py_DECREF(ref);
+        if (alive < 0) {
+            return NULL;
+        }
+        if (!alive) {
+            Py_RETURN_NONE;     /* It is not the loop that calls this. */
+        }
     }
     loop_state_lock(self);
     if (self->ls_timer_when <= when) {
@@ -509,6 +584,7 @@ LoopState_call(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwds))
         }
     }
     Py_XDECREF(marked);
+    Py_DECREF(loop);
     if (raise_kept(error) < 0) {
         return NULL;
     }

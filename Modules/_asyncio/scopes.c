@@ -82,6 +82,7 @@ static void task_settle_pending(asyncio_state *state, TaskObj *task,
                                 bool by_scope);
 /* In deadlines.c. */
 static LoopStateObj *loop_state_of(asyncio_state *state, PyObject *loop);
+static CancelScopeObj *loop_state_root(LoopStateObj *self);
 
 
 /* ----- The tree ----- */
@@ -89,8 +90,8 @@ static LoopStateObj *loop_state_of(asyncio_state *state, PyObject *loop);
 /* Where there is no GIL, the LoopStateObj of each event loop has a lock.  It
    guards the fields of a scope_node and of a CancelScope, task_scope, and the
    LoopStateObj itself.  cs_deadline is changed only in the critical section of
-   the scope as well, so either will do to read it.  A scope that has not been
-   entered, and has no loop yet, is guarded by its critical section alone.
+   the scope as well, so either will do to read it.  Nodes that have no loop yet
+   share a lock.
 
    Nothing may happen while a lock is held: no reference is dropped that could
    be the last, and no lock is taken that another thread could hold for long.
@@ -101,45 +102,60 @@ static LoopStateObj *loop_state_of(asyncio_state *state, PyObject *loop);
    after tree_lock() what was read in one of them before. */
 #ifdef Py_GIL_DISABLED
 
-#  define LOCK_LOOP_STATES(state) PyMutex_Lock(&(state)->loop_states_mutex)
-#  define UNLOCK_LOOP_STATES(state) PyMutex_Unlock(&(state)->loop_states_mutex)
+#  define LOCK_LOOP_TABLE(table) PyMutex_Lock(&(table)->mutex)
+#  define UNLOCK_LOOP_TABLE(table) PyMutex_Unlock(&(table)->mutex)
+
+/* That of the nodes which have no loop yet. */
+static PyMutex new_nodes_mutex;
+
+static inline PyMutex *
+loop_state_mutex(LoopStateObj *state)
+{
+    return state == NULL ? &new_nodes_mutex : &state->ls_mutex;
+}
+
+#else
+
+#  define LOCK_LOOP_TABLE(table)
+#  define UNLOCK_LOOP_TABLE(table)
+
+#endif
 
 static inline void
 loop_state_lock(LoopStateObj *state)
 {
-    if (state != NULL) {
-        PyMutex_Lock(&state->ls_mutex);
-    }
+#ifdef Py_GIL_DISABLED
+    PyMutex_Lock(loop_state_mutex(state));
+#endif
 }
 
 static inline void
 loop_state_unlock(LoopStateObj *state)
 {
-    if (state != NULL) {
-        PyMutex_Unlock(&state->ls_mutex);
-    }
-}
-
-#else
-
-#  define LOCK_LOOP_STATES(state)
-#  define UNLOCK_LOOP_STATES(state)
-
-static inline void loop_state_lock(LoopStateObj *Py_UNUSED(state)) {}
-static inline void loop_state_unlock(LoopStateObj *Py_UNUSED(state)) {}
-
+#ifdef Py_GIL_DISABLED
+    PyMutex_Unlock(loop_state_mutex(state));
 #endif
+}
 
 static inline LoopStateObj *
 node_loop_state(scope_node *node)
 {
-    return FT_ATOMIC_LOAD_PTR_RELAXED(node->loop_state);
+    return FT_ATOMIC_LOAD_PTR_ACQUIRE(node->loop_state);
 }
 
 static inline void
 tree_lock(scope_node *node)
 {
-    loop_state_lock(node_loop_state(node));
+#ifdef Py_GIL_DISABLED
+    for (;;) {
+        LoopStateObj *state = node_loop_state(node);
+        loop_state_lock(state);
+        if (state == node_loop_state(node)) {
+            return;
+        }
+        loop_state_unlock(state);
+    }
+#endif
 }
 
 static inline void
@@ -148,21 +164,26 @@ tree_unlock(scope_node *node)
     loop_state_unlock(node_loop_state(node));
 }
 
-/* Let a node that is in no tree belong to a loop. */
-static inline void
+/* Let a node that is in no tree belong to a loop.  Return what is to be released
+   when the node has been put into the tree, or NULL.  The tree of the node is
+   not locked; everything may have happened when it is. */
+static PyObject *
 node_set_loop_state(scope_node *node, LoopStateObj *state)
 {
+    tree_lock(node);
     LoopStateObj *old = node->loop_state;
-    if (old == state) {
-        return;
+    if (old != state) {
+        FT_ATOMIC_STORE_PTR_RELEASE(node->loop_state,
+                                    (LoopStateObj *)Py_NewRef(state));
     }
-    FT_ATOMIC_STORE_PTR_RELAXED(node->loop_state,
-                                (LoopStateObj *)Py_NewRef(state));
-#ifndef Py_GIL_DISABLED
-    /* (Else another thread may be waiting for its lock.  This happens only to
-       a task that is initialized twice, and to a scope that could not be
-       entered in another loop before.) */
-    Py_XDECREF(old);
+    loop_state_unlock(old);
+#ifdef Py_GIL_DISABLED
+    /* Another thread may be waiting for its lock, so it is never released.  This
+       happens only to a task that is initialized twice, and to a scope that
+       could not be entered in another loop before. */
+    return NULL;
+#else
+    return old == state ? NULL : (PyObject *)old;
 #endif
 }
 
@@ -202,20 +223,12 @@ scope_of_node(scope_node *node)
     return _Py_CONTAINER_OF(node, CancelScopeObj, cs_node);
 }
 
-/* Return true if this is the scope of a root group.  The tree is locked. */
-static inline bool
-scope_is_root(CancelScopeObj *scope)
-{
-    LoopStateObj *state = scope->cs_node.loop_state;
-    return state != NULL && state->ls_root == scope;
-}
-
 /* Return true if a scope is in the tree of a loop, which is locked. */
 static inline bool
 scope_belongs_to(CancelScopeObj *scope, LoopStateObj *state)
 {
     return node_loop_state(&scope->cs_node) == state
-        && (scope->cs_in_tree || state->ls_root == scope);
+        && (scope->cs_in_tree || scope->cs_is_root);
 }
 
 /* The module state, found at once unless the type is a subclass. */
@@ -584,8 +597,8 @@ report_error(PyObject *loop, PyObject *task, const char *message)
     PyObject *exc = PyErr_GetRaisedException();
     PyObject *report = cancelscopes_attr("_report");
     PyObject *res = report == NULL ? NULL
-        : PyObject_CallFunction(report, "OOsO", loop, exc, message,
-                                task == NULL ? Py_None : task);
+        : PyObject_CallFunction(report, "OOsO", loop == NULL ? Py_None : loop,
+                                exc, message, task == NULL ? Py_None : task);
     Py_XDECREF(report);
     bool reported = res != NULL && Py_IsTrue(res);
     Py_XDECREF(res);
@@ -648,13 +661,20 @@ static const char in_end[] = "Exception at the end of a task";
 
 /* ----- Groups ----- */
 
-/* The loop of an active scope, a new reference, or NULL. */
+/* The loop of an active scope, borrowed, or NULL.  The tree is locked. */
+static inline PyObject *
+scope_loop_lock_held(CancelScopeObj *self)
+{
+    return self->cs_loop != NULL ? self->cs_loop
+        : self->cs_node.host != NULL ? self->cs_node.host->task_loop : NULL;
+}
+
+/* The same, a new reference. */
 static PyObject *
 scope_loop(CancelScopeObj *self)
 {
     tree_lock(&self->cs_node);
-    PyObject *loop = self->cs_state == SCOPE_ACTIVE
-        ? Py_NewRef(self->cs_node.loop_state->ls_loop) : NULL;
+    PyObject *loop = Py_XNewRef(scope_loop_lock_held(self));
     tree_unlock(&self->cs_node);
     return loop;
 }
@@ -1238,7 +1258,7 @@ task_abandon_scope(TaskObj *task, bool destroyed)
     scope->cs_node.host = NULL;
     scope->cs_node.delivered = scope->cs_node.uncancelled = 0;
     scope->cs_orphaned = destroyed;
-    scope->cs_loop = Py_NewRef(task->task_loop);
+    scope->cs_loop = Py_XNewRef(task->task_loop);
     PyObject *group = Py_XNewRef(scope->cs_group);
     if (group != NULL || mark != NULL) {
         tree_unlock(own);
@@ -1393,14 +1413,16 @@ task_adopt(asyncio_state *state, TaskObj *task)
     bool overrides_cancel = task_overrides_cancel(state, task);
     /* Nothing prevents a second call of __init__(), not even one in here. */
     task_leave_tree(task, false);
+    own->is_task = 1;
+    own->host = task;
+    FT_ATOMIC_STORE_PTR_RELAXED(task->task_scope, own);
+    PyObject *old_state = node_set_loop_state(own, loop_state);
+    spawning_slot *slot = claim_slot(state, (PyObject *)task);
+
+    tree_lock(own);
     PyObject *old_msg = own->msg;
     own->msg = NULL;
-    node_set_loop_state(own, loop_state);
-    Py_DECREF(loop_state);
-
-    spawning_slot *slot = claim_slot(state, (PyObject *)task);
-    tree_lock(own);
-    CancelScopeObj *parent = loop_state->ls_root;
+    CancelScopeObj *parent = loop_state_root(loop_state);
     task->task_errors = slot == NULL ? ERRORS_PROPAGATE : slot->errors;
     if (slot != NULL && slot->scope != NULL) {
         CancelScopeObj *scope = CancelScope_Check(slot->scope)
@@ -1414,20 +1436,19 @@ task_adopt(asyncio_state *state, TaskObj *task)
             task->task_errors = ERRORS_RETRIEVED;
         }
     }
-    own->is_task = 1;
-    own->host = task;
     own->host_requested = own->host_pending = 0;
     own->delivered = own->uncancelled = 0;
     own->is_ready = own->has_shields = own->cancel_due = own->handed_up = 0;
     own->interrupted = own->requested = 0;
     own->overrides_cancel = overrides_cancel;
-    FT_ATOMIC_STORE_PTR_RELAXED(task->task_scope, own);
     scope_attach(own, parent == NULL ? NULL : &parent->cs_node);
     tree_unlock(own);
     task->task_started = 0;
     task_set_cancel_sent(task, NOT_SENT);
     task->task_edge_taken = 0;
     Py_XDECREF(old_msg);
+    Py_XDECREF(old_state);
+    Py_DECREF(loop_state);
     return 0;
 }
 

@@ -16,6 +16,18 @@
 #include <stdbool.h>
 
 struct CancelScopeObj;
+struct LoopStateObj;
+
+/* The LoopStateObj of each event loop: borrowed, for each takes itself out.  It
+   lives as long as the module or one of them. */
+typedef struct {
+    _Py_hashtable_t *states;        /* by the address of the loop */
+    struct LoopStateObj *latest;    /* the one that was asked for last */
+    Py_ssize_t users;
+#ifdef Py_GIL_DISABLED
+    PyMutex mutex;
+#endif
+} loop_table;
 
 /* What the tasks and the scopes of one event loop share.
 
@@ -26,17 +38,19 @@ struct CancelScopeObj;
    instead of one a scope. */
 typedef struct LoopStateObj {
     PyObject_HEAD
-    /* Borrowed: the host of a scope that is in the tree refers to the loop,
-       and so does a scope without a host.  (If the loop goes away and
-       another one gets its address, that can have this object: nothing is
-       in it.) */
+    loop_table *ls_table;
+    /* Borrowed, so that a scope which has been left does not keep the loop: code
+       that uses it has a reference to the loop. */
     PyObject *ls_loop;
+    /* A weak reference to it, dead if the loop is gone (another one can have its
+       address then); the loop itself if it takes none.  Owned. */
+    PyObject *ls_loop_ref;
 #ifdef Py_GIL_DISABLED
     PyMutex ls_mutex;           /* guards the tree; see tree_lock() */
 #endif
-    /* The scope of the loop's root group, or NULL.  Borrowed: a root that goes
-       away unregisters itself. */
-    struct CancelScopeObj *ls_root;
+    /* Head of the scopes of root groups; the first one counts.  Borrowed: a root
+       that goes away unregisters itself. */
+    struct llist_node ls_roots;
     /* A binary heap of the scopes whose deadlines are armed.  Borrowed. */
     struct CancelScopeObj **ls_heap;
     Py_ssize_t ls_heap_size;
@@ -163,6 +177,7 @@ typedef struct CancelScopeObj {
     PyObject *cs_mark_token;
     scope_state cs_state;
     unsigned cs_in_tree: 1;     /* entered and not left; not a root */
+    unsigned cs_is_root: 1;
     unsigned cs_relative: 1;
     unsigned cs_expired: 1;     /* the deadline was the first to ask */
     unsigned cs_caught: 1;

@@ -10,8 +10,9 @@ Trio, or by that of C and Python ("parity"), for what has no counterpart in Trio
 import asyncio
 import contextlib
 import random
+import sys
 import time
-from asyncio import cancelscopes, exceptions, groups, rootgroup
+from asyncio import _cancel_requests, cancelscopes, exceptions, groups, rootgroup
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from . import compare, programs
 
 LIMIT = 3000    # programs
 MUTATIONS = {}
+Scope = cancelscopes._PyCancelScope
 
 
 def mutation(*configurations, parity=False, root=False):
@@ -45,6 +47,17 @@ class Patches:
     def __call__(self, owner, name, value):
         self.stack.callback(setattr, owner, name, getattr(owner, name))
         setattr(owner, name, value)
+
+    def function(self, module, name, value):
+        """Replace a function of *module* there and in all other modules of asyncio that have imported it."""
+        original = getattr(module, name)
+        for key, other in list(sys.modules.items()):
+            if key.partition('.')[0] == 'asyncio' and vars(other).get(name) is original:
+                self(other, name, value)
+
+    def setter(self, owner, name, value):
+        """Replace the setter of a property."""
+        self(owner, name, getattr(owner, name).setter(value))
 
 
 @contextlib.contextmanager
@@ -73,37 +86,37 @@ def shield_is_ignored(patch):
 def cancel_does_not_reach_inner_scopes(patch):
     mark = cancelscopes._mark
 
-    def _mark(*tops):
+    def _mark(tops):
         hidden = [(top, top._children) for top in tops]
         for top in tops:
             top._children = {}
         try:
-            return mark(*tops)
+            return mark(tops)
         finally:
             for top, children in hidden:
                 top._children = children
-    patch(cancelscopes, '_mark', _mark)
+    patch.function(cancelscopes, '_mark', _mark)
 
 
 @mutation()
 def new_scope_in_a_cancelled_one_is_not_cancelled(patch):
-    attach = cancelscopes._Node._attach
-
-    def _attach(self, parent, host):
-        attach(self, parent, host)
-        if not self._requested and isinstance(self, cancelscopes._ScopeNode):
+    def __enter__(self):
+        original(self)
+        if not self._requested:
             self._canceller = self._member_canceller = None
-    patch(cancelscopes._Node, '_attach', _attach)
+        return self
+    original = Scope.__enter__
+    patch(Scope, '__enter__', __enter__)
 
 
 @mutation()
 def late_spawn_is_not_cancelled(patch):
-    adopt = cancelscopes._adopt
+    enter_tree = cancelscopes._enter_tree
 
-    def _adopt(task):
-        adopt(task)
+    def _enter_tree(task):
+        enter_tree(task)
         task._own_scope._canceller = task._own_scope._member_canceller = None
-    patch(cancelscopes, '_adopt', _adopt)
+    patch.function(cancelscopes, '_enter_tree', _enter_tree)
 
 
 # Delivery.
@@ -114,8 +127,8 @@ def no_redelivery_after_a_swallow(patch):
     told = {}
 
     def is_told(task):
-        cause = task._scope._canceller
-        return cause is not None and told.get(id(task)) == (task, cause)
+        canceller = task._scope._canceller
+        return canceller is not None and told.get(id(task)) == (task, canceller)
 
     def _interrupt(task):
         if not is_told(task):
@@ -128,15 +141,15 @@ def no_redelivery_after_a_swallow(patch):
         if isinstance(result, exceptions.CancelledError) and task._scope._canceller is not None:
             told[id(task)] = task, task._scope._canceller
         return result
-    patch(cancelscopes, '_interrupt', _interrupt)
-    patch(cancelscopes, '_exception_for_step', _exception_for_step)
+    patch.function(cancelscopes, '_interrupt', _interrupt)
+    patch.function(cancelscopes, '_exception_for_step', _exception_for_step)
 
 
 @mutation()
 def bare_yield_is_not_interrupted(patch):
     exception_for_step = cancelscopes._exception_for_step
-    patch(cancelscopes, '_exception_for_step', lambda task, exc: exc if task._fut_waiter is None
-          else exception_for_step(task, exc))
+    patch.function(cancelscopes, '_exception_for_step',
+                   lambda task, exc: exc if task._fut_waiter is None else exception_for_step(task, exc))
 
 
 @mutation()
@@ -146,7 +159,7 @@ def result_is_lost(patch):
             return exceptions.CancelledError()
         return exception_for_step(task, exc)
     exception_for_step = cancelscopes._exception_for_step
-    patch(cancelscopes, '_exception_for_step', _exception_for_step)
+    patch.function(cancelscopes, '_exception_for_step', _exception_for_step)
 
 
 @mutation()
@@ -155,80 +168,89 @@ def cancelled_task_does_not_start(patch):
         task._started = True
         return exception_for_step(task, exc)
     exception_for_step = cancelscopes._exception_for_step
-    patch(cancelscopes, '_exception_for_step', _exception_for_step)
+    patch.function(cancelscopes, '_exception_for_step', _exception_for_step)
 
 
 @mutation()
 def only_the_first_of_several_tasks_is_interrupted(patch):
-    interrupt_all = cancelscopes._interrupt_all
-    patch(cancelscopes, '_interrupt_all', lambda hosts: interrupt_all(list(hosts)[:1]))
+    mark, interrupt = cancelscopes._mark, cancelscopes._interrupt
+
+    def _mark(tops):
+        calls = mark(tops)
+        interruptions = [call for call in calls if call[0] is interrupt]
+        return [call for call in calls if call not in interruptions[1:]]
+    patch.function(cancelscopes, '_mark', _mark)
 
 
 # Scopes.
 
 @mutation()
 def inner_scope_swallows_what_is_the_outer_ones(patch):
-    def exit(self, exc):
+    def __exit__(self, kind, exc, tb):
         if self._requested and self._outer_canceller() is not None:
             shield, self._shield = self._shield, True
             try:
-                return original(self, exc)
+                return original(self, kind, exc, tb)
             finally:
                 self._shield = shield
-        return original(self, exc)
-    original = cancelscopes._ScopeNode.exit
-    patch(cancelscopes._ScopeNode, 'exit', exit)
+        return original(self, kind, exc, tb)
+    original = Scope.__exit__
+    patch(Scope, '__exit__', __exit__)
 
 
 @mutation()
 def scope_swallows_what_it_has_not_caused(patch):
-    def exit(self, exc):
-        swallow = original(self, exc)
+    def __exit__(self, kind, exc, tb):
+        swallow = original(self, kind, exc, tb)
         return swallow or isinstance(exc, exceptions.CancelledError)
-    original = cancelscopes._ScopeNode.exit
-    patch(cancelscopes._ScopeNode, 'exit', exit)
+    original = Scope.__exit__
+    patch(Scope, '__exit__', __exit__)
 
 
 @mutation()
 def cancelled_caught_is_always_set(patch):
-    def exit(self, exc):
-        swallow = original(self, exc)
+    def __exit__(self, kind, exc, tb):
+        swallow = original(self, kind, exc, tb)
         self._caught = self._requested
         return swallow
-    original = cancelscopes._ScopeNode.exit
-    patch(cancelscopes._ScopeNode, 'exit', exit)
+    original = Scope.__exit__
+    patch(Scope, '__exit__', __exit__)
 
 
 @mutation()
 def groups_of_errors_are_not_split(patch):
-    patch(cancelscopes._ScopeNode, '_filter', lambda self, group: False)
+    patch.function(cancelscopes, '_without_cancellations', lambda group: group)
 
 
 @mutation()
 def cancel_before_entry_is_forgotten(patch):
-    def enter(self):
+    def __enter__(self):
         self._requested = False
-        original(self)
-    original = cancelscopes._ScopeNode.enter
-    patch(cancelscopes._ScopeNode, 'enter', enter)
+        return original(self)
+    original = Scope.__enter__
+    patch(Scope, '__enter__', __enter__)
 
 
 @mutation()
 def cancel_under_a_cancelled_parent_is_not_recorded(patch):
-    def cancel(self, msg):
+    def cancel(self, msg=None):
         if self._canceller is None:
             original(self, msg)
-    original = cancelscopes._ScopeNode.cancel
-    patch(cancelscopes._ScopeNode, 'cancel', cancel)
+    original = Scope.cancel
+    patch(Scope, 'cancel', cancel)
 
 
 @mutation()
 def removing_a_shield_does_not_deliver(patch):
     def set_shield(self, value):
+        if value:
+            original(self, value)
+            return
         self._shield = value
         if self._state is cancelscopes._ACTIVE:
-            cancelscopes._mark(self)
-    patch(cancelscopes._ScopeNode, 'set_shield', set_shield)
+            cancelscopes._mark([self])
+    original = Scope.shield.fset
+    patch.setter(Scope, 'shield', set_shield)
 
 
 @mutation()
@@ -238,8 +260,8 @@ def setting_a_shield_stops_nothing(patch):
             self._shield = True     # For scopes to come.
         else:
             original(self, value)
-    original = cancelscopes._ScopeNode.set_shield
-    patch(cancelscopes._ScopeNode, 'set_shield', set_shield)
+    original = Scope.shield.fset
+    patch.setter(Scope, 'shield', set_shield)
 
 
 # Deadlines.
@@ -248,7 +270,7 @@ def setting_a_shield_stops_nothing(patch):
 def deadline_setter_does_not_arm(patch):
     def set_deadline(self, value):
         self._deadline, self._delay = cancelscopes._to_deadline(value), None
-    patch(cancelscopes._ScopeNode, 'set_deadline', set_deadline)
+    patch.setter(Scope, 'deadline', set_deadline)
 
 
 @mutation()
@@ -261,34 +283,38 @@ def deadline_setter_does_not_disarm(patch):
     def late(self):
         if self._state is cancelscopes._ACTIVE and not self._requested:
             self._expired = True
-            self._request(None)
-    original = cancelscopes._ScopeNode.set_deadline
-    patch(cancelscopes._ScopeNode, 'set_deadline', set_deadline)
+            cancelscopes._request([self])
+    original = Scope.deadline.fset
+    patch.setter(Scope, 'deadline', set_deadline)
 
 
 @mutation()
 def deadline_that_has_passed_is_ignored(patch):
     def _arm(self):
-        if self._deadline is not None and self._deadline > self._loop.time():
+        now = self._loop.time()
+        if self._delay is not None:
+            self._deadline, self._delay = now + self._delay, None
+        if self._deadline is not None and self._deadline > now:
             original(self)
-    original = cancelscopes._ScopeNode._arm
-    patch(cancelscopes._ScopeNode, '_arm', _arm)
+    original = Scope._arm
+    patch(Scope, '_arm', _arm)
 
 
 @mutation()
 def deadline_goes_off_in_a_later_scope(patch):
-    def _leave(self):
+    def _exit(self):
         timer, self._timer, task, loop = self._timer, None, self._host(), self._loop
-        original(self)
+        outer = original(self)
         if timer is not None and task is not None:
             timer.cancel()
             loop.call_at(self._deadline, late, task)
+        return outer
 
     def late(task):
-        if not task.done() and isinstance(task._scope, cancelscopes._ScopeNode):
-            task._scope._request(None)
-    original = cancelscopes._ScopeNode._leave
-    patch(cancelscopes._ScopeNode, '_leave', _leave)
+        if not task.done() and isinstance(task._scope, Scope):
+            cancelscopes._request([task._scope])
+    original = Scope._exit
+    patch(Scope, '_exit', _exit)
 
 
 @mutation()
@@ -298,8 +324,8 @@ def moving_the_deadline_undoes_the_cancel(patch):
             self._requested = self._expired = False
             cancelscopes._update(self)
         original(self, value)
-    original = cancelscopes._ScopeNode.set_deadline
-    patch(cancelscopes._ScopeNode, 'set_deadline', set_deadline)
+    original = Scope.deadline.fset
+    patch.setter(Scope, 'deadline', set_deadline)
 
 
 @mutation()
@@ -324,41 +350,41 @@ def effective_deadline_ignores_shields(patch):
 
 @mutation()
 def task_cancel_pierces_a_shield(patch):
-    patch(cancelscopes, '_is_visible', lambda outer, inner: True)
+    patch.function(_cancel_requests, '_is_visible', lambda outer, inner: True)
 
 
 @mutation()
 def task_cancel_is_by_edge(patch):
-    def _cancel_task(task, msg):
-        original(task, msg)
+    def _cancel_task(task, msg, **kwargs):
+        original(task, msg, **kwargs)
         for scope in [task._own_scope, *(scope for scope, _ in task._shielded_requests)]:
             scope._host_requested = False
-            cancelscopes._update_path(task, scope)
+            _cancel_requests._update_path(task, scope)
     original = cancelscopes._cancel_task
-    patch(cancelscopes, '_cancel_task', _cancel_task)
+    patch.function(cancelscopes, '_cancel_task', _cancel_task)
 
 
 @mutation()
 def task_cancel_reaches_the_members(patch):
-    def _cancel_task(task, msg):
-        original(task, msg)
+    def _cancel_task(task, msg, **kwargs):
+        original(task, msg, **kwargs)
         node = task._scope
         while node is not task._own_scope:
-            for member in list(node._members):
+            for member in node._members():
                 member.cancel()
             node = node._parent
     original = cancelscopes._cancel_task
-    patch(cancelscopes, '_cancel_task', _cancel_task)
+    patch.function(cancelscopes, '_cancel_task', _cancel_task)
 
 
 @mutation()
 def shield_holds_back_what_comes_from_inside(patch):
-    patch(cancelscopes, '_find_target', lambda task: task._own_scope)
+    patch.function(_cancel_requests, '_find_target', lambda task: task._own_scope)
 
 
 @mutation()
 def request_is_lost_with_its_shielded_block(patch):
-    patch(cancelscopes, '_hand_up_requests', lambda scope: None)
+    patch.function(_cancel_requests, '_hand_up_requests', lambda scope: None)
 
 
 # Groups.
@@ -374,17 +400,16 @@ def failed_member_does_not_cancel_the_group(patch):
 def cancelled_member_cancels_the_group(patch):
     def _end(task):
         parent = task._own_scope._parent
-        if task._state == 'CANCELLED' and isinstance(parent, cancelscopes._ScopeNode) and parent._group is not None:
+        if task._state == 'CANCELLED' and parent is not None and parent._group is not None:
             parent._group._abort()
         original(task)
     original = cancelscopes._end
-    patch(cancelscopes, '_end', _end)
+    patch.function(cancelscopes, '_end', _end)
 
 
 @mutation()
 def cancelled_group_does_not_wait(patch):
-    patch(cancelscopes._PyCancelScope, '_members',
-          property(lambda self: 0 if self._node._canceller is not None else len(self._node._members)))
+    patch(Scope, '_member_count', property(lambda self: 0 if self._canceller is not None else len(self._member_set)))
 
 
 @mutation('C lazy', 'Python lazy')
@@ -415,7 +440,7 @@ def error_of_the_body_is_lost(patch):
 @mutation('C lazy', 'Python lazy')
 def group_refuses_once_it_is_cancelled(patch):
     def create_task(self, coro, **kwargs):
-        if self._scope.cancel_called:
+        if self._entered and self._scope.cancel_called:
             coro.close()
             raise RuntimeError
         return original(self, coro, **kwargs)
@@ -452,7 +477,7 @@ def timeout_raises_though_it_was_cancelled_by_hand(patch):
 def shield_call_does_not_shield(patch):
     async def _await_shielded(awaitable):
         return await awaitable
-    patch(cancelscopes, '_await_shielded', _await_shielded)
+    patch.function(cancelscopes, '_await_shielded', _await_shielded)
 
 
 # The root group.
@@ -489,23 +514,23 @@ def root_group_waits_instead_of_cancelling(patch):
 
 @mutation('C lazy', 'Python lazy', parity=True)
 def last_message_wins(patch):
-    def cancel(self, msg):
+    def cancel(self, msg=None):
         if self._state is cancelscopes._ACTIVE:
             self._msg = msg
         original(self, msg)
-    original = cancelscopes._ScopeNode.cancel
-    patch(cancelscopes._ScopeNode, 'cancel', cancel)
+    original = Scope.cancel
+    patch(Scope, 'cancel', cancel)
 
 
 @mutation('C lazy', 'Python lazy', parity=True)
 def siblings_are_interrupted_in_reverse_order(patch):
     mark = cancelscopes._mark
-    patch(cancelscopes, '_mark', lambda *tops: mark(*tops)[::-1])
+    patch.function(cancelscopes, '_mark', lambda tops: mark(tops)[::-1])
 
 
 @mutation('C lazy', 'Python lazy', parity=True)
 def delivered_cancellation_is_not_counted(patch):
-    patch(cancelscopes, '_note_delivery', lambda task, cause: None)
+    patch.function(cancelscopes, '_note_delivery', lambda task, canceller: None)
 
 
 def hunt(name, seed=0, limit=LIMIT):

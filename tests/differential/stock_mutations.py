@@ -121,19 +121,19 @@ MUTATIONS = {
         '        await _cancel',
         ('wait_for',)),
     'request_is_lost_if_the_future_is_done': Mutation(
-        'cancelscopes.py',
+        '_cancel_requests.py',
         '    # The step is scheduled or under way, or a shield holds this back.\n    _set_pending(task, scope)',
         '    # The step is scheduled or under way, or a shield holds this back.\n'
         '    if task._fut_waiter is None or task._fut_waiter.cancelled():\n'
         '        _set_pending(task, scope)',
         ('cancel',)),
     'message_of_cancel_is_lost': Mutation(
-        'cancelscopes.py',
+        '_cancel_requests.py',
         '    if scope is task._own_scope:\n        task._cancel_message = msg\n\n\ndef',
         '    if scope is task._own_scope:\n        task._cancel_message = None\n\n\ndef',
         ('cancel',)),
     'uncancel_lifts_nothing': Mutation(
-        'cancelscopes.py',
+        '_cancel_requests.py',
         '            scope._host_requested = scope._host_pending = False\n            _update_pending(task)',
         '            _update_pending(task)',
         ('uncancel',), switches=False),
@@ -170,7 +170,7 @@ MUTATIONS = {
         ('group',), switches=False),
     'group_does_not_wait': Mutation(
         'taskgroups.py',
-        '        while self._scope._members or self._external:',
+        '        while self._count_members():',
         '        while False:',
         ('group',), switches=False),
     'failed_member_does_not_cancel': Mutation(
@@ -180,7 +180,7 @@ MUTATIONS = {
         ('group',), switches=False),
     # The end of run().
     'shutdown_reports_nothing': Mutation(
-        'groups.py',
+        'legacy_groups.py',
         '            if not task.cancelled() and task.exception() is not None:\n                self._report(task)',
         '            del task',
         ('spawn',)),
