@@ -759,5 +759,53 @@ class ScopeOfGroupTests(GroupHelpers):
         self.assert_scope(outer, called=True, caught=True)
 
 
+@matrix
+class MisuseTests(GroupHelpers):
+    """Rules 3.8 and 6.2: what TaskGroup says of misuse."""
+
+    async def test_3_8_left_before_it_was_entered(self):
+        group = asyncio.TaskGroup()
+        with self.assertRaisesRegex(RuntimeError, 'has not been entered'):
+            await group.__aexit__(None, None, None)
+        async with group:
+            pass
+
+    async def test_3_8_left_twice(self):
+        async with asyncio.TaskGroup() as group:
+            pass
+        with self.assertRaisesRegex(RuntimeError, 'make a new one'):
+            await group.__aexit__(None, None, None)
+
+    async def test_6_3_error_of_a_member_of_a_group_that_is_destroyed(self):
+        # Its task is garbage while it joins; the error goes nowhere else.
+        async def host():
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.wait_shielded_for(
+                    self.loop.create_future()))
+                group.create_task(self.raise_error())
+
+        seen = []
+        self.loop.set_exception_handler(
+            lambda loop, context: seen.append(context.get('exception')))
+        task = self.spawn(host())
+        task._log_destroy_pending = False
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        del task
+        for _ in range(3):
+            support.gc_collect()
+            await asyncio.sleep(0)
+        self.loop.set_exception_handler(self._on_problem)
+        self.assertEqual([type(exc) for exc in seen if exc], [MyError])
+
+    async def wait_shielded_for(self, future):
+        asyncio.current_task()._log_destroy_pending = False
+        with self.CancelScope(shield=True):
+            await future
+
+    async def raise_error(self):
+        raise MyError
+
+
 if __name__ == '__main__':
     unittest.main()

@@ -407,5 +407,42 @@ class TestCaseTests:
         self.assertEqual(trace, ['setUp', 'tearDown'])
 
 
+class OtherLoopTests(unittest.TestCase):
+    """Rules 5.8 and 7.6: what programs of stock do with loops."""
+
+    def test_7_6_two_runners_of_one_loop(self):
+        async def main(number):
+            await asyncio.sleep(0)
+            return number
+
+        loop = asyncio.new_event_loop()
+        first = asyncio.Runner(loop_factory=lambda: loop)
+        second = asyncio.Runner(loop_factory=lambda: loop)
+        self.assertEqual([first.run(main(1)), second.run(main(2)),
+                          first.run(main(3))], [1, 2, 3])
+        first.close()
+
+    def test_5_8_loop_that_wraps_another(self):
+        class Wrapper(asyncio.AbstractEventLoop):
+            def __init__(self):
+                self.inner = asyncio.SelectorEventLoop()
+
+            def __getattribute__(self, name):
+                get = super().__getattribute__
+                if name in ('inner', 'run_until_complete', '__dict__',
+                            '__class__'):
+                    return get(name)
+                return getattr(get('inner'), name)
+
+            def run_until_complete(self, future):
+                return self.inner.run_until_complete(future)
+
+        async def main():
+            await asyncio.sleep(0)
+            return 'result'
+
+        self.assertEqual(asyncio.run(main(), loop_factory=Wrapper), 'result')
+
+
 if __name__ == '__main__':
     unittest.main()

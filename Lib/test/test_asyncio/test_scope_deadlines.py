@@ -8,6 +8,7 @@ import contextlib
 import math
 import random
 import unittest
+from asyncio import cancelscopes
 
 from test.test_asyncio.scope_utils import matrix
 
@@ -573,6 +574,33 @@ class EffectiveDeadlineTests:
     def test_3_effective_deadline_without_a_loop(self):
         with self.assertRaises(RuntimeError):
             asyncio.current_effective_deadline()
+
+
+@matrix
+class FailedEntryTests:
+    """Rules 3.7 and 3.8."""
+
+    async def test_3_8_delay_counts_from_the_entry_that_succeeds(self):
+        real = self.loop.call_at
+
+        def call_at(*args, **kwargs):
+            raise ValueError('no timer')
+
+        if self.CancelScope is cancelscopes._PyCancelScope:
+            scope = cancelscopes._py_move_on_after(5)
+        else:
+            scope = asyncio.move_on_after(5)
+        self.loop.call_at = call_at
+        with self.assertRaisesRegex(ValueError, 'no timer'):
+            scope.__enter__()
+        self.loop.call_at = real
+        self.assertEqual(repr(scope),
+                         '<CancelScope unentered, deadline 5 s after entry>')
+        await asyncio.sleep(10)
+        start = self.loop.time()
+        with scope:
+            await self.forever()
+        self.assertEqual(self.loop.time(), start + 5)
 
 
 if __name__ == '__main__':

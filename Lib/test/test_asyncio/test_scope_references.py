@@ -10,6 +10,7 @@ import unittest
 import weakref
 from test import support
 
+from test.test_asyncio import child_utils
 from test.test_asyncio import scope_utils
 from test.test_asyncio.scope_utils import MyError, matrix
 
@@ -289,6 +290,34 @@ class ReferenceTests:
         support.gc_collect()
         self.assertIsNone(ref())
         scope.cancel()
+
+
+class ExitTests(unittest.TestCase):
+    """What a process that ends still refers to."""
+
+    def check(self, program):
+        code, out, err = child_utils.run_program(program)
+        self.assertEqual((code, out, err), (0, 'end\n', ''))
+
+    def test_3_9_task_and_scope_outlive_the_module(self):
+        for place in ('asyncio', 'asyncio.tasks', 'asyncio.CancelledError',
+                      'sys.modules["_asyncio"]'):
+            with self.subTest(place=place):
+                self.check(f"""if True:
+                    import asyncio, sys
+                    async def main():
+                        with asyncio.move_on_after(60) as scope:
+                            return asyncio.current_task(), scope
+                    keeper = {place}
+                    try:
+                        keeper.kept = asyncio.run(main())
+                    except KeyError:
+                        pass  # There is no accelerator.
+                    del keeper
+                    print('end')
+                    """)
+
+
 
 
 if __name__ == '__main__':
