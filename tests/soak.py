@@ -159,11 +159,7 @@ class Program:
         error = context.get('exception')
         # Tasks that are left when a loop without a root group ends are destroyed, and keep their generators running.
         left = 'Task was destroyed but it is pending', 'an error occurred during closing of asynchronous generator'
-        # So are their groups, which then cancel members that cannot go on; the messages are those of C and Python.
-        closed = 'Exception while a task was cancelled', 'Exception in cancel() of what a task waits for'
         if not (context['message'].startswith(left) and not self.rooted
-                or context['message'] in closed and not self.rooted and loop.is_closed()
-                and isinstance(error, RuntimeError)
                 or isinstance(error, BaseException) and self._is_expected(error)):
             self.problems.append(f'the loop reports: {context["message"]}: {error!r}')
 

@@ -33,6 +33,8 @@ EXEMPT = {
     'test_scope_moves.RunnerTests': 'asyncio.run() as it is, without a loop factory or a task factory',
     'test_scope_splits.RootGroupTests': 'asyncio.run() as it is, without a loop factory or a task factory',
     'test_task_tools.ToolTests': 'python -m asyncio pstree, which reads C tasks from outside',
+    'test_root_runner.OtherLoopTests': 'programs of stock, with the tasks that asyncio makes',
+    'test_scope_references.ExitTests': 'what a process does that ends, with the tasks that asyncio makes',
     'test_task_tools.ReplTests': 'python -m asyncio, which runs its own loop',
 }
 

@@ -238,7 +238,9 @@ def _report(loop, exc, message, task):
     if task is not None:
         context['task' if _can_enter(task) else 'current_task'] = task
     try:
-        loop.call_exception_handler(context)
+        # (Nothing can be woken in a loop that is closed, nor has to be.)
+        if not (isinstance(exc, RuntimeError) and loop.is_closed()):
+            loop.call_exception_handler(context)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:

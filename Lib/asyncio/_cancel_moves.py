@@ -28,7 +28,8 @@ def _prepare_exit(scope, task, exc):
     host = scope._host()
     here = task is not None and host is task
     if isinstance(exc, GeneratorExit) and (
-            host is None or _is_being_closed(scope)):
+            _is_being_closed(scope)
+            or host is None and not (scope._movable and task is not None)):
         return ''
     if host is None and task is None:
         return ''

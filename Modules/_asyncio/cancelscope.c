@@ -798,7 +798,9 @@ scope_prepare_exit(CancelScopeObj *self, TaskObj *task, PyObject *exc,
     }
     int closing = !has_host && !inside;
     if (PyErr_GivenExceptionMatches(exc, PyExc_GeneratorExit)) {
-        closing = has_host ? scope_is_closing(self, task) : 1;
+        /* (A block that was given up is left by the task that closes it.) */
+        closing = has_host || (self->cs_movable && task != NULL)
+            ? scope_is_closing(self, task) : 1;
     }
     if (closing != 0) {
         return closing < 0 ? -1 : 0;

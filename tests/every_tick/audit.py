@@ -140,7 +140,7 @@ async def loop_problems(allowed_fds, patience):
         found = [f'task left: {_coroutine(task)}' for task in asyncio.all_tasks() if task is not me]
         if hasattr(loop, '_scheduled'):
             timers = [_callback(timer) for timer in loop._scheduled if not timer.cancelled()]
-            if shared := [timer for timer in timers if '_Deadlines' in timer]:
+            if shared := [timer for timer in timers if '_LoopState' in timer]:
                 timers.remove(shared[0])  # One for all scopes, which stays until it is due.
             found += [f'timer left: {timer}' for timer in timers]
             found += [f'watched descriptor left: {kind(descriptors().get(fd, "closed"))}'
