@@ -36,7 +36,8 @@ STOCK_COMPLAINTS = {
     "asyncio.__main__ failed to find stubs",
 }
 OUR_COMPLAINTS = {f"asyncio.{module} failed to find stubs"
-                  for module in ("asyncgens", "edge_scopes", "farewells", "groups", "interrupts", "legacy_groups", "rootgroup")}
+                  for module in ("asyncgens", "edge_scopes", "farewells", "groups", "interrupts", "legacy_groups",
+                                 "rootgroup")}
 
 
 def run(*command, **options):
