@@ -25,6 +25,10 @@ _SENDING = 1  # It is just being asked.
 _SENDING_TO_SELF = 2  # And it has asked the task in turn.
 _SENT = 3
 
+# What is said of errors that have no caller.
+_IN_CANCEL = 'Exception while a task was cancelled'
+_IN_CALLBACK = 'Exception in a callback of a cancel scope'
+
 
 def _interrupt(task):
     """Ask what *task* is blocked on, if anything, to cancel: once a yield."""
@@ -44,8 +48,7 @@ def _interrupt(task):
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as exc:
-        _report(task._loop, exc,
-                'Exception in cancel() of what a task waits for', task)
+        _report(task._loop, exc, _IN_CANCEL, task)
         return
     if taken:
         _note_interruption(task)
@@ -220,7 +223,8 @@ def _call_external(loop, task, function, *args):
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as exc:
-        _report(loop, exc, 'Exception in what a cancel scope has called', task)
+        _report(loop, exc,
+                _IN_CANCEL if function is _call_cancel else _IN_CALLBACK, task)
 
 
 def _call_cancel(task, msg):

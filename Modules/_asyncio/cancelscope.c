@@ -40,7 +40,8 @@ cancel_debug_attr(const char *name)
     return module_attr("asyncio._cancel_debug", name);
 }
 
-/* Is Task.cancel() level-triggered?  (Unless a legacy switch says no.) */
+/* Find out if Task.cancel() is level-triggered: unless a legacy switch says
+   no. */
 static int
 read_level_cancel(bool *level_cancel)
 {

@@ -46,8 +46,8 @@ release_loop_table(loop_table *table)
     }
 }
 
-/* Return the LoopStateObj that the table has for a loop, or NULL.  One of a loop
-   that had the same address is taken out.  The table is locked. */
+/* Return the LoopStateObj that the table has for a loop, or NULL.  One of a
+   loop that had the same address is taken out.  The table is locked. */
 static LoopStateObj *
 loop_table_find(loop_table *table, PyObject *loop)
 {
@@ -70,8 +70,8 @@ loop_table_find(loop_table *table, PyObject *loop)
     return self;
 }
 
-/* Return the LoopStateObj of a loop, which is made if need be; a new reference.
-   It exists as long as tasks, scopes or a timer refer to it. */
+/* Return the LoopStateObj of a loop, which is made if need be; a new
+   reference. It exists as long as tasks, scopes or a timer refer to it. */
 static LoopStateObj *
 loop_state_of(asyncio_state *state, PyObject *loop)
 {
@@ -175,8 +175,8 @@ LoopState_traverse(PyObject *op, visitproc visit, void *arg)
     LoopStateObj *self = LoopState_CAST(op);
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->ls_timer);
-    /* The context refers to nothing; it is not visited so that it is not cleared
-       while this is still in use. */
+    /* The context refers to nothing; it is not visited so that it is not
+       cleared while this is still in use. */
     if (!PyWeakref_Check(self->ls_loop_ref)) {
         Py_VISIT(self->ls_loop_ref);
     }
@@ -377,8 +377,7 @@ timer_arm(LoopStateObj *self)
     Py_DECREF(other);
     if (res == NULL) {
         /* If it comes all the same, it does no harm: see LoopState_call(). */
-        return report_error(self->ls_loop, NULL,
-                            "Exception while a timer was cancelled");
+        return report_error(self->ls_loop, NULL, in_group);
     }
     Py_DECREF(res);
     return 0;

@@ -49,8 +49,8 @@
 
    task_must_cancel and task_started are written in this file, in requests.c,
    in Task.__init__() and in task_step_impl() only, in the critical section of
-   the task.  task_cancel_sent is cleared under the lock of the tree as well, so it is
-   atomic.
+   the task.  task_cancel_sent is cleared under the lock of the tree as well,
+   so it is atomic.
 */
 
 /* What is known of the task that is being made in this thread: how the
@@ -90,16 +90,16 @@ static CancelScopeObj *loop_state_root(LoopStateObj *self);
 /* Where there is no GIL, the LoopStateObj of each event loop has a lock.  It
    guards the fields of a scope_node and of a CancelScope, task_scope, and the
    LoopStateObj itself.  cs_deadline is changed only in the critical section of
-   the scope as well, so either will do to read it.  Nodes that have no loop yet
-   share a lock.
+   the scope as well, so either will do to read it.  Nodes that have no loop
+   yet share a lock.
 
    Nothing may happen while a lock is held: no reference is dropped that could
    be the last, and no lock is taken that another thread could hold for long.
    So whatever runs Python code comes after tree_unlock(), and what it could
    change is looked up anew.
 
-   Blocking on a lock releases the critical sections of the thread: read again
-   after tree_lock() what was read in one of them before. */
+   Blocking on a lock releases the critical sections of the thread: read
+   again after tree_lock() what was read in one of them before. */
 #ifdef Py_GIL_DISABLED
 
 #  define LOCK_LOOP_TABLE(table) PyMutex_Lock(&(table)->mutex)
@@ -164,9 +164,9 @@ tree_unlock(scope_node *node)
     loop_state_unlock(node_loop_state(node));
 }
 
-/* Let a node that is in no tree belong to a loop.  Return what is to be released
-   when the node has been put into the tree, or NULL.  The tree of the node is
-   not locked; everything may have happened when it is. */
+/* Let a node that is in no tree belong to a loop.  Return what is to be
+   released when the node has been put into the tree, or NULL.  The tree of
+   the node is not locked; everything may have happened when it is. */
 static PyObject *
 node_set_loop_state(scope_node *node, LoopStateObj *state)
 {
@@ -178,9 +178,9 @@ node_set_loop_state(scope_node *node, LoopStateObj *state)
     }
     loop_state_unlock(old);
 #ifdef Py_GIL_DISABLED
-    /* Another thread may be waiting for its lock, so it is never released.  This
-       happens only to a task that is initialized twice, and to a scope that
-       could not be entered in another loop before. */
+    /* Another thread may be waiting for its lock, so it is never
+       released.  This happens only to a task that is initialized twice, and
+       to a scope that could not be entered in another loop before. */
     return NULL;
 #else
     return old == state ? NULL : (PyObject *)old;
@@ -204,10 +204,10 @@ try_incref(PyObject *op)
     return _Py_TryIncref(op);
 }
 
-/* Is the code that the task runs to be interrupted?  What each yield asks,
-   without a lock: a task's current scope changes in its own thread, unless
-   another one drops the last reference to it.  A step that takes place looks
-   again. */
+/* Return true if the code that the task runs is to be interrupted.  Each
+   yield asks that, without a lock: a task's current scope changes in its
+   own thread, unless another one drops the last reference to it.  A step
+   that takes place looks again. */
 static inline bool
 task_is_cancelled(TaskObj *task)
 {
@@ -278,9 +278,9 @@ enum {
 };
 
 static inline void
-task_set_cancel_sent(TaskObj *task, uint8_t asked)
+task_set_cancel_sent(TaskObj *task, uint8_t sent)
 {
-    FT_ATOMIC_STORE_UINT8_RELAXED(task->task_cancel_sent, asked);
+    FT_ATOMIC_STORE_UINT8_RELAXED(task->task_cancel_sent, sent);
 }
 
 /* The task's code is not cancelled any more: if it is again, what the task
@@ -314,7 +314,7 @@ task_group_scope(TaskObj *task)
     return try_incref((PyObject *)scope) ? scope : NULL;
 }
 
-/* Is there no shield between `outer` and the scope `inner`? */
+/* Return true if no shield stands between `outer` and the scope `inner`. */
 static bool
 scope_is_visible(scope_node *outer, scope_node *inner)
 {
@@ -654,7 +654,7 @@ raise_kept(PyObject *error)
     return -1;
 }
 
-static const char in_group[] = "Exception in a callback of a group";
+static const char in_group[] = "Exception in a callback of a cancel scope";
 static const char in_cancel[] = "Exception while a task was cancelled";
 static const char in_end[] = "Exception at the end of a task";
 

@@ -18,8 +18,8 @@
 struct CancelScopeObj;
 struct LoopStateObj;
 
-/* The LoopStateObj of each event loop: borrowed, for each takes itself out.  It
-   lives as long as the module or one of them. */
+/* The LoopStateObj of each event loop: borrowed, for each takes itself
+   out.  It lives as long as the module or one of them. */
 typedef struct {
     _Py_hashtable_t *states;        /* by the address of the loop */
     struct LoopStateObj *latest;    /* the one that was asked for last */
@@ -38,18 +38,18 @@ typedef struct {
    instead of one a scope. */
 typedef struct LoopStateObj {
     PyObject_HEAD
-    loop_table *ls_table;
-    /* Borrowed, so that a scope which has been left does not keep the loop: code
-       that uses it has a reference to the loop. */
+    loop_table *ls_table;       /* which counts this among its users */
+    /* Borrowed, so that a scope which has been left does not keep the loop:
+       code that uses it has a reference to the loop. */
     PyObject *ls_loop;
-    /* A weak reference to it, dead if the loop is gone (another one can have its
-       address then); the loop itself if it takes none.  Owned. */
+    /* A weak reference to it, dead if the loop is gone (another one can
+       have its address then); the loop itself if it takes none.  Owned. */
     PyObject *ls_loop_ref;
 #ifdef Py_GIL_DISABLED
     PyMutex ls_mutex;           /* guards the tree; see tree_lock() */
 #endif
-    /* Head of the scopes of root groups; the first one counts.  Borrowed: a root
-       that goes away unregisters itself. */
+    /* Head of the scopes of root groups; the first one counts.  Borrowed: a
+       root that goes away unregisters itself. */
     struct llist_node ls_roots;
     /* A binary heap of the scopes whose deadlines are armed.  Borrowed. */
     struct CancelScopeObj **ls_heap;
