@@ -7,10 +7,10 @@
    one, if it comes from code that was started in that block, which the context
    of that code tells.  It is a canceller for the scopes of the task below that
    one (host_requested).  If no Future took it, it is also pending
-   (host_pending of that scope, and task_must_cancel if that is so for any): it then
-   overrides the Future's outcome on leaving SCHEDULED, and cancels the task if
-   its coroutine ends.  While a shield hides the scope, it waits for the shield
-   to be left.
+   (host_pending of that scope, and task_must_cancel if that is so for any
+   scope): it then overrides the Future's outcome on leaving SCHEDULED, and
+   cancels the task if its coroutine ends.  While a shield hides the scope, it
+   waits for the shield to be left.
 
    As long as Task.cancel() is edge-triggered (level_cancel of the module
    state is false), a request is pending only, and the scope is not
