@@ -20,6 +20,15 @@ def test_report():
         {'test_tasks.SomeTests.test_bad', 'test_tasks.SomeTests.test_broken'}, 4)
 
 
+@pytest.mark.parametrize('output, lost', [
+    ('2 tests failed:\n    test_asyncio.test_hangs test_asyncio.test_tasks\n\n30 tests OK.\n', ['test_hangs']),
+    ('1 test failed:\n    test.test_asyncio.test_tasks\n\n30 tests OK.\n', []),
+    ('All 31 tests OK.\n', []),
+])
+def test_module_without_a_report(output, lost):
+    assert legacy.lost_modules(output, {'test_tasks.SomeTests.test_bad'}) == lost
+
+
 def test_list():
     text = '# A comment: no test\n\ntest_tasks.SomeTests.test_bad: a reason: with a colon\n'
     assert legacy.read_list(text) == {'test_tasks.SomeTests.test_bad': 'a reason: with a colon'}

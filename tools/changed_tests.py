@@ -33,13 +33,20 @@ def document(git, patches, commits):
         if touches_tests(patch):
             tests = [test for path in patch.paths if path.startswith('Lib/test/')
                      for test in _changed(git, commit, path)]
-            reason = ' '.join(patch.text.split('\n\n')[0].split()) or patch.subject
+            reason = find_reason(patch.text) or patch.subject
             rows.append((f'`{patch.name[:-len(".patch")]}`', '<br>'.join(f'`{test}`' for test in tests),
                          patch.trailers.get('Rule', '?'), reason.replace('|', r'\|')))
     if not rows:
         return _HEAD + 'None.\n'
     table = [('Patch', 'Tests', 'Rule', 'Reason'), ('---',) * 4, *rows]
     return _HEAD + ''.join(f'| {" | ".join(row)} |\n' for row in table)
+
+
+def find_reason(text):
+    """Return the paragraph of a message that speaks of upstream's tests, else the first one."""
+    paragraphs = [' '.join(paragraph.split()) for paragraph in text.split('\n\n')]
+    of_tests = re.compile(r'\btests? of upstream\b', re.IGNORECASE)
+    return next(filter(of_tests.search, paragraphs), paragraphs[0])
 
 
 def _changed(git, commit, path):

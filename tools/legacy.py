@@ -6,6 +6,7 @@ test on it that passes is an error as well: the list says what there is to say, 
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -45,6 +46,16 @@ def failed_tests(report):
     return failed, len(cases)
 
 
+def lost_modules(output, failed):
+    """Return the modules that failed according to what the runner printed and of which the report has no failed test.
+
+    They crashed or took too long, and none of their tests is in the report.
+    """
+    summary = re.search(r'^\d+ tests? failed:\n((?: +.*\n)+)', output, re.MULTILINE)
+    modules = {name.removeprefix('test.').removeprefix('test_asyncio.') for name in summary[1].split()} if summary else ()
+    return sorted(set(modules) - {test.partition('.')[0] for test in failed})
+
+
 def compare(failed, listed):
     """Raise UserError if other tests failed than those listed."""
     problems = [f'{test} fails, and {LIST} does not have it' for test in sorted(failed - listed)]
@@ -60,7 +71,7 @@ def run(project, builder, log):
     _lay_out(builder.source, folder)
     report = folder / 'report.xml'
     tests = str(len(os.sched_getaffinity(0)))
-    command = [str(builder.build_python), '-m', 'test', f'-j{tests}', '--verbose3', '--timeout', '900',
+    command = [str(builder.build_python), '-m', 'test', f'-j{tests}', '--verbose3', '--timeout', '300',
                '--tempdir', str(folder), '--junit-xml', str(report), 'test_asyncio']
     # The workers of the runner inherit the environment, not -X.
     env = ui.clean_environment(PYTHONPATH=str(folder), PYTHONASYNCIOLEGACY='all')
@@ -71,6 +82,9 @@ def run(project, builder, log):
     if not report.exists():
         raise ui.UserError(f"upstream's test_asyncio did not come to its end with all legacy switches.\n  Log: {log}")
     failed, number = failed_tests(report.read_text(encoding='utf-8'))
+    if lost := lost_modules(log.read_text(encoding='utf-8', errors='replace'), failed):
+        raise ui.UserError(f"upstream's test_asyncio with all legacy switches: {', '.join(lost)} did not come to the end."
+                           f'\n  Log: {log}')
     compare(failed, set(listed))
     return f'run={number:,} failures={len(failed)}, all of them in {LIST}'
 

@@ -200,11 +200,8 @@ def _header(name, patch):
     rule = patch.trailers.get('Rule')
     if rule is not None and not changed_tests.RULE.fullmatch(rule):
         yield f'its trailer `Rule:` must be like `2.1, 5.3`; {hint}'
-    if changed_tests.touches_tests(patch):
-        if rule is None:
-            yield f"changes upstream's tests and needs a trailer `Rule: NUMBER`, the rule that makes it do so; {hint}"
-        if any(not path.startswith('Lib/test/') for path in patch.paths):
-            yield "changes both upstream's tests and other files; make two commits of it in build/src"
+    if changed_tests.touches_tests(patch) and rule is None:
+        yield f"changes upstream's tests and needs a trailer `Rule: NUMBER`, the rule that makes it do so; {hint}"
 
 
 def _whitespace(patch):

@@ -14,6 +14,7 @@ SystemExit propagate.
 from . import cancelscopes
 from . import exceptions
 from . import futures
+from . import tasks
 from ._cancel_debug import _check_swallowed, _check_waiter
 from ._cancel_requests import (_clear_pending, _find_pending, _find_shield,
                                _is_visible, _set_pending)
@@ -52,7 +53,7 @@ def _interrupt(task):
         return
     if taken:
         _note_interruption(task)
-        if canceller is None or cancelscopes._LEVEL_CANCEL:
+        if canceller is None or tasks._LEVEL_CANCEL:
             # It stands for the requests made through Task.cancel() as well.
             _clear_pending(task)
 
@@ -119,7 +120,7 @@ def _exception_for_step(task, exc):
     and programs that pair cancel() with uncancel() around a timer count on it.
     """
     pending = _find_pending(task)
-    if not task._started and (pending is None or cancelscopes._LEVEL_CANCEL):
+    if not task._started and (pending is None or tasks._LEVEL_CANCEL):
         return exc
     canceller = _get_scope(task._scope._canceller)
     if not isinstance(exc, exceptions.CancelledError):
@@ -128,7 +129,7 @@ def _exception_for_step(task, exc):
             return exc
         scope = canceller if pending is None else pending
         exc = _make_error(_get_msg(task, scope, pending=pending is not None))
-    if not cancelscopes._LEVEL_CANCEL and canceller is not None:
+    if not tasks._LEVEL_CANCEL and canceller is not None:
         # The request has to survive the scope, whose error this is.  (If it is
         # level-triggered, the scope that it was made to does.)
         if task._edge_taken:

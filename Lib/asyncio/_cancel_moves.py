@@ -21,11 +21,13 @@ def _prepare_exit(scope, task, exc):
     """
     if scope._state is _NEW:
         return 'This CancelScope has not been entered'
+    host = scope._host()
     if scope._state is _EXITED:
+        if host is None and isinstance(exc, GeneratorExit):
+            return ''  # Collected with its task, before its coroutine.
         return 'This CancelScope has already been left'
     if scope._is_root():
         raise RuntimeError('cannot exit the root cancel scope')
-    host = scope._host()
     here = task is not None and host is task
     if isinstance(exc, GeneratorExit) and (
             _is_being_closed(scope)

@@ -24,7 +24,7 @@ from . import tasks
 def _cancel_task(task, msg, *, once=None):
     """Make a request.  *once*: interrupt one await only."""
     if once is None:
-        once = not cancelscopes._LEVEL_CANCEL
+        once = not tasks._LEVEL_CANCEL
     scope = _find_target(task)
     if scope is not task._own_scope:
         task._shielded_requests += ((scope, msg),)
@@ -55,7 +55,7 @@ def _py_cancel_once(task, msg=None):
 
     For the legacy switch edge-scopes.
     """
-    if (not cancelscopes._LEVEL_CANCEL or not isinstance(task, tasks._PyTask)
+    if (not tasks._LEVEL_CANCEL or not isinstance(task, tasks._PyTask)
             or type(task).cancel is not tasks._PyTask.cancel):
         cancelscopes._call_cancel(task, msg)
     elif not task.done():

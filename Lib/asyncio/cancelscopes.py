@@ -124,9 +124,6 @@ from ._spawning import (_add_external, _adopt_external, _become_member,
                         _spawn_for_caller)
 
 
-# Is Task.cancel() level-triggered?
-_LEVEL_CANCEL = True
-
 # The scopes of the groups that a Runner, and its loop, have: {id of the loop:
 # [weak reference, ...]}.  The first one is the root for new tasks.
 _roots = {}

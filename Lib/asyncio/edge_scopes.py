@@ -21,6 +21,15 @@ from . import tasks
 from . import timeouts
 
 
+def _cancel_once(task, msg=None):
+    """Interrupt one await of *task*, of whatever kind it is."""
+    if (isinstance(task, tasks.Task)
+            and type(task).cancel is tasks.Task.cancel):
+        cancelscopes._cancel_once(task, msg)
+    else:
+        cancelscopes._py_cancel_once(task, msg)
+
+
 class EdgeScope:
     """What a Timeout has in place of a CancelScope, with the same methods.
 
@@ -95,7 +104,7 @@ class EdgeScope:
     def _expire(self):
         self._timer = None
         self.cancel_called = self.deadline_expired = True
-        cancelscopes._cancel_once(self._task)
+        _cancel_once(self._task)
 
 
 class Timeout(timeouts.Timeout):
@@ -227,7 +236,7 @@ class TaskGroup:
         parent = self._parent_task
         if parent.cancelling() and not cancelscopes._is_cancelled(parent):
             parent.uncancel()
-            cancelscopes._cancel_once(parent)
+            _cancel_once(parent)
 
     def create_task(self, coro, *, errors='propagate', **kwargs):
         """Create a new task in this group and return it.
@@ -260,14 +269,14 @@ class TaskGroup:
         self._aborting = True
         for task in self._tasks:
             if not task.done():
-                cancelscopes._cancel_once(task, msg)
+                _cancel_once(task, msg)
 
     def _stop(self, msg=None):
         """Interrupt the tasks and the body."""
         if not self._aborting and not self._parent_cancel_requested:
             self._abort(msg)
             self._parent_cancel_requested = True
-            cancelscopes._cancel_once(self._parent_task, msg)
+            _cancel_once(self._parent_task, msg)
 
     def _on_other_done(self, task):
         self._tasks.discard(task)

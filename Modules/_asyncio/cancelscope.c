@@ -40,24 +40,6 @@ cancel_debug_attr(const char *name)
     return module_attr("asyncio._cancel_debug", name);
 }
 
-/* Find out if Task.cancel() is level-triggered: unless a legacy switch says
-   no. */
-static int
-read_level_cancel(bool *level_cancel)
-{
-    PyObject *legacy = PyImport_ImportModuleAttrString("_asyncio_legacy",
-                                                       "legacy");
-    PyObject *names = legacy == NULL ? NULL : PyObject_CallNoArgs(legacy);
-    PyObject *name = names == NULL ? NULL
-        : PyUnicode_FromString("edge-cancel");
-    int res = name == NULL ? -1 : PySequence_Contains(names, name);
-    Py_XDECREF(legacy);
-    Py_XDECREF(names);
-    Py_XDECREF(name);
-    *level_cancel = res == 0;
-    return res < 0 ? -1 : 0;
-}
-
 /* Call such a helper with up to one argument. */
 static PyObject *
 call_helper(const char *name, PyObject *arg)

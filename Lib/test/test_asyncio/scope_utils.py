@@ -613,6 +613,12 @@ VARIANTS = CLazy, CEager, CTaskPyFuture, PyLazy, PyEager
 TASK_VARIANTS = CLazy, CEager, PyLazy, PyEager
 
 
+# What a test expects of Task.cancel() that is level-triggered, if that is a
+# small part of what its module is about.
+needs_level_cancel = unittest.skipUnless(
+    tasks._LEVEL_CANCEL, 'Task.cancel() is edge-triggered')
+
+
 def matrix(base=None, *, case=ScopeTestCase, variants=VARIANTS):
     """Class decorator: put one test class per variant into base's module.
 

@@ -18,7 +18,7 @@ from test import support
 from unittest import mock
 
 from test.test_asyncio import scope_utils
-from test.test_asyncio.scope_utils import MyError
+from test.test_asyncio.scope_utils import MyError, needs_level_cancel
 
 
 def tearDownModule():
@@ -193,6 +193,7 @@ class ClosingTests:
                 self.assertEqual(self.trace, ['cleaned up'])
                 self.assertEqual(self.problems, [])
 
+    @needs_level_cancel
     def test_7_8_waits_for_what_never_happens(self):
         async def cleanup():
             try:

@@ -8,7 +8,7 @@ import contextlib
 import unittest
 from asyncio import _cancel_debug
 
-from test.test_asyncio.scope_utils import matrix, next_line
+from test.test_asyncio.scope_utils import matrix, next_line, needs_level_cancel
 
 LOOP = 'waits for shield\\(\\) again and again (at .+), although'
 AWAITS = 'awaits <.+> (at .+), which cancels that task'
@@ -117,6 +117,7 @@ class PortingTests:
                 with self.assertNoLogs('asyncio', 'WARNING'):
                     await self.in_cancelled_scope(body)
 
+    @needs_level_cancel
     async def test_5_6_cleanup_that_cancels_what_it_awaits(self):
         async def in_except():
             task = self.takes_a_while()

@@ -21,7 +21,7 @@ from test import support
 from test.support import threading_helper
 
 from test.test_asyncio import scope_utils
-from test.test_asyncio.scope_utils import MyError, matrix
+from test.test_asyncio.scope_utils import MyError, matrix, needs_level_cancel
 
 
 def tearDownModule():
@@ -475,6 +475,7 @@ class ScopeTreeTests:
             await self.assert_cancelled(asyncio.sleep(0), 'outer')
         await self.assert_not_cancelled()
 
+    @needs_level_cancel
     async def test_2_9_message_of_the_request_that_overrides(self):
         async def host():
             task = asyncio.current_task()
@@ -705,6 +706,7 @@ class TaskGroupTests:
         await asyncio.sleep(0)
         await asyncio.sleep(1)
 
+    @needs_level_cancel
     async def test_5_1_group_in_a_shielded_scope_of_a_cancelled_task(self):
         # The child's failure does not reach through the shield to the outside,
         # nor does the request from outside get in.

@@ -12,8 +12,8 @@ from asyncio import futures
 from test import support
 from unittest import mock
 
-from test.test_asyncio.scope_utils import (
-    GroupHelpers, MyBaseError, MyError, matrix)
+from test.test_asyncio.scope_utils import (GroupHelpers, MyBaseError, MyError,
+                                           matrix, needs_level_cancel)
 
 
 def tearDownModule():
@@ -700,6 +700,7 @@ class JoinTests(GroupHelpers):
             await task
         self.assertEqual(trace, ['after the group'])
 
+    @needs_level_cancel
     async def test_6_5_errors_have_priority(self):
         # The cancellation shows at the next yield point.
         async def member():

@@ -15,8 +15,9 @@ import weakref
 from test import support
 from test.support import threading_helper
 
-from test.test_asyncio.scope_utils import (
-    HostileTestCase, MyError, SteppedCoroutine, matrix)
+from test.test_asyncio.scope_utils import (HostileTestCase, MyError,
+                                           SteppedCoroutine, matrix,
+                                           needs_level_cancel)
 
 
 def tearDownModule():
@@ -93,6 +94,7 @@ class CoroutineTests(HostileTestCase):
         self.assertRegex(str(error), 'attached to a different loop')
         self.assertFalse(future.cancelled())
 
+    @needs_level_cancel
     async def test_2_1_throw_goes_on_for_some_time(self):
         def throw(exc):
             nonlocal left

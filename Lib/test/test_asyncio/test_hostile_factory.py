@@ -17,8 +17,8 @@ from test import support
 from test.support import threading_helper
 
 from test.test_asyncio import scope_utils
-from test.test_asyncio.scope_utils import (
-    HostileTestCase, MyBaseError, MyError, matrix)
+from test.test_asyncio.scope_utils import (HostileTestCase, MyBaseError,
+                                           MyError, matrix, needs_level_cancel)
 
 
 def tearDownModule():
@@ -227,6 +227,7 @@ class FactoryTests(HostileTestCase):
                 await asyncio.wait([task])
                 await self.assert_sound()
 
+    @needs_level_cancel
     async def test_5_7_task_that_is_cancelled_by_its_init(self):
         class Task(self.Task):
             def __init__(self, *args, **kwargs):

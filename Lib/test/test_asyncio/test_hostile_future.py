@@ -12,8 +12,8 @@ import unittest
 import weakref
 from test import support
 
-from test.test_asyncio.scope_utils import (
-    HostileTestCase, MyBaseError, MyError, matrix)
+from test.test_asyncio.scope_utils import (HostileTestCase, MyBaseError,
+                                           MyError, matrix, needs_level_cancel)
 
 
 def tearDownModule():
@@ -147,6 +147,7 @@ class FutureTests(HostileTestCase):
         task, scope = await self.attack(on_cancel)
         self.assert_scope(scope, called=True, caught=True)
 
+    @needs_level_cancel
     async def test_2_8_cancel_of_the_future_cancels_its_task(self):
         # The request comes back while it is passed on (2.2).
         def on_cancel(future, super_cancel, task, scope):

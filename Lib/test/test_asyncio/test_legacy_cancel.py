@@ -7,7 +7,9 @@ Names of tests carry the number of the rule that they check.
 
 import asyncio
 import unittest
+from asyncio import tasks
 from test import support
+from unittest import mock
 
 from test.test_asyncio import legacy_utils
 from test.test_asyncio.legacy_utils import CaseUtils, cases
@@ -618,6 +620,26 @@ class EdgeScopes(CaseUtils):
             self.assertIsInstance(cm.exception.__cause__,
                                   asyncio.CancelledError)
             await self.assert_not_cancelled()
+
+    async def test_9_blocks_in_tasks_of_each_kind(self):
+        async def wait_in_timeout():
+            with self.assertRaises(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self.forever()
+
+        async def wait_in_group():
+            with self.assertRaises(ExceptionGroup):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self.fail_with(MyError()))
+                    await self.forever()
+
+        # As the tests of asyncio mix them.
+        for kind, current_task in ((tasks.Task, tasks.current_task),
+                                   (tasks._PyTask, tasks._py_current_task)):
+            for wait in wait_in_timeout, wait_in_group:
+                with (self.subTest(kind=kind, wait=wait),
+                      mock.patch.object(tasks, 'current_task', current_task)):
+                    await kind(wait(), loop=self.loop)
 
     async def test_9_timeout_that_was_swallowed(self):
         async with asyncio.timeout(1) as timeout:

@@ -18,7 +18,8 @@ from test import support
 
 from test.test_asyncio.root_utils import (
     MESSAGE, for_each, matrix, not_python_tasks)
-from test.test_asyncio.scope_utils import MyBaseError, MyError
+from test.test_asyncio.scope_utils import (MyBaseError, MyError,
+                                           needs_level_cancel)
 
 
 def tearDownModule():
@@ -642,6 +643,7 @@ class FailureTests:
             self.run_main(main())
         self.assertEqual(trace, [error])
 
+    @needs_level_cancel
     def test_7_2_both_implementations_of_tasks_in_one_loop(self):
         # Those that are not of the kind of the tree are external tasks: they
         # have no scopes, and their cancel() is called.

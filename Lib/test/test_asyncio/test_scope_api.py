@@ -14,7 +14,7 @@ from asyncio import cancelscopes
 from asyncio import tasks
 from test import support
 
-from test.test_asyncio.scope_utils import matrix
+from test.test_asyncio.scope_utils import matrix, needs_level_cancel
 
 
 def tearDownModule():
@@ -46,6 +46,7 @@ class GetterTests:
             scope.cancel()
             self.assertIsNone(scope.cancel_message)
 
+    @needs_level_cancel
     async def test_1_2_cancels_tasks(self):
         async def host():
             with self.CancelScope() as scope:
@@ -157,6 +158,7 @@ class GetterTests:
         self.assertIs(self.CancelScope(deadline=now + 9).effectively_cancelled,
                       False)
 
+    @needs_level_cancel
     async def test_1_2_effectively_cancelled_of_a_cancelled_task(self):
         async def main():
             with self.CancelScope() as scope:

@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 import unittest
 
-from test.test_asyncio.scope_utils import MyBaseError, matrix
+from test.test_asyncio.scope_utils import (MyBaseError, matrix,
+                                           needs_level_cancel)
 
 
 def tearDownModule():
@@ -159,6 +160,7 @@ class CatchTests:
                 raise asyncio.CancelledError('another') from None
         self.assert_scope(scope, called=True, caught=True)
 
+    @needs_level_cancel
     async def test_3_3_task_cancel_is_an_outer_cancellation(self):
         async def child():
             with self.CancelScope() as scope:

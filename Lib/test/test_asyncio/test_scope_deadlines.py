@@ -10,7 +10,7 @@ import random
 import unittest
 from asyncio import cancelscopes
 
-from test.test_asyncio.scope_utils import matrix
+from test.test_asyncio.scope_utils import matrix, needs_level_cancel
 
 
 def tearDownModule():
@@ -526,6 +526,7 @@ class EffectiveDeadlineTests:
         with self.CancelScope(deadline=self.loop.time() - 5):
             self.check(-math.inf)
 
+    @needs_level_cancel
     async def test_3_effective_deadline_of_a_cancelled_task(self):
         task = asyncio.current_task()
         task.cancel()

@@ -13,8 +13,8 @@ import warnings
 import weakref
 from test import support
 
-from test.test_asyncio.scope_utils import (
-    ExternalTask, MyError, matrix)
+from test.test_asyncio.scope_utils import (ExternalTask, MyError, matrix,
+                                           needs_level_cancel)
 
 
 def tearDownModule():
@@ -617,6 +617,7 @@ class TimeoutTests(Helpers):
             await asyncio.sleep(0)
         await self.assert_not_cancelled()
 
+    @needs_level_cancel
     async def test_4_4_request_in_a_block_whose_task_has_ended(self):
         """What Task.cancel() asked of that task, for a shielded block, does not
         concern the blocks inside it that live on."""
@@ -639,6 +640,7 @@ class TimeoutTests(Helpers):
             self.assertFalse(await timeout.__aexit__(None, None, None))
         await self.assert_not_cancelled()
 
+    @needs_level_cancel
     async def test_4_4_requests_go_away_with_the_task(self):
         class Message:
             pass

@@ -8,7 +8,7 @@ import unittest
 import weakref
 from test import support
 
-from test.test_asyncio.scope_utils import matrix
+from test.test_asyncio.scope_utils import matrix, needs_level_cancel
 from test.test_asyncio.utils import await_without_task
 
 
@@ -301,6 +301,7 @@ class TimeoutTests:
         self.assertIs(outer.expired(), True)
         await self.assert_not_cancelled()
 
+    @needs_level_cancel
     async def test_4_1_task_cancel_wins(self):
         async def child():
             nonlocal timeout

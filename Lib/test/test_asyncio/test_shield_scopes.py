@@ -14,8 +14,9 @@ from asyncio import futures
 from test import support
 from unittest import mock
 
-from test.test_asyncio.scope_utils import (
-    Awaitable, MyBaseError, MyError, bare_yield, matrix)
+from test.test_asyncio.scope_utils import (Awaitable, MyBaseError, MyError,
+                                           bare_yield, matrix,
+                                           needs_level_cancel)
 
 
 def tearDownModule():
@@ -287,6 +288,7 @@ class ProtectionTests:
             by_scope, by_outer_scope, by_task, by_group, by_group_of_member,
             by_sibling, by_deadline, by_timeout)}
 
+    @needs_level_cancel
     async def test_8_1_cancelled_while_it_waits(self):
         async def inner(cancel):
             self.loop.call_soon(self.loop.call_soon, cancel,
@@ -316,6 +318,7 @@ class ProtectionTests:
                                  ['inner', 'host', 'cancelled', 'cancelled'])
                 await self.assert_not_cancelled()
 
+    @needs_level_cancel
     async def test_8_1_cancelled_before(self):
         async def inner():
             await asyncio.sleep(0)
@@ -337,6 +340,7 @@ class ProtectionTests:
                 self.assertEqual(trace, ['inner', 'host'])
                 await self.assert_not_cancelled()
 
+    @needs_level_cancel
     async def test_8_1_cleanup(self):
         # What it is for most of all.
         async def inner():
@@ -382,6 +386,7 @@ class ProtectionTests:
             await asyncio.sleep(0)
         self.assert_scope(scope, called=True, caught=True)
 
+    @needs_level_cancel
     async def test_8_1_cancel_counts_inside_and_after(self):
         async def inner():
             cancel_from_outside()
