@@ -10,19 +10,35 @@ such as test_tasks, it takes about a minute a patch, and some minutes more for e
 A prefix has the files that its patches add (trailer `Adds:`), and no others of those that patches add.  So a module, C
 file or header has to come with the first patch that uses it, and a test file of our own with the first patch on which
 all of its tests pass: from there on it runs on every prefix.
+
+On the prefix that has scopes, timeout(), TaskGroup and shield(), but neither the root task group nor level-triggered
+Task.cancel(), upstream's own, unmodified test_asyncio passes as well, but for the tests that first-step.txt lists, each
+with its reason.
 """
 
+import fnmatch
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tools import legacy  # noqa: E402
+from tools import ui  # noqa: E402
+
 SOURCES = ROOT / 'build' / 'src'
 FOLDER = ROOT / 'build' / 'prefixes'
 # What an interpreter is built from, as far as the series touches it.
 COMPILED = 'Modules', 'Include', 'Objects', 'Python', 'Parser'
+# Of the patch after the first step.
+NEXT_STEP = 'asyncio: Give each Runner a root task group'
+LIST = 'tests/first-step.txt'
+HANGS = 'hangs: '
+UNMODIFIED = "upstream's unmodified tests before the root task group"
 # What checks the legacy switches at start-up does nothing without them.
 START_UP = {'Modules/main.c', 'Python/initconfig.c', 'Python/stdlib_module_names.h'}
 
@@ -73,14 +89,56 @@ def run(commit, tests):
     return (total[-1] if total else done.stdout[-2000:]), done.returncode == 0
 
 
+def compare(failed, text):
+    """Raise UserError if other tests failed than those that text, the content of LIST, lists."""
+    listed = set()
+    for pattern, reason in legacy.read_list(text, LIST).items():
+        if not reason.startswith(HANGS):
+            listed |= set(fnmatch.filter(failed, pattern)) or {pattern}
+    legacy.compare(failed, listed, LIST, UNMODIFIED)
+
+
+def run_unmodified(commit, tests):
+    """Run upstream's own test_asyncio with the library of a commit; return the same as run()."""
+    text = (ROOT / LIST).read_text(encoding='utf-8')
+    hang = [pattern.rpartition('.')[2] for pattern, reason in legacy.read_list(text, LIST).items()
+            if reason.startswith(HANGS)]
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(['tar', '-x', '-C', folder], input=git('archive', commit, 'Lib'), check=True)
+        shutil.rmtree(pathlib.Path(folder, 'Lib/test/test_asyncio'))
+        subprocess.run(['tar', '-x', '-C', folder], input=git('archive', 'upstream', 'Lib/test/test_asyncio'), check=True)
+        report = pathlib.Path(folder, 'report.xml')
+        env = {**os.environ, 'PYTHONPATH': f'{folder}/Lib', 'PYTHONDONTWRITEBYTECODE': '1'}
+        done = subprocess.run(
+            [interpreter(commit), '-m', 'test', '-j2', '--timeout', '300', '--junit-xml', report,
+             *(f'--ignore=*{test}' for test in hang), *tests],
+            cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if not report.exists():
+            return done.stdout[-2000:], False
+        failed, number = legacy.failed_tests(report.read_text(encoding='utf-8'))
+    total = f'Total tests: run={number:,} failures={len(failed)}'
+    if lost := legacy.lost_modules(done.stdout, failed):
+        return f'{total}; {", ".join(lost)} did not come to the end', False
+    try:
+        compare(failed, text)
+    except ui.UserError as error:
+        return f'{total}; {error}', False
+    return f'{total}, all of them in {LIST}', True
+
+
 def main(tests):
+    whole = not tests
     tests = [f'test_asyncio.{test}' for test in tests] or ['test_asyncio']
-    failed = 0
+    failed, before = 0, None
     for line in git('log', '--reverse', '--format=%h %s', 'upstream..HEAD').decode().splitlines():
         commit, subject = line.split(' ', 1)
-        said, passed = run(commit, tests)
-        print(f'{"passed" if passed else "FAILED"}  {subject}: {said}', flush=True)
-        failed += not passed
+        outcomes = [(subject, *run(commit, tests))]
+        if subject == NEXT_STEP and whole:
+            outcomes.insert(0, (UNMODIFIED, *run_unmodified(before, tests)))
+        for what, said, passed in outcomes:
+            print(f'{"passed" if passed else "FAILED"}  {what}: {said}', flush=True)
+            failed += not passed
+        before = commit
     return f'{failed} prefixes fail' if failed else None
 
 

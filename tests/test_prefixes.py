@@ -5,6 +5,7 @@ import os
 import pytest
 
 import prefixes
+from tools import ui
 
 SPAM = 'Modules/_spammodule.c'
 
@@ -67,3 +68,19 @@ def test_prefix_that_does_not_build(series):
     series.commit('asyncio: Break it', trailers='Category: fork-only\nForwarded: no')
     with pytest.raises(SystemExit, match='does not build; the end of .*/build/prefixes/log says why'):
         prefixes.build('HEAD')
+
+
+@pytest.mark.parametrize('failed, problem', [
+    ({'m.A.test_x', 'm.B.test_x', 'n.C.test_y'}, None),
+    ({'m.A.test_x'}, 'n.C.test_y passes, but .* says that it fails'),
+    ({'n.C.test_y'}, r'm\.\*\.test_x passes, but .* says that it fails'),
+    ({'m.A.test_x', 'n.C.test_y', 'n.C.test_z'}, 'n.C.test_z fails, and .* does not have it'),
+    ({'m.A.test_x', 'n.C.test_y', 'm.A.test_hangs'}, 'm.A.test_hangs fails, and .* does not have it'),
+])
+def test_list_of_the_first_step(failed, problem):
+    text = '# A comment\nm.*.test_x: a reason\nn.C.test_y: another: one\nm.*.test_hangs: hangs: it waits\n'
+    if problem is None:
+        prefixes.compare(failed, text)
+    else:
+        with pytest.raises(ui.UserError, match=problem):
+            prefixes.compare(failed, text)

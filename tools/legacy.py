@@ -19,7 +19,7 @@ LIST = 'tests/legacy-all.txt'
 _TESTS = 'Lib/test/test_asyncio'
 
 
-def read_list(text):
+def read_list(text, path=LIST):
     """Return {test: reason}.
 
     Raises:
@@ -30,7 +30,7 @@ def read_list(text):
         if line.strip() and not line.startswith('#'):
             test, _, reason = line.partition(':')
             if not reason.strip():
-                raise ui.UserError(f'{LIST}: {test} has no reason.\n  Write it behind a colon.')
+                raise ui.UserError(f'{path}: {test} has no reason.\n  Write it behind a colon.')
             listed[test.strip()] = reason.strip()
     return listed
 
@@ -56,12 +56,12 @@ def lost_modules(output, failed):
     return sorted(set(modules) - {test.partition('.')[0] for test in failed})
 
 
-def compare(failed, listed):
-    """Raise UserError if other tests failed than those listed."""
-    problems = [f'{test} fails, and {LIST} does not have it' for test in sorted(failed - listed)]
-    problems += [f'{test} passes, but {LIST} says that it fails' for test in sorted(listed - failed)]
+def compare(failed, listed, path=LIST, what="upstream's test_asyncio with -X asyncio_legacy=all"):
+    """Raise UserError if other tests failed than those listed in the file path."""
+    problems = [f'{test} fails, and {path} does not have it' for test in sorted(failed - listed)]
+    problems += [f'{test} passes, but {path} says that it fails' for test in sorted(listed - failed)]
     if problems:
-        raise ui.UserError("upstream's test_asyncio with -X asyncio_legacy=all:\n  " + '\n  '.join(problems))
+        raise ui.UserError(f'{what}:\n  ' + '\n  '.join(problems))
 
 
 def run(project, builder, log):
