@@ -64,7 +64,8 @@ class Closers(groups.Group):
     _retrieved = None  # See RootGroup.
 
     def __init__(self, root):
-        super().__init__(cancelscopes.CancelScope(shield=True))
+        super().__init__()
+        self._scope = cancelscopes.CancelScope(shield=True)
         self._root = root
         self._loop = root._loop
         self._scope._group = self

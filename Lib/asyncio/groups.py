@@ -23,13 +23,13 @@ from . import futures
 
 
 class Group:
-    """The base class of the groups."""
+    """The base class of the groups, each of which sets its scope."""
 
     _parent_task = None  # The host of the scope.
     _joining = None  # The Future that waits for the members.
 
-    def __init__(self, scope):
-        self._scope = scope
+    def __init__(self):
+        self._scope = None
         self._errors = []
         self._external = set()  # The members that are not in the tree.
 
@@ -45,7 +45,8 @@ class Group:
 
         Not for a group that has none.
         """
-        self._joining = Join(self, loop)
+        self._joining = Join(loop=loop)
+        self._joining._group = self
         return self._joining
 
     def _abort(self, msg=None):
@@ -68,18 +69,19 @@ class Group:
         self._scope._group = weakref.ref(self)
 
     def _members_done(self):
-        if self._joining is None or self._count_members():
+        joining = self._joining
+        if joining is None or self._external or self._scope._member_count:
             return
-        loop = self._joining.get_loop()
+        loop = joining.get_loop()
         if loop.is_closed():
             return  # The task that waits for the members can never be woken.
         # In the next callback, so that the callbacks of the last member, which
         # are about to be scheduled, come before the task that waits for it.
         try:
-            loop.call_soon(self._joining._complete)
+            loop.call_soon(joining._complete)
         except BaseException:
             # Complete it synchronously rather than leave the task hanging.
-            self._joining._complete()
+            joining._complete()
             raise
 
     def _add_external(self, task, errors):
@@ -127,7 +129,8 @@ class ExternalTasks(Group):
     """The external tasks that a scope without a group has spawned."""
 
     def __init__(self, scope, loop):
-        super().__init__(scope)
+        super().__init__()
+        self._scope = scope
         self._loop = loop
         scope._group = self
 
@@ -148,13 +151,10 @@ class Join(futures.Future):
     its members; it makes the wait end with CancelledError.
     """
 
+    _group = None
     _cancel_requested = False
     # The cancellation is one of the host alone, not of the group's scope.
     stray = False
-
-    def __init__(self, group, loop):
-        super().__init__(loop=loop)
-        self._group = group
 
     def cancel(self, msg=None):
         if self.done():

@@ -47,7 +47,8 @@ class RootGroup(groups.Group):
         self._start()
 
     def _start(self):
-        super().__init__(cancelscopes.CancelScope())
+        super().__init__()
+        self._scope = cancelscopes.CancelScope()
         self._failures = _background_errors.BackgroundErrors()
         self._aborted = False
         self.shields_disabled = False
