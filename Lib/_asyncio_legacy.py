@@ -1,8 +1,8 @@
-"""The switches that bring single behaviours of asyncio back.
+"""The switches that bring single behaviors of asyncio back.
 
     -X asyncio_legacy=NAME,...    or    PYTHONASYNCIOLEGACY=NAME,...
 
-One a change, so that whatever a program owes to the old behaviour can be
+One a change, so that whatever a program owes to the old behavior can be
 attributed.  They hold for the whole process.  The interpreter imports this
 module at start-up if there is anything in it to check, asyncio in any case.
 """
@@ -13,7 +13,7 @@ _KNOWN = {
     'edge-cancel': 'Task.cancel() interrupts one await',
     'edge-scopes': 'a timeout() or TaskGroup interrupts each task once',
     'background-errors': 'the errors of background tasks are logged',
-    'unretrieved-only': 'errors of tasks that somebody awaits are not raised',
+    'unretrieved-only': 'errors of tasks that are awaited are not raised',
     'shield': 'shield() wraps a coroutine in a task',
     'signals': 'SIGINT cancels the main task, SIGTERM is left alone',
 }

@@ -1,6 +1,6 @@
 """What becomes of background tasks: nothing is lost, neither the task nor its error.
 
-Stock asyncio may collect a task that nobody refers to while it runs, and it logs the error of
+Stock asyncio may collect a task that no object refers to while it runs, and it logs the error of
 a task when the garbage collector comes by; the program goes on without it.  Here every task
 belongs to a group: that of run(), if to no other.  Its failure is the program's, unless it
 was created with errors="log".
@@ -10,7 +10,7 @@ import gc
 
 
 async def forgotten(done: asyncio.Event) -> None:
-    # Nobody refers to this task, nor to what it waits for.
+    # No object refers to this task, nor to what it waits for.
     await asyncio.get_running_loop().run_in_executor(None, gc.collect)
     done.set()
 
@@ -26,7 +26,7 @@ async def main() -> None:
     done = asyncio.Event()
     asyncio.create_task(forgotten(done))
     await done.wait()
-    print("a task that nobody refers to: done all the same")
+    print("a task without a reference: done all the same")
 
     asyncio.create_task(fails(), errors="log")
     await asyncio.sleep(0.01)

@@ -1,7 +1,7 @@
 """A timeout that stock asyncio never keeps, and that level cancellation does.
 
-The session's clean-up catches the CancelledError and says goodbye to its peer.  The peer is
-dead, so the goodbye waits for ever; and stock asyncio has spent its one CancelledError already.
+The session's cleanup catches the CancelledError and says goodbye to its peer.  The peer is
+dead, so the goodbye waits forever; and stock asyncio has spent its one CancelledError already.
 Under level cancellation the block is still cancelled and the second await raises as well.
 
 The program uses nothing that stock asyncio lacks: run it on both, side by side.
@@ -19,7 +19,7 @@ async def session(peer: asyncio.Event) -> None:
     try:
         await peer.wait()
     except asyncio.CancelledError:
-        print("clean-up: the timeout's CancelledError is caught, saying goodbye", flush=True)
+        print("cleanup: the timeout's CancelledError is caught, saying goodbye", flush=True)
         await peer.wait()
 
 

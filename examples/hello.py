@@ -2,7 +2,7 @@
 
 Stock asyncio raises CancelledError once, at one await; a program that catches it is free again.
 Here cancellation is a state of a block.  Every await in it raises until the block is left, a
-deadline is such a block with a time, and clean-up that has to wait says so with shield=True.
+deadline is such a block with a time, and cleanup that has to wait says so with shield=True.
 """
 import asyncio
 import platform
@@ -30,11 +30,11 @@ async def a_deadline_and_a_shield() -> None:
         finally:
             with asyncio.CancelScope(shield=True):
                 await asyncio.sleep(0.01)
-                print("  shielded clean-up: took its time")
+                print("  shielded cleanup: took its time")
             try:
                 await asyncio.sleep(0.01)
             except asyncio.CancelledError:
-                print("  plain clean-up: interrupted")
+                print("  plain cleanup: interrupted")
                 raise
     print(f"  moved on: {scope.cancelled_caught}")
 

@@ -2,7 +2,7 @@
 
 One client hangs up in the middle of its request, another one stays until the handler's own
 timeout() expires.  In both cases every await of the handler is interrupted, however often it
-catches the error, and the clean-up that must be done is done under a shield.  aiohttp comes
+catches the error, and the cleanup that must be done is done under a shield.  aiohttp comes
 from PyPI as it is (requirements.txt); with --uvloop the same runs on uvloop's event loop.
 """
 import asyncio
@@ -45,7 +45,7 @@ class Handler:
             self.steps.append(f"{name} cancelled")
             if not retries:
                 raise
-            # What ties up a server under stock asyncio: nobody is waiting for the answer any more.
+            # What ties up a server under stock asyncio: no client waits for the answer any more.
             await self.query(retries[0], retries[1:])
 
 
@@ -55,7 +55,7 @@ async def hang_up(port, handler):
     await handler.started.wait()
     writer.close()
     await writer.wait_closed()
-    return "nobody there to get one"
+    return "no client to get one"
 
 
 async def stay(port, handler):

@@ -61,7 +61,7 @@ def all_but(*switches):
 
 
 def _without():
-    """What is left out, one after the other, to find out what it takes."""
+    """The switches left out, one after the other, to find out what it takes."""
     return [*((switch,) for switch in SWITCHES), *_ALTERNATIVES]
 
 

@@ -137,7 +137,7 @@ def _in_short(result):
 
 
 def _publish(log):
-    # Where this checkout lies is nobody's business.
+    # Where this checkout lies concerns no reader.
     return log.replace(f'{HERE.parent}/', '')
 
 

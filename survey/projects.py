@@ -13,7 +13,7 @@ CATEGORIES = ('http', 'framework', 'database', 'task queue', 'messaging', 'proto
 
 
 class SurveyError(Exception):
-    """An error that the user can mend; the text says how."""
+    """An error that the user can fix; the text says how."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -138,7 +138,7 @@ def _repeated(results):
 
 
 def _repeated_native(compared):
-    """Return the same for what is left with AnyIO's native backend; None if that has not been repeated."""
+    """Return the same for the regressions that remain with AnyIO's native backend; None if that has not been repeated."""
     return {
         'left': sum(entry['left'] for entry in compared),
         'only_in_one': sum(len(entry['only_in_the_first']) + len(entry['only_in_the_second']) for entry in compared),
@@ -147,7 +147,7 @@ def _repeated_native(compared):
 
 
 def _native_causes(causes, results):
-    """Return what is left of each cause with AnyIO's native backend, in the projects that have been run with it.
+    """Return the rest of each cause with AnyIO's native backend, in the projects that have been run with it.
 
     Those of which there is something with or without it.
     """

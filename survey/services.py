@@ -158,7 +158,7 @@ def _find(service):
 
 def _install(package):
     env = {**os.environ, 'DEBIAN_FRONTEND': 'noninteractive',
-           # Packages start their servers at once if nobody forbids it.
+           # Packages start their servers at once unless that is forbidden.
            'RUNLEVEL': '1'}
     ours = not _POLICY.exists()
     if ours:

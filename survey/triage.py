@@ -19,10 +19,10 @@ class Cause:
     text: str
     reproduction: str = ''  # a file in reproductions/
     rules: str = ''  # of docs/semantics.md
-    # It is AnyIO's own backend that makes it, so that what is left with the native one has another cause.
+    # It is AnyIO's own backend that makes it, so that a regression that remains with the native one has another cause.
     of_anyio: bool = False
     findings: list = dataclasses.field(default_factory=list)
-    left: list = dataclasses.field(default_factory=list)  # what is left with AnyIO's native backend, [Left, ...]
+    left: list = dataclasses.field(default_factory=list)  # the rest with AnyIO's native backend, [Left, ...]
 
     @property
     def regressions(self):
@@ -139,7 +139,7 @@ class Triage:
 
         What no finding covers has a cause of its own.
         """
-        untriaged = Cause(UNTRIAGED, 'Not looked into yet', 'What nobody has explained so far.')
+        untriaged = Cause(UNTRIAGED, 'Not looked into yet', 'Not explained so far.')
         open_findings = {}
         for name, result in results.items():
             for test, regression in result['regressions'].items():

@@ -30,8 +30,8 @@ def test_hello():
         "  await 3 inside: CancelledError(enough)",
         "  first await outside: fine again",
         "a deadline:",
-        "  shielded clean-up: took its time",
-        "  plain clean-up: interrupted",
+        "  shielded cleanup: took its time",
+        "  plain cleanup: interrupted",
         "  moved on: True",
     ]), done.stderr
 
@@ -51,7 +51,7 @@ def test_hangs_on_stock_hangs_on_stock(stock):
 def test_background():
     done = run_example("examples/background.py")
     assert (done.returncode, done.stdout.splitlines()) == (0, [
-        "a task that nobody refers to: done all the same",
+        "a task without a reference: done all the same",
         "logged: the disk is full",
         "main goes on",
         "main is cancelled, and cleans up",
@@ -82,7 +82,7 @@ def test_web(venv, loop):
     done = run_in(venv, "examples/web.py", *loop)
     steps = "query cancelled, retry cancelled, second retry cancelled, rolled back"
     assert (done.returncode, done.stdout.splitlines()) == (0, [
-        f"/hang-up: {steps}; answer: nobody there to get one",
+        f"/hang-up: {steps}; answer: no client to get one",
         f"/stay: {steps}; answer: 504",
     ]), done.stderr
 
@@ -148,7 +148,7 @@ def test_7_1_root_group_on_uvloop(venv):
             raise OSError(message)
 
         async def forgotten(done):
-            # Nobody refers to this task nor to what it waits for.
+            # No object refers to this task nor to what it waits for.
             await asyncio.get_running_loop().create_future()
 
         logged, steps = [], []
@@ -162,7 +162,7 @@ def test_7_1_root_group_on_uvloop(venv):
             gc.collect()
             assert len(asyncio.all_tasks()) == 2
             asyncio.create_task(fails("logged"), errors="log")
-            assert [type(exc) for exc in await asyncio.gather(fails("handed on"), return_exceptions=True)] == [OSError]
+            assert [type(exc) for exc in await asyncio.gather(fails("passed to the caller"), return_exceptions=True)] == [OSError]
             await asyncio.sleep(0.01)
             assert [str(context["exception"]) for context in logged] == ["logged"], logged
             async with asyncio.TaskGroup() as group:
@@ -235,7 +235,7 @@ def test_shutdown_hard(venv, loop, first, second):
         process.send_signal(second)
         out, err = process.communicate(timeout=60)
     assert process.returncode == -second, err
-    # After a second SIGINT the levels above come to their clean-up, but not to wait in it.
+    # After a second SIGINT the levels above come to their cleanup, but not to wait in it.
     expected = ["session: says goodbye", "pool: says goodbye"] if second == signal.SIGINT else []
     assert out.splitlines() == expected, err
 

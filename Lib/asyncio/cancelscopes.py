@@ -186,7 +186,7 @@ class _PyCancelScope(_Node):
         event loop, or None.
     shield -- keep cancellation that comes from outside away from the block.
 
-    Modelled on trio.CancelScope.
+    Modeled on trio.CancelScope.
     """
 
     __slots__ = (

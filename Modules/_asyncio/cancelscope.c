@@ -139,13 +139,13 @@ deadline -- when the scope cancels itself, in seconds on the clock of the
     event loop, or None.
 shield -- keep cancellation that comes from outside away from the block.
 
-Modelled on trio.CancelScope.
+Modeled on trio.CancelScope.
 [clinic start generated code]*/
 
 static int
 _asyncio_CancelScope___init___impl(CancelScopeObj *self, PyObject *deadline,
                                    PyObject *shield)
-/*[clinic end generated code: output=b839fc9626950d90 input=9f94e672dccfb54a]*/
+/*[clinic end generated code: output=b839fc9626950d90 input=2d8e00e01dadec63]*/
 {
     double when;
     int shielded = parse_shield(shield);

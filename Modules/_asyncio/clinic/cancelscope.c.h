@@ -23,7 +23,7 @@ PyDoc_STRVAR(_asyncio_CancelScope___init____doc__,
 "    event loop, or None.\n"
 "shield -- keep cancellation that comes from outside away from the block.\n"
 "\n"
-"Modelled on trio.CancelScope.");
+"Modeled on trio.CancelScope.");
 
 static int
 _asyncio_CancelScope___init___impl(CancelScopeObj *self, PyObject *deadline,
@@ -1131,4 +1131,4 @@ _asyncio_current_effective_deadline(PyObject *module, PyObject *Py_UNUSED(ignore
 {
     return _asyncio_current_effective_deadline_impl(module);
 }
-/*[clinic end generated code: output=b4a978772349b6c0 input=a9049054013a1b77]*/
+/*[clinic end generated code: output=0250bb7a78b0c96a input=a9049054013a1b77]*/
