@@ -68,12 +68,13 @@ def without_cancellations(exc):
 
 
 def without(errors, exc):
-    """Return the list *errors* without *exc* where it is inside a group."""
+    """Return the list *errors* without *exc*, also where that is in a group.
+    """
     remaining = []
     for error in errors:
         if isinstance(error, BaseExceptionGroup):
             error = cancelscopes._take_out(error, lambda member: member is exc)
-        if error is not None:
+        if error is not None and error is not exc:
             remaining.append(error)
     return remaining
 

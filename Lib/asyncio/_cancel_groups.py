@@ -5,7 +5,8 @@ cancellations that the scope itself has caused.  The scope takes those out, as
 BaseExceptionGroup.split() does, but
 
 - groups without a cancellation in them stay the same objects;
-- nothing recurses, and no group is searched twice.
+- nothing recurses (but for the split() of a subclass), and no group is
+  searched twice.
 """
 
 import functools
@@ -161,9 +162,10 @@ class _FoundFree:
 
     An error that goes through many groups of tasks becomes a part of a larger
     group of errors in each, which must not be searched as a whole each time.
-    Nothing can be remembered with an exception, or refer to it weakly.  But
-    what is a local variable where the exception is raised lives as long as its
-    traceback, which nothing else has.
+    An exception cannot be referred to weakly, and an attribute of it would be
+    seen by the program, and stay when the exception is raised anew in another
+    scope.  But what is a local variable where the exception is raised lives as
+    long as its traceback, which nothing else has.
     """
 
     class _Witness:

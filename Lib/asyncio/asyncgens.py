@@ -21,8 +21,9 @@ The closers make progress as long as anything can happen that might wake one
 of them before the time is over: a callback is ready, a timer is due by then, a
 file descriptor or a child process is watched, or there is another thread that
 could call call_soon_threadsafe() (threads of the default executor that have
-nothing to do do not count).  Otherwise there is nothing to wait for.  Event
-loops other than asyncio's own do not tell, so there the time alone decides.
+nothing to do do not count).  Otherwise there is nothing to wait for.  Of
+the event loops, only those with a selector tell; elsewhere the time alone
+decides.
 """
 
 from . import cancelscopes

@@ -106,7 +106,9 @@ class Interrupts:
 
     def restore_wakeup_fd(self):
         """Restore the wakeup descriptor, before the loop is closed."""
-        if self._wakeup_fd is not None and not self._loop._signal_handlers:
+        # (Only the loops of Unix have signal handlers of their own.)
+        if (self._wakeup_fd is not None
+                and not getattr(self._loop, '_signal_handlers', None)):
             current = signal.set_wakeup_fd(-1)
             if current not in (self._wakeup_fd, -1):
                 signal.set_wakeup_fd(current)

@@ -138,9 +138,12 @@ class RootGroup(groups.Group):
         errors = self._take_errors(main_too=True)
         under_way = sys.exception()
         if isinstance(under_way, (KeyboardInterrupt, SystemExit)):
-            # It comes out bare, also if a group has it among its errors.
-            errors = _background_errors.without(errors, under_way)
-        if errors:
+            # It comes out bare, so the other errors have no caller.
+            for error in _background_errors.without(errors, under_way):
+                cancelscopes._report(
+                    self._loop, error, 'unhandled error in asyncio.run()',
+                    None)
+        elif errors:
             raise _to_group(errors)
 
     def _drain(self):
@@ -219,6 +222,8 @@ class RootGroup(groups.Group):
             if self._closers is None:
                 # uvloop ends the task only after the threads.
                 self.forget_tasks()
+                _waiting_for_threads[:] = [
+                    task for task in _waiting_for_threads if not task.done()]
                 _waiting_for_threads.extend(self._all_tasks())
                 self._loop.stop()
         if self._closers is not None:

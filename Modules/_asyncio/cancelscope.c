@@ -105,6 +105,9 @@ cancel_scope_new(PyTypeObject *tp, double deadline, bool shield)
 {
     CancelScopeObj *self = (CancelScopeObj *)tp->tp_alloc(tp, 0);
     if (self != NULL) {
+#ifdef Py_GIL_DISABLED
+        _PyObject_SetMaybeWeakref((PyObject *)self);    /* For try_incref(). */
+#endif
         llist_init(&self->cs_node.children);
         self->cs_deadline = deadline;
         self->cs_heap_index = -1;
@@ -219,6 +222,12 @@ static int
 scope_expire_around(CancelScopeObj *self, double now, PyObject **hosts)
 {
     int res = 0;
+    LoopStateObj *state = node_loop_state(&self->cs_node);
+    if (state == NULL || state->ls_heap_size == 0
+        || state->ls_heap[0]->cs_deadline > now)
+    {
+        return 0;
+    }
     scope_node *node = self->cs_node.parent;
     for (; node != NULL; node = node->parent) {
         CancelScopeObj *scope = node->is_task ? NULL : scope_of_node(node);
@@ -256,7 +265,7 @@ scope_request(CancelScopeObj *self, PyObject *msg, const double *now)
     }
     node->requested = 1;
     self->cs_expired = now != NULL;
-    node->msg = Py_XNewRef(msg);
+    node->msg = msg == NULL || Py_IsNone(msg) ? NULL : Py_NewRef(msg);
     deadlines_remove(self);
     /* All below a scope that is cancelled already know. */
     if (self->cs_state == SCOPE_ACTIVE && node->member_canceller == NULL) {
@@ -465,6 +474,9 @@ scope_can_move_to(CancelScopeObj *self, TaskObj *task)
 static int
 scope_is_closing(CancelScopeObj *self, TaskObj *task)
 {
+    if (_Py_IsInterpreterFinalizing(_PyInterpreterState_GET())) {
+        return 1;       /* Nothing can be imported any more. */
+    }
     tree_lock(&self->cs_node);
     TaskObj *host = self->cs_node.host;
     if (host == NULL || host == task) {
@@ -628,12 +640,14 @@ _asyncio_CancelScope___enter___impl(CancelScopeObj *self)
     FT_ATOMIC_STORE_PTR_RELAXED(task->task_scope, node);
     tree_unlock(node);
     Py_XDECREF(old_state);
+    Py_INCREF(task);    /* What runs meanwhile can end it. */
     if (task->task_source_tb != NULL) {
         scope_note_origin(self, task);
     }
-    if ((node->shield && scope_add_mark(state, self, task) < 0)
-        || scope_arm(self) < 0)
-    {
+    bool failed = (node->shield && scope_add_mark(state, self, task) < 0)
+        || scope_arm(self) < 0;
+    Py_DECREF(task);
+    if (failed) {
         PyObject *error = PyErr_GetRaisedException();
         if (scope_leave(self, false) < 0) {
             keep_error(&error);
@@ -743,6 +757,10 @@ scope_exit(CancelScopeObj *self, asyncio_state *state, TaskObj *task,
 static int
 is_in_task(void)
 {
+    PyThreadState *tstate = _PyThreadState_GET();
+    if (((_PyThreadStateImpl *)tstate)->asyncio_running_loop == NULL) {
+        return 0;
+    }
     PyObject *task = call_helper("_current_task", NULL);
     int res = task == NULL ? -1 : !Py_IsNone(task);
     Py_XDECREF(task);
@@ -767,7 +785,12 @@ scope_prepare_exit(CancelScopeObj *self, TaskObj *task, PyObject *exc,
     *problem = life == SCOPE_NEW ? "This CancelScope has not been entered"
         : life == SCOPE_EXITED ? "This CancelScope has already been left"
         : NULL;
-    if (*problem != NULL) {
+    if (life == SCOPE_EXITED && !has_host
+        && PyErr_GivenExceptionMatches(exc, PyExc_GeneratorExit))
+    {
+        *problem = NULL;        /* Taken out of the tree before. */
+    }
+    if (*problem != NULL || life == SCOPE_EXITED) {
         return 0;
     }
     if (is_root) {
@@ -808,24 +831,12 @@ scope_prepare_exit(CancelScopeObj *self, TaskObj *task, PyObject *exc,
     return 0;
 }
 
-/*[clinic input]
-@critical_section
-_asyncio.CancelScope.__exit__
-
-    exc_type: object
-    exc: object
-    tb: object
-    /
-[clinic start generated code]*/
-
+/* __exit__(), where `task` is the current one, or NULL. */
 static PyObject *
-_asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
-                                   PyObject *exc, PyObject *tb)
-/*[clinic end generated code: output=1d48c45debbfb22f input=0dc83370f523ac6d]*/
+scope_exit_in(CancelScopeObj *self, TaskObj *task, PyObject *exc)
 {
     scope_node *node = &self->cs_node;
     asyncio_state *state = scope_module_state(self);
-    TaskObj *task = current_c_task(state);
 
     tree_lock(node);
     bool is_right = self->cs_in_tree
@@ -851,10 +862,7 @@ _asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
             task = NULL;
         }
     }
-    /* What runs meanwhile can make another task the current one. */
-    Py_XINCREF(task);
     PyObject *res = scope_exit(self, state, task, exc);
-    Py_XDECREF(task);
     if (self->cs_moved) {
         PyObject *error = PyErr_GetRaisedException();
         if (scope_warn_moved(self, is_group) == 0) {
@@ -867,6 +875,29 @@ _asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
             Py_CLEAR(res);
         }
     }
+    return res;
+}
+
+/*[clinic input]
+@critical_section
+_asyncio.CancelScope.__exit__
+
+    exc_type: object
+    exc: object
+    tb: object
+    /
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio_CancelScope___exit___impl(CancelScopeObj *self, PyObject *exc_type,
+                                   PyObject *exc, PyObject *tb)
+/*[clinic end generated code: output=1d48c45debbfb22f input=0dc83370f523ac6d]*/
+{
+    /* What runs meanwhile can make another task the current one. */
+    TaskObj *task = (TaskObj *)Py_XNewRef(
+        current_c_task(scope_module_state(self)));
+    PyObject *res = scope_exit_in(self, task, exc);
+    Py_XDECREF(task);
     return res;
 }
 
@@ -961,10 +992,6 @@ _asyncio_CancelScope_adopt_impl(CancelScopeObj *self, PyObject *task)
     if (scope_check_thread(self) < 0) {
         return NULL;
     }
-#ifdef Py_GIL_DISABLED
-    /* For task_group_scope(). */
-    _PyObject_SetMaybeWeakref((PyObject *)self);
-#endif
     TaskObj *moved = (TaskObj *)task;
     const char *problem = NULL;
     if (self->cs_state != SCOPE_ACTIVE) {
@@ -1231,9 +1258,11 @@ _asyncio_CancelScope__move_here_impl(CancelScopeObj *self)
     TaskObj *task = current_c_task(scope_module_state(self));
     int moved = 0;
     if (task != NULL) {
+        Py_INCREF(task);
         int closing = scope_is_closing(self, task);
         moved = closing != 0 ? Py_MIN(closing, 0)
                              : scope_move_here(self, task);
+        Py_DECREF(task);
     }
     return moved < 0 ? NULL : PyBool_FromLong(moved);
 }
@@ -1692,10 +1721,6 @@ _asyncio_CancelScope__group_set_impl(CancelScopeObj *self, PyObject *value)
     if (cannot_delete(value)) {
         return -1;
     }
-#ifdef Py_GIL_DISABLED
-    /* For task_group_scope() and hosts_append(). */
-    _PyObject_SetMaybeWeakref((PyObject *)self);
-#endif
     tree_lock(&self->cs_node);
     PyObject *old = self->cs_group;
     self->cs_group = Py_IsNone(value) ? NULL : Py_NewRef(value);
@@ -2432,7 +2457,7 @@ _asyncio_current_effective_deadline_impl(PyObject *module)
     tree_lock(&task->task_own_scope);
     scope_node *node = task->task_scope;
     while (node != NULL) {
-        if (!node->is_task) {
+        if (!node->is_task && !scope_of_node(node)->cs_relative) {
             double deadline = scope_of_node(node)->cs_deadline;
             earliest = Py_MIN(earliest, deadline);
         }

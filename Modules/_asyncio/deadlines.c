@@ -91,12 +91,9 @@ loop_state_of(asyncio_state *state, PyObject *loop)
         PyErr_Clear();
         ref = Py_NewRef(loop);
     }
-    PyObject *context = PyContext_New();
-    LoopStateObj *made = context == NULL ? NULL
-        : PyObject_GC_New(LoopStateObj, state->LoopStateType);
+    LoopStateObj *made = PyObject_GC_New(LoopStateObj, state->LoopStateType);
     if (made == NULL) {
         Py_DECREF(ref);
-        Py_XDECREF(context);
         return NULL;
     }
     made->ls_table = table;
@@ -113,7 +110,6 @@ loop_state_of(asyncio_state *state, PyObject *loop)
     made->ls_timer = NULL;
     made->ls_timer_when = 0;
     made->ls_timer_failing = false;
-    made->ls_context = context;
 
     LOCK_LOOP_TABLE(table);
     table->users++;
@@ -163,7 +159,6 @@ LoopState_dealloc(PyObject *op)
     release_loop_table(self->ls_table);
     PyMem_Free(self->ls_heap);
     Py_CLEAR(self->ls_timer);
-    Py_CLEAR(self->ls_context);
     Py_CLEAR(self->ls_loop_ref);
     tp->tp_free(self);
     Py_DECREF(tp);
@@ -175,8 +170,6 @@ LoopState_traverse(PyObject *op, visitproc visit, void *arg)
     LoopStateObj *self = LoopState_CAST(op);
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->ls_timer);
-    /* The context refers to nothing; it is not visited so that it is not
-       cleared while this is still in use. */
     if (!PyWeakref_Check(self->ls_loop_ref)) {
         Py_VISIT(self->ls_loop_ref);
     }
@@ -330,15 +323,22 @@ timer_arm(LoopStateObj *self)
     if (when_obj == NULL) {
         return -1;
     }
+    /* An empty one of its own: the timer works for all tasks. */
+    PyObject *context = PyContext_New();
+    if (context == NULL) {
+        Py_DECREF(when_obj);
+        return -1;
+    }
     asyncio_state *state = get_asyncio_state_by_cls(Py_TYPE(self));
     /* The timer tells us what it was set for: there can be one more. */
     PyObject *args[] = {
-        self->ls_loop, when_obj, (PyObject *)self, when_obj, self->ls_context,
+        self->ls_loop, when_obj, (PyObject *)self, when_obj, context,
     };
     PyObject *timer = PyObject_VectorcallMethod(
         &_Py_ID(call_at), args, 4 | PY_VECTORCALL_ARGUMENTS_OFFSET,
         state->context_kwname);
     Py_DECREF(when_obj);
+    Py_DECREF(context);
     if (timer == NULL) {
         return -1;
     }
@@ -504,11 +504,14 @@ timer_rearm(LoopStateObj *self, asyncio_state *state, PyObject *when)
     {
         keep_error(&error);
     }
-    if (call_soon(state, self->ls_loop, (PyObject *)self, when,
-                  self->ls_context) < 0)
+    PyObject *context = PyContext_New();
+    if (context == NULL
+        || call_soon(state, self->ls_loop, (PyObject *)self, when,
+                     context) < 0)
     {
         keep_error(&error);
     }
+    Py_XDECREF(context);
     return raise_kept(error);
 }
 

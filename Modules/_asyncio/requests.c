@@ -289,9 +289,15 @@ scope_hand_up_requests(scope_node *node)
         return NULL;
     }
     bool in_force = node->host_requested || node->host_pending;
-    /* An edge-triggered one that has been delivered is in the list only. */
-    if (!in_force && task->task_shield_requests == NULL) {
-        return NULL;
+    if (!in_force) {
+        /* An edge-triggered one that has been delivered is in the list only. */
+        shield_request *request = task->task_shield_requests;
+        while (request != NULL && request->node != node) {
+            request = request->before;
+        }
+        if (request == NULL) {
+            return NULL;
+        }
     }
     scope_node *own = &task->task_own_scope;
     scope_node *outer = task_find_shield(task, node->parent);
@@ -309,8 +315,8 @@ scope_hand_up_requests(scope_node *node)
         request->node = NULL;
         if (is_latest) {
             PyObject *msg = own->msg;
-            own->msg = request->msg;
-            request->msg = msg;
+            own->msg = Py_IsNone(request->msg) ? NULL : request->msg;
+            request->msg = msg;     /* (None needs no release.) */
             own->handed_up |= node->host_pending;
             is_latest = false;
         }
@@ -568,7 +574,7 @@ task_cancel(TaskObj *task, PyObject *msg, bool once)
         /* (Else the message of the scope that was left counts, which holds
            longer; that of this request is in task_cancel_msg as well.) */
         old_msg = own->msg;
-        own->msg = Py_NewRef(msg);
+        own->msg = Py_IsNone(msg) ? NULL : Py_NewRef(msg);
     }
     if (!once) {
         target->host_requested = 1;

@@ -164,6 +164,14 @@ tree_unlock(scope_node *node)
     loop_state_unlock(node_loop_state(node));
 }
 
+/* The CancelScope of a node that is not a task's own scope. */
+static inline CancelScopeObj *
+scope_of_node(scope_node *node)
+{
+    assert(!node->is_task);
+    return _Py_CONTAINER_OF(node, CancelScopeObj, cs_node);
+}
+
 /* Let a node that is in no tree belong to a loop.  Return what is to be
    released when the node has been put into the tree, or NULL.  The tree of
    the node is not locked; everything may have happened when it is. */
@@ -172,6 +180,9 @@ node_set_loop_state(scope_node *node, LoopStateObj *state)
 {
     tree_lock(node);
     LoopStateObj *old = node->loop_state;
+    if (!node->is_task && scope_of_node(node)->cs_state != SCOPE_NEW) {
+        state = old;    /* Another thread has entered the scope. */
+    }
     if (old != state) {
         FT_ATOMIC_STORE_PTR_RELEASE(node->loop_state,
                                     (LoopStateObj *)Py_NewRef(state));
@@ -213,14 +224,6 @@ task_is_cancelled(TaskObj *task)
 {
     scope_node *scope = FT_ATOMIC_LOAD_PTR_RELAXED(task->task_scope);
     return FT_ATOMIC_LOAD_PTR_RELAXED(scope->canceller) != NULL;
-}
-
-/* The CancelScope of a node that is not a task's own scope. */
-static inline CancelScopeObj *
-scope_of_node(scope_node *node)
-{
-    assert(!node->is_task);
-    return _Py_CONTAINER_OF(node, CancelScopeObj, cs_node);
 }
 
 /* Return true if a scope is in the tree of a loop, which is locked. */
@@ -988,23 +991,29 @@ task_call_cancel(TaskObj *task)
 static int
 task_interrupt(TaskObj *task)
 {
-    int res = 0;
-    if (task->task_own_scope.overrides_cancel) {
-        res = task_call_cancel(task);
+    PyObject *error = NULL;
+    if (task->task_own_scope.overrides_cancel && task_call_cancel(task) < 0
+        && report_error(task->task_loop, (PyObject *)task, in_cancel) < 0)
+    {
+        keep_error(&error);
     }
     PyThreadState *tstate = _PyThreadState_GET();
+    int res = 0;
     /* (If it runs in this thread, it has its critical section already.) */
-    if (res == 0
-        && (((_PyThreadStateImpl *)tstate)->asyncio_running_task
-                != (PyObject *)task
-            || task->task_fut_waiter != NULL))
+    if (((_PyThreadStateImpl *)tstate)->asyncio_running_task
+            != (PyObject *)task
+        || task->task_fut_waiter != NULL)
     {
         Py_BEGIN_CRITICAL_SECTION(task);
         res = task_interrupt_lock_held(task);
         Py_END_CRITICAL_SECTION();
     }
-    return res == 0 ? 0
-        : report_error(task->task_loop, (PyObject *)task, in_cancel);
+    if (res < 0
+        && report_error(task->task_loop, (PyObject *)task, in_cancel) < 0)
+    {
+        keep_error(&error);
+    }
+    return raise_kept(error);
 }
 
 /* Have the group of a cancelled scope cancel the tasks that are not in the
@@ -1411,8 +1420,14 @@ task_adopt(asyncio_state *state, TaskObj *task)
     }
     task_forget_delivery(task, NULL);
     bool overrides_cancel = task_overrides_cancel(state, task);
-    /* Nothing prevents a second call of __init__(), not even one in here. */
+    /* Nothing prevents a second call of __init__(). */
     task_leave_tree(task, false);
+    if (task_is_in_tree(task)) {    /* Not even one in there. */
+        Py_DECREF(loop_state);
+        PyErr_SetString(PyExc_RuntimeError,
+                        "Task.__init__() was called while it runs");
+        return -1;
+    }
     own->is_task = 1;
     own->host = task;
     FT_ATOMIC_STORE_PTR_RELAXED(task->task_scope, own);

@@ -59,7 +59,6 @@ typedef struct LoopStateObj {
                                    can be had; NULL while not armed */
     double ls_timer_when;       /* when it is due */
     bool ls_timer_failing;      /* it could not be armed again */
-    PyObject *ls_context;       /* empty: the timer works for all tasks */
 } LoopStateObj;
 
 /* A scope: embedded in TaskObj (the task's own scope) and in CancelScope. */

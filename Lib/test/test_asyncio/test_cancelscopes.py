@@ -476,6 +476,24 @@ class ScopeTreeTests:
         await self.assert_not_cancelled()
 
     @needs_level_cancel
+    async def test_2_9_message_of_the_scope_that_was_left(self):
+        # The request of Task.cancel() has none, and is taken back.
+        async def member():
+            for _ in range(2):
+                await self.assert_cancelled(self.forever(), 'scope')
+            asyncio.current_task().uncancel()
+            await self.assert_cancelled(self.forever(), 'scope')
+
+        with self.CancelScope() as scope:
+            task = scope.create_task(member())
+            await self.settle()
+            scope.cancel('scope')
+            task.cancel()
+        with self.CancelScope(shield=True):
+            await asyncio.wait([task])
+        await task
+
+    @needs_level_cancel
     async def test_2_9_message_of_the_request_that_overrides(self):
         async def host():
             task = asyncio.current_task()

@@ -619,6 +619,32 @@ class ShutdownTests:
             print('end')
             ''')
 
+    def test_3_9_task_of_a_loop_that_was_never_closed(self):
+        # Its coroutine is closed when nothing can be imported any more.
+        for block in 'asyncio.timeout(100)', 'scope_as_async()':
+            self.run_and_end(f'''
+                import contextlib
+
+                @contextlib.asynccontextmanager
+                async def scope_as_async():
+                    with asyncio.CancelScope(shield=True):
+                        yield
+
+                async def wait():
+                    async with {block}:
+                        await asyncio.Future()
+
+                async def main():
+                    task = asyncio.create_task(wait())
+                    await asyncio.sleep(0)
+                    task._log_destroy_pending = False
+                    kept.append(task)
+
+                loop = asyncio.new_event_loop()
+                loop.run_until_complete(main())
+                print('end')
+                ''')
+
     def test_3_9_scopes_that_were_never_entered(self):
         self.run_and_end('''
             kept.append(asyncio.CancelScope(deadline=5))

@@ -38,6 +38,23 @@ matrix = scope_utils.matrix(case=CleanupTestCase,
 @matrix
 class CleanupTests:
 
+    async def test_2_1_staggered_race_that_cannot_start(self):
+        before = asyncio.current_scope()
+        with self.assertRaises(TypeError) as cm:
+            await staggered.staggered_race(None, None)
+        # (Its traceback keeps what the function has.)
+        self.assertIs(asyncio.current_scope(), before)
+        del cm
+
+    async def test_B_executor_is_shut_down_in_an_external_task(self):
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, int)
+
+        class Task(scope_utils.ExternalTask, asyncio.Future):
+            pass
+
+        await Task(loop.shutdown_default_executor(), loop)
+
     async def test_2_1_staggered_race_waits_for_its_tasks(self):
         # Trap 42: it is not left before its tasks are, and does not spin.
         loop = asyncio.get_running_loop()

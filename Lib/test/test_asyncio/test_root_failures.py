@@ -21,6 +21,9 @@ from test.test_asyncio.root_utils import (
 from test.test_asyncio.scope_utils import (MyBaseError, MyError,
                                            needs_level_cancel)
 
+# Of errors that an exit exception leaves without a caller.
+UNHANDLED = 'unhandled error in asyncio.run()'
+
 
 def tearDownModule():
     asyncio.events._set_event_loop_policy(None)
@@ -395,34 +398,45 @@ class FailureTests:
                             raise BaseExceptionGroup(
                                 'outer', [inner, *others]) from None
 
-                    if others:
-                        # Nothing is lost; the other is the context.
-                        with self.assertRaises(ExceptionGroup) as cm:
-                            self.run_main(main())
-                        self.assertEqual(str(cm.exception),
-                                         f'{MESSAGE} (1 sub-exception)')
-                        outer, = cm.exception.exceptions
+                    with self.raises_bare(error):
+                        self.run_main(main())
+                    # Nothing is lost.
+                    problems = self.take_problems()
+                    self.assertEqual([message for message, _ in problems],
+                                     [UNHANDLED] * len(others))
+                    for _, outer in problems:
                         self.assertEqual(outer.message, 'outer')
                         self.assertEqual(outer.exceptions, (own,))
-                        self.assertIs(cm.exception.__context__, error)
-                    else:
-                        with self.raises_bare(error):
-                            self.run_main(main())
 
     def test_7_2_exit_exception_of_main_beside_other_errors(self):
-        # It is not lost: bare, or among the errors.
         for own in SystemExit(3), KeyboardInterrupt():
             for delay in None, 1:
                 with self.subTest(own=own, delay=delay):
+                    error = MyError()
+
                     async def main():
-                        asyncio.create_task(
-                            self.background([], error=MyError()))
+                        asyncio.create_task(self.background([], error=error))
+                        await asyncio.sleep(0)
                         await self.failing(own, delay)
 
-                    with self.assertRaises(BaseException) as cm:
+                    with self.raises_bare(own):
                         self.run_main(main())
-                    if cm.exception is not own:
-                        self.assertIn(own, cm.exception.exceptions)
+                    self.assertEqual(self.take_problems(),
+                                     [(UNHANDLED, error)])
+
+    def test_7_2_error_of_main_beside_an_exit_exception(self):
+        exit_error, error = SystemExit(3), MyError()
+
+        async def main():
+            asyncio.create_task(self.failing(exit_error, 1))
+            try:
+                await self.forever()
+            finally:
+                raise error
+
+        with self.raises_bare(exit_error):
+            self.run_main(main())
+        self.assertEqual(self.take_problems(), [(UNHANDLED, error)])
 
     def test_7_2_only_main_fails(self):
         for error in (MyError(), MyBaseError(), asyncio.CancelledError('x'),

@@ -189,6 +189,15 @@ class RepeatedRunTests:
             self.assertIn('background', trace)
             runner.run(self.assert_not_cancelled())
 
+    def test_7_6_exit_exception_of_main_is_not_reported_later(self):
+        for error in SystemExit(3), KeyboardInterrupt():
+            with self.subTest(error=error), self.runner() as runner:
+                with self.raises_bare(error):
+                    runner.run(self.failing(error))
+                runner.run(asyncio.sleep(1))
+                support.gc_collect()
+                self.assertEqual(self.problems, [])
+
     def test_7_6_task_made_between_calls(self):
         error = MyError()
 
@@ -236,6 +245,23 @@ class TestCaseTests:
         self.assertEqual(case._testMethodName, name)
         self.assertIn(MESSAGE, text)
         self.assertIn('MyError: reason', text)
+
+    def test_B_test_that_calls_docleanups(self):
+        Case, trace = self.make_case()
+
+        class Tests(Case):
+            def setUp(case):
+                case.doCleanups()
+
+            def test_1(case):
+                case.doCleanups()
+
+            def tearDown(case):
+                case.doCleanups()
+
+        result = self.run_case(Tests)
+        self.assertEqual((result.testsRun, result.errors), (1, []))
+        self.assertEqual(trace, ['setUp', 'tearDown'])
 
     def test_7_6_background_task_that_fails_during_a_test(self):
         # Trap 30.

@@ -353,6 +353,30 @@ with asyncio.Runner(loop_factory=loop_factory) as runner:
 
 
 @variants(SOME)
+class LoopTests:
+
+    def test_B_loop_without_signal_handlers(self):
+        # As on Windows.
+        program = self.start('''
+            from asyncio import selector_events
+
+            class Loop(selector_events.BaseSelectorEventLoop):
+                pass
+
+            async def main():
+                return 'result'
+
+            signums = signal.SIGINT, signal.SIGTERM
+            before = [signal.getsignal(signum) for signum in signums]
+            loop = Loop()
+            say(asyncio.run(main(), loop_factory=lambda: loop))
+            say(loop.is_closed())
+            say(before == [signal.getsignal(signum) for signum in signums])
+        ''')
+        program.finish('result', 'True', 'True', code=0)
+
+
+@variants(SOME)
 class SecondSignalTests:
     """Rule 8.3."""
 

@@ -44,6 +44,16 @@ class MisuseTests:
             await self.assert_level(times=1)
         await self.assert_not_cancelled()
 
+    async def test_3_8_generator_that_is_closed_after_its_scope_was_left(self):
+        def generate():
+            with self.CancelScope() as scope:
+                yield scope
+
+        generator = generate()
+        next(generator).__exit__(None, None, None)
+        generator.close()
+        await self.check_sound()
+
     def test_3_8_made_and_cancelled_without_a_loop(self):
         scope = self.CancelScope(deadline=3000, shield=True)
         scope.deadline = 4000
