@@ -110,6 +110,13 @@ def _forget_cancel_sent(task):
         task._cancel_sent = _NOT_SENT
 
 
+def _return_to(task, scope):
+    """The current scope of *task* is left."""
+    task._scope = scope
+    if scope._canceller is None:
+        _forget_cancel_sent(task)
+
+
 def _exception_for_step(task, exc):
     """Return what *task* is to get in place of *exc* at its next step.
 

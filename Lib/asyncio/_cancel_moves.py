@@ -7,7 +7,8 @@ entered it, and a task is moved to the scope that adopts it.
 from . import futures
 from . import tasks
 from ._cancel_debug import _py_forget_delivery
-from ._cancel_delivery import _call_all, _call_external, _interrupt
+from ._cancel_delivery import (_call_all, _call_external, _interrupt,
+                               _return_to)
 from ._cancel_requests import _hand_up_requests
 from ._cancel_tree import (_ACTIVE, _EXITED, _NEW, _NOT_ACTIVE, _current_task,
                            _mark, _no_host)
@@ -97,7 +98,7 @@ def _move_to(scope, task):
         scope._moved = task._source_traceback is not None
     if host is not None:
         if host._scope is scope:
-            host._scope = scope._parent
+            _return_to(host, scope._parent)
         else:
             # What is inside the scope in that task moves up.
             inner = host._scope

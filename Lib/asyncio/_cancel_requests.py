@@ -173,7 +173,8 @@ def _hand_up_requests(scope):
     in_force = scope._host_requested or scope._host_pending
     # Of a request for one CancelledError that has been delivered, only the
     # entry in the list remains.
-    if not in_force and not task._shielded_requests:
+    if not in_force and all(target is not scope
+                            for target, _ in task._shielded_requests):
         return None
     outer = _find_shield(task, scope._parent)
     own = task._own_scope
@@ -184,7 +185,8 @@ def _hand_up_requests(scope):
         elif outer is not own:
             requests.append((outer, msg))
         else:
-            own._msg = msg
+            if not own._requested:
+                own._msg = msg
             if scope._host_pending:
                 task._cancel_message = msg
     task._shielded_requests = tuple(requests)

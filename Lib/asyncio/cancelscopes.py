@@ -99,7 +99,7 @@ from . import tasks
 from ._cancel_debug import _find_origin, _py_forget_delivery, _warn_moved
 from ._cancel_delivery import (_call_all, _call_external, _get_scope,
                                _get_scope_msg, _interrupt, _note_delivery,
-                               _raise_soon)
+                               _raise_soon, _return_to)
 from ._cancel_groups import _raise_rest, _without_cancellations
 from ._cancel_moves import _adopt, _is_being_closed, _move_to, _prepare_exit
 from ._cancel_requests import (_ShieldMark, _hand_up_requests,
@@ -276,7 +276,7 @@ class _PyCancelScope(_Node):
             problem = _prepare_exit(self, task, exc)
             if problem is not None:
                 if self._state is _ACTIVE:
-                    self._exit()
+                    self._exit(closing=not problem)
                 if problem:
                     raise RuntimeError(problem)
                 return False
@@ -499,18 +499,19 @@ class _PyCancelScope(_Node):
         """
         return not _is_being_closed(self) and _move_to(self, _current_task())
 
-    def _exit(self):
+    def _exit(self, *, closing=False):
         """Take the scope out of the tree.
 
         Return the outer scope to which a request of Task.cancel() has moved
-        up, or None.
+        up, or None.  *closing*: the coroutine of the host is being closed, so
+        it is not interrupted.
         """
         parent = self._parent
         task = self._host()
         outer = _hand_up_requests(self)
         # Only a wrong exit finds another scope than this one on top.
         if task is not None and task._scope is self:
-            task._scope = parent
+            _return_to(task, parent)
         calls = []
         if self._member_set and (group := self._group) is not None:
             # It will have no members to wait for any more.
@@ -529,7 +530,8 @@ class _PyCancelScope(_Node):
         self._loop = self._group_ref = None
         if moved:
             calls += _mark(moved)
-        if task is not None and task._fut_waiter is not None:
+        if (task is not None and task._fut_waiter is not None
+                and not closing):
             calls.append((_interrupt, task))
         if calls:
             _call_all(calls)

@@ -354,6 +354,16 @@ scope_keep_cancelled(scope_node *node)
     }
 }
 
+/* The current scope of the task is left.  The tree is locked. */
+static void
+task_return_to(TaskObj *task, scope_node *outer)
+{
+    FT_ATOMIC_STORE_PTR_RELAXED(task->task_scope, outer);
+    if (outer->canceller == NULL) {
+        task_forget_cancel_sent(task);
+    }
+}
+
 /* Take an active scope out of the tree; do not interrupt its host, if the
    coroutine of that is `closing`. */
 static int
@@ -380,7 +390,7 @@ scope_leave(CancelScopeObj *self, bool closing)
        end of a scope that was dropped, has not done so. */
     scope_hand_up_requests(node);
     if (node->host != NULL && node->host->task_scope == node) {
-        FT_ATOMIC_STORE_PTR_RELAXED(node->host->task_scope, parent);
+        task_return_to(node->host, parent);
     }
     if (node->requested && has_members) {
         scope_keep_cancelled(node);
@@ -426,7 +436,7 @@ scope_take_from_host(scope_node *node, PyObject **hosts)
     TaskObj *host = node->host;
     node->host = NULL;
     if (host->task_scope == node) {
-        FT_ATOMIC_STORE_PTR_RELAXED(host->task_scope, node->parent);
+        task_return_to(host, node->parent);
         return 0;
     }
     scope_node *inner = host->task_scope;

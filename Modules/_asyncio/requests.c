@@ -313,7 +313,12 @@ scope_hand_up_requests(scope_node *node)
             continue;
         }
         request->node = NULL;
-        if (is_latest) {
+        if (is_latest && own->requested) {
+            /* The message of the scope that was left holds longer. */
+            own->handed_up |= node->host_pending;
+            is_latest = false;
+        }
+        else if (is_latest) {
             PyObject *msg = own->msg;
             own->msg = Py_IsNone(request->msg) ? NULL : request->msg;
             request->msg = msg;     /* (None needs no release.) */
@@ -470,26 +475,20 @@ task_clear_pending(TaskObj *task)
     task_update_pending(task);
 }
 
-/* There is one: that which was just made to a shielded scope; or to the
-   task's own scope, if `request` is NULL or is in force no more. */
+/* There is one: that which was just made to `target`, or to the task's own
+   scope, if the task has had that one left meanwhile. */
 static void
-task_set_pending(TaskObj *task, const shield_request *request)
+task_set_pending(TaskObj *task, const scope_node *target)
 {
     scope_node *own = &task->task_own_scope;
-    scope_node *scope = own;
     tree_lock(own);
-    for (shield_request *known = request == NULL ? NULL
-                                                 : task->task_shield_requests;
-         known != NULL; known = known->before)
-    {
-        if (known == request && known->node != NULL) {
-            scope = known->node;
-            break;
-        }
+    scope_node *scope = task->task_scope;
+    while (scope != own && scope != target) {
+        scope = scope->parent;
     }
     scope->host_pending = 1;
     if (scope == own) {
-        own->handed_up = request != NULL;
+        own->handed_up = target != own;
     }
     tree_unlock(own);
     task->task_must_cancel = 1;
@@ -543,7 +542,6 @@ task_cancel(TaskObj *task, PyObject *msg, bool once)
     PyObject *old_msg = NULL;
     ShieldMarkObj *mark = NULL;
     shield_request *request = NULL;
-    const shield_request *made = NULL;
     int taken = 0;
 
     if (own->has_shields) {
@@ -567,7 +565,6 @@ task_cancel(TaskObj *task, PyObject *msg, bool once)
         request->msg = Py_NewRef(msg);
         request->before = task->task_shield_requests;
         task->task_shield_requests = request;
-        made = request;
         request = NULL;
     }
     else if (!own->requested) {
@@ -595,8 +592,8 @@ task_cancel(TaskObj *task, PyObject *msg, bool once)
     }
     if (taken == 0) {
         /* The step is scheduled or under way, or a shield holds this back. */
-        task_set_pending(task, made);
-        if (made == NULL) {
+        task_set_pending(task, target);
+        if (target == own) {
             Py_XSETREF(task->task_cancel_msg, Py_NewRef(msg));
         }
     }

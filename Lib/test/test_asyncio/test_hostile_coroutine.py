@@ -94,6 +94,31 @@ class CoroutineTests(HostileTestCase):
         self.assertRegex(str(error), 'attached to a different loop')
         self.assertFalse(future.cancelled())
 
+    async def test_2_2_waiter_of_a_coroutine_that_is_closed(self):
+        # It is not asked: the coroutine does not wait any more.
+        class Waiter(self.Future):
+            def cancel(self, msg=None):
+                asked.append(msg)
+                return False
+
+        async def host():
+            with self.CancelScope() as outer:
+                scopes.append(outer)
+                with self.CancelScope(shield=True):
+                    await waiter
+
+        asked, scopes = [], []
+        waiter = Waiter(loop=self.loop)
+        coro = host()
+        task = self.spawn(coro)
+        await self.settle()
+        scopes[0].cancel()
+        coro.close()
+        self.assertEqual(asked, [])
+        waiter.set_result(None)
+        with self.assertRaises(RuntimeError):
+            await task
+
     @needs_level_cancel
     async def test_2_1_throw_goes_on_for_some_time(self):
         def throw(exc):

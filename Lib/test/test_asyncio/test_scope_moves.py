@@ -640,6 +640,33 @@ class TimeoutTests(Helpers):
             self.assertFalse(await timeout.__aexit__(None, None, None))
         await self.assert_not_cancelled()
 
+    async def test_2_2_waiter_is_asked_again_after_a_block_was_left(self):
+        # The next cancellation is another one.
+        class Refusing(self.Future):
+            def cancel(self, msg=None):
+                asked.append(msg)
+                return False
+
+        async def host():
+            with self.CancelScope() as outer:
+                timeout = asyncio.timeout(None)
+                await timeout.__aenter__()
+                entered.append((outer, timeout, asyncio.current_scope()))
+                with contextlib.suppress(asyncio.CancelledError):
+                    await waiter
+
+        asked, entered = [], []
+        waiter = Refusing(loop=self.loop)
+        task = self.spawn(host())
+        await self.settle()
+        (outer, timeout, scope), = entered
+        scope.cancel('inner')
+        await timeout.__aexit__(None, None, None)
+        outer.cancel('outer')
+        self.assertEqual(asked, ['inner', 'outer'])
+        waiter.set_result(None)
+        await task
+
     @needs_level_cancel
     async def test_4_4_requests_go_away_with_the_task(self):
         class Message:

@@ -701,6 +701,41 @@ class ShieldTests:
         await asyncio.sleep(0)
         await asyncio.sleep(1)
 
+    async def test_5_9_request_that_is_taken_back_as_it_is_made(self):
+        # It stays in the block.
+        class Refusing(self.Future):
+            def cancel(self, msg=None):
+                task.uncancel()
+                return False
+
+        task = asyncio.current_task()
+        with self.CancelScope(shield=True):
+            waiter = Refusing(loop=self.loop)
+            self.loop.call_soon(task.cancel)
+            self.loop.call_later(1, waiter.set_result, None)
+            with self.assertRaises(asyncio.CancelledError):
+                await waiter
+            await self.assert_not_cancelled()
+        await self.assert_not_cancelled()
+
+    async def test_2_9_message_of_a_scope_after_that_of_a_request(self):
+        # The request was made below a shield, and is taken back.
+        async def member():
+            task = asyncio.current_task()
+            await self.assert_cancelled(self.forever(), 'scope')
+            with self.CancelScope(shield=True):
+                self.loop.call_soon(task.cancel, 'task')
+                await self.assert_cancelled(self.forever(), 'task')
+            task.uncancel()
+            await self.assert_cancelled(self.forever(), 'scope')
+
+        with self.CancelScope() as scope:
+            task = scope.create_task(member())
+            await self.settle()
+            scope.cancel('scope')
+        await asyncio.wait([task])
+        await task
+
     async def test_5_9_context_is_as_before(self):
         async def chain(count):
             with self.CancelScope(shield=True):
