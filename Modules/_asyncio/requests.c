@@ -482,7 +482,8 @@ task_set_pending(TaskObj *task, const scope_node *target)
 {
     scope_node *own = &task->task_own_scope;
     tree_lock(own);
-    scope_node *scope = task->task_scope;
+    /* (A task that was never initialized has its own scope only.) */
+    scope_node *scope = target == own ? own : task->task_scope;
     while (scope != own && scope != target) {
         scope = scope->parent;
     }

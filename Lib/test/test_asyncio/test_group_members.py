@@ -700,6 +700,24 @@ class JoinTests(GroupHelpers):
             await task
         self.assertEqual(trace, ['after the group'])
 
+    async def test_6_3_body_is_interrupted_before_the_members(self):
+        async def member():
+            try:
+                await self.forever()
+            finally:
+                trace.append('member')
+
+        trace = []
+        with self.assertRaises(ExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(member())
+                group.create_task(self.fail_with(MyError(), 1))
+                try:
+                    await self.forever()
+                finally:
+                    trace.append('body')
+        self.assertEqual(trace, ['body', 'member'])
+
     @needs_level_cancel
     async def test_6_5_errors_have_priority(self):
         # The cancellation shows at the next yield point.
