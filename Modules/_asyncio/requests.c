@@ -476,7 +476,8 @@ task_clear_pending(TaskObj *task)
 }
 
 /* There is one: that which was just made to `target`, or to the task's own
-   scope, if the task has had that one left meanwhile. */
+   scope, if the task has had that one left meanwhile: then `target` may have
+   been freed, so that only its address is looked at. */
 static void
 task_set_pending(TaskObj *task, const scope_node *target)
 {

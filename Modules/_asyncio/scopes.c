@@ -1422,7 +1422,10 @@ task_adopt(asyncio_state *state, TaskObj *task)
     bool overrides_cancel = task_overrides_cancel(state, task);
     /* Nothing prevents a second call of __init__(). */
     task_leave_tree(task, false);
-    if (task_is_in_tree(task)) {    /* Not even one in there. */
+    tree_lock(own);
+    bool is_again = task_is_in_tree(task);      /* Not even one in there. */
+    tree_unlock(own);
+    if (is_again) {
         Py_DECREF(loop_state);
         PyErr_SetString(PyExc_RuntimeError,
                         "Task.__init__() was called while it runs");

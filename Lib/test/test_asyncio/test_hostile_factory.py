@@ -227,6 +227,42 @@ class FactoryTests(HostileTestCase):
                 await asyncio.wait([task])
                 await self.assert_sound()
 
+    async def test_5_7_initialized_again_as_it_is_initialized_again(self):
+        # What the group is told of the task does it; the C task refuses.
+        class Group:
+            calls = 0
+
+            def _members_done(self):
+                self.calls += 1
+                if self.calls <= 2:
+                    scope._spawn(None, again)
+
+            def _member_failed(self, task):
+                pass
+
+            def _host_ended(self):
+                pass
+
+            def _cancel_external(self, msg):
+                pass
+
+        def again():
+            task.__init__(asyncio.sleep(0), loop=loop)
+            return task
+
+        loop = self.loop
+        with self.CancelScope() as scope:
+            scope._group = group = Group()
+            task = scope._spawn(None, loop.create_task, asyncio.sleep(0))
+            with contextlib.suppress(RuntimeError):
+                task.__init__(asyncio.sleep(0), loop=loop)
+            await asyncio.sleep(1)
+            scope._group = None
+        self.assertGreater(group.calls, 0)
+        await asyncio.sleep(1)
+        self.problems.clear()  # It has been scheduled more than once.
+        await self.assert_sound()
+
     @needs_level_cancel
     async def test_5_7_task_that_is_cancelled_by_its_init(self):
         class Task(self.Task):

@@ -5,6 +5,7 @@ Names of tests carry the number of the rule that they check.
 
 import asyncio
 import contextlib
+import contextvars
 import math
 import random
 import unittest
@@ -458,6 +459,25 @@ class DeadlineTests:
 
 
 @matrix
+class ContextTests:
+
+    async def test_3_7_timers_share_no_context(self):
+        # What one task's timer sets is none of another's.
+        class Setting(self.Future):
+            def cancel(self, msg=None):
+                seen.append(variable.get())
+                variable.set('of a timer')
+                return super().cancel(msg)
+
+        variable = contextvars.ContextVar('variable', default='default')
+        seen = []
+        for _ in range(2):
+            with self.CancelScope(deadline=self.loop.time() + 1):
+                await Setting(loop=self.loop)
+        self.assertEqual(seen, ['default'] * 2)
+
+
+@matrix
 class EffectiveDeadlineTests:
     """asyncio.current_effective_deadline()"""
 
@@ -525,6 +545,21 @@ class EffectiveDeadlineTests:
     async def test_3_effective_deadline_if_expired(self):
         with self.CancelScope(deadline=self.loop.time() - 5):
             self.check(-math.inf)
+
+    async def test_3_effective_deadline_while_the_delay_has_no_start(self):
+        def read_clock():
+            self.check(math.inf)
+            seen.append(True)
+            return clock()
+
+        seen, clock = [], self.loop.time
+        self.loop.time = read_clock
+        try:
+            with asyncio.move_on_after(5):
+                self.loop.time = clock
+        finally:
+            self.loop.time = clock
+        self.assertTrue(seen)
 
     @needs_level_cancel
     async def test_3_effective_deadline_of_a_cancelled_task(self):
