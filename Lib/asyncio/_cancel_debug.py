@@ -20,6 +20,7 @@ import warnings
 import weakref
 
 from . import cancelscopes
+from . import events
 from . import futures
 from . import tasks
 from .log import logger
@@ -35,18 +36,29 @@ def _find_origin():
     return f'its scope was entered {place}'
 
 
-def _warn_moved(is_group, origin):
-    """Warn that a block is left in another task than it was entered in."""
+def _warn_moved(is_group, origin, exc):
+    """Warn that a block is left in another task than it was entered in.
+
+    A warning that is an error must not replace *exc*, with which the block
+    ends: the exception handler of the loop gets it, unless that is None.
+    """
     block, lost = (
         ('TaskGroup', 'cancel the code in it when a task of the group failed')
         if is_group else ('timeout()', 'interrupt the code in it any more'))
     entered = '' if origin is None else f' ({origin})'
-    warnings.warn(
-        f'The block of a {block} is left in another task than the one that '
-        f'entered it{entered}: after that task had ended or gone on '
-        f'elsewhere, the {block} could not {lost}; enter and leave it in one '
-        'task, and close asynchronous generators with contextlib.aclosing()',
-        RuntimeWarning, skip_file_prefixes=_LIBRARY)
+    try:
+        warnings.warn(
+            f'The block of a {block} is left in another task than the one '
+            f'that entered it{entered}: after that task had ended or gone on '
+            f'elsewhere, the {block} could not {lost}; enter and leave it in '
+            'one task, and close asynchronous generators with '
+            'contextlib.aclosing()',
+            RuntimeWarning, skip_file_prefixes=_LIBRARY)
+    except Warning as warning:
+        if exc is None:
+            raise
+        loop = events._get_running_loop()
+        cancelscopes._report(loop, warning, 'Warning of debug mode', None)
 
 
 def _check_ended(task, exc, origin):

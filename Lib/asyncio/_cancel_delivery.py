@@ -174,6 +174,8 @@ def _get_scope(reference):
 
 
 def _get_scope_msg(scope):
+    if scope._is_own and scope._requested:
+        return scope._inherited_msg
     if scope._msg is None and scope._expired and not scope._movable:
         # (A timeout says it with its TimeoutError.)
         return 'deadline exceeded'
@@ -201,7 +203,8 @@ def _note_interruption(task):
     if (canceller is not None and canceller._requested
             and not canceller._is_own):
         canceller._interrupted = True
-    if ((own._requested or own._outer_canceller() is not None)
+    if (not own._interrupted
+            and (own._requested or own._outer_canceller() is not None)
             and _is_visible(own, task._scope)):
         own._interrupted = True
 

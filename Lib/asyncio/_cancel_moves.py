@@ -159,8 +159,7 @@ def _adopt(scope, task):
     before = own._parent
     own._change_group(scope)
     # What came from above does not concern the task any more.
-    if own._requested and not own._host_requested:
-        own._msg = None
+    own._inherited_msg = None
     own._requested = own._delivered = own._uncancelled = False
     calls = _mark([own])
     if before is not None and before is not scope:

@@ -28,9 +28,7 @@ def _cancel_task(task, msg, *, once=None):
     scope = _find_target(task)
     if scope is not task._own_scope:
         task._shielded_requests += ((scope, msg),)
-    elif not scope._requested:
-        # (Else the message of the scope that was left counts, which holds
-        # longer; that of this request is in task._cancel_message as well.)
+    else:
         scope._msg = msg
     if not once:
         scope._host_requested = True
@@ -99,7 +97,7 @@ def _uncancel_task(task):
             _update_pending(task)
             cancelscopes._py_forget_delivery(task, scope)
             _update_path(task, scope)
-            if scope is task._own_scope and not scope._requested:
+            if scope is task._own_scope:
                 scope._msg = None
     else:
         for node in _contributions(task):
@@ -152,7 +150,8 @@ def _update_path(task, top):
     path = []  # Those which see what *top* does.
     node = task._scope
     while node is not top:
-        if node._requested or node._host_requested or node._shield:
+        if (node._host_requested or node._shield
+                or cancelscopes._get_scope(node._member_canceller) is node):
             path.clear()
         else:
             path.append(node)
@@ -185,8 +184,7 @@ def _hand_up_requests(scope):
         elif outer is not own:
             requests.append((outer, msg))
         else:
-            if not own._requested:
-                own._msg = msg
+            own._msg = msg
             if scope._host_pending:
                 task._cancel_message = msg
     task._shielded_requests = tuple(requests)

@@ -12,7 +12,6 @@ from ._cancel_delivery import (_call_all, _call_cancel, _call_external,
                                _forget_cancel_sent, _get_scope,
                                _get_scope_msg, _ignore, _interrupt,
                                _raise_soon)
-from ._cancel_requests import _hand_up_requests
 from ._spawning import _RETRIEVED, _report_failure
 
 # The life of a CancelScope; the values are what repr() shows.
@@ -43,16 +42,16 @@ class _Node:
     """What a CancelScope and the own scope of a task have in common."""
 
     __slots__ = (
-        # The scopes right below, in order of entry: {id: weak reference}.  The
-        # tree owns nothing, so that a scope which no code can leave any more
-        # goes away.
+        # The scopes right below: {id: weak reference}.  The tree owns nothing,
+        # so that a scope which no code can leave any more goes away.
         '_children',
         # See the invariant.  Weak references, or None.
         '_canceller', '_member_canceller',
         # A weak reference to the host.  It is dead if the host was destroyed,
         # and _no_host if there is none.
         '_host',
-        # The message of the request that is in force.
+        # The message of the request that is in force.  (Of an own scope, that
+        # of Task.cancel(): for _requested there is _inherited_msg.)
         '_msg',
         # The cancel of this scope was requested.  (Of an own scope: a
         # cancelled scope that it was below has been left.)
@@ -127,14 +126,21 @@ class _Node:
 
     def _find_cancellers(self):
         """Return what _canceller and _member_canceller have to be."""
+        parent = self._parent
+        outer = (None if self._shield or parent is None
+                 else parent._member_canceller)
         if self._requested:
+            # A scope that was requested below a cancelled one goes with that,
+            # which came first.  (An own scope gets its request only when it
+            # loses the other.)
             reference = weakref.ref(self)
-            return reference, reference
+            before = self._member_canceller
+            if (outer is None or self._is_own
+                    or before is None or before is reference):
+                return reference, reference
         canceller = (weakref.ref(self) if self._host_requested
                      else self._outer_canceller())
-        if self._shield or self._parent is None:
-            return canceller, None
-        return canceller, self._parent._member_canceller
+        return canceller, outer
 
     def _outer_canceller(self):
         """The outside cancellation that is visible through this scope."""
@@ -149,7 +155,11 @@ class _Node:
 class _TaskScope(_Node):
     """The own scope of a _PyTask."""
 
-    __slots__ = ('_parent_reference',)
+    __slots__ = (
+        '_parent_reference',
+        # The message of the cancelled scope that the task was below and that
+        # has been left.
+        '_inherited_msg')
 
     _is_own = True
     # What only a CancelScope can have.
@@ -158,6 +168,7 @@ class _TaskScope(_Node):
 
     def __init__(self, task, parent):
         self._host = weakref.ref(task)
+        self._inherited_msg = None
         self._attach(parent)
         self._canceller, self._member_canceller = self._find_cancellers()
         task._own_scope = task._scope = self
@@ -287,7 +298,10 @@ def _leave_tree(task):
         entered.append(scope)
         scope = scope._parent
     for scope in entered:
-        _hand_up_requests(scope)
+        scope._host_requested = scope._host_pending = False
+    task._shielded_requests = ()
+    for scope in reversed(entered):
+        scope._canceller, _ = scope._find_cancellers()
     calls = []
     for scope in entered:
         if scope._state is _ACTIVE:

@@ -293,7 +293,7 @@ class _PyCancelScope(_Node):
             is_group, origin = self._group is not None, self._origin
         request = self._exit()
         if self._moved:
-            _warn_moved(is_group, origin)
+            _warn_moved(is_group, origin, exc)
         if outer is not None or request is not None:
             # The error, if there is one, is the outer scope's from here on.
             if (delivered and task is not None and (
@@ -323,7 +323,6 @@ class _PyCancelScope(_Node):
         # ended, or this is a root.
         if self._state is _ACTIVE:
             parent, loop = self._parent, self._loop
-            self._requested = False  # Nothing below it stays cancelled.
             try:
                 self._unregister_root()
                 if self._state is _ACTIVE:
@@ -518,14 +517,17 @@ class _PyCancelScope(_Node):
             calls.append((_call_external, self._loop, task,
                           group._members_done))
         self._state = _EXITED
+        # (It is the first request that counts: not this one, below a scope
+        # that was cancelled before.)
+        canceller = _get_scope(self._member_canceller)
         moved = self._detach()
         self._remove_mark()
         if self._requested:
             for child in moved:
-                if child._is_own:
+                if child._is_own and not child._requested:
+                    child._inherited_msg = _get_scope_msg(
+                        self if canceller is None else canceller)
                     child._requested = True
-                    if child._msg is None:
-                        child._msg = _get_scope_msg(self)
         self._disarm(calls)
         self._loop = self._group_ref = None
         if moved:

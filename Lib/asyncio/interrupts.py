@@ -233,6 +233,17 @@ class Interrupts:
             self._restore_handlers()
             signal.set_wakeup_fd(self._previous_fd)
         self._outer = self._wakeup_fd = None
+        self._root.leave_to_parent()
+
+
+def restore_wakeup_fd(loop):
+    """Set the wakeup descriptor again after *loop* has reset it.
+
+    It does that with its last signal handler.
+    """
+    if (_active is not None and _active._loop is loop
+            and _active._wakeup_fd is not None):
+        signal.set_wakeup_fd(_active._wakeup_fd, warn_on_full_buffer=False)
 
 
 def _kill_process(signum):

@@ -19,6 +19,10 @@ _TURNS = 200
 # ended the wait for them.
 _waiting_for_threads = []
 
+_HINT = ('To handle such errors where the tasks are awaited, use '
+         'create_task(..., errors="await"), a TaskGroup, or gather() of '
+         'coroutines.')
+
 
 class RootGroup(groups.Group):
     """The group of the tasks that are spawned into no other.
@@ -39,6 +43,7 @@ class RootGroup(groups.Group):
     _shutdown_interrupted = False  # A signal has come since.
     _loop_disturbed = False  # It may have to stop for an interrupted wait.
     _closers = None  # The tasks that close generators; see asyncgens.
+    _is_forked = False  # The loop is that of the parent of this process.
 
     def __init__(self, loop):
         self._loop = loop
@@ -148,10 +153,11 @@ class RootGroup(groups.Group):
 
     def _drain(self):
         """Cancel the members and wait for them; then end the closers."""
-        self._end_members()
-        if self._closers is not None:
-            self._scope._unregister_root()
-            self._start_closers().end()
+        if not self._is_forked:
+            self._end_members()
+            if self._closers is not None:
+                self._scope._unregister_root()
+                self._start_closers().end()
         self._unregister()
 
     def _end_members(self):
@@ -185,10 +191,23 @@ class RootGroup(groups.Group):
         A signal interrupts the wait: the tasks that close generators are
         cancelled; threads cannot be, so they are not waited for.
         """
+        if self._is_forked:
+            return
         self._shutting_down = True
+        self._wait_for_killed_processes()
         self._shut_down_asyncgens()
         if not self._shutdown_interrupted:
-            self._join_threads()
+            self._run_to_end(self._loop.shutdown_default_executor(
+                constants.THREAD_JOIN_TIMEOUT))
+
+    def _wait_for_killed_processes(self):
+        # The cleanup that has killed them may have been interrupted when it
+        # was going to wait.
+        killed = getattr(self._loop, '_killed_processes', None)
+        if isinstance(killed, set):  # Not another kind of loop.
+            for transport in list(killed):
+                if not self._shutdown_interrupted:
+                    self._run_to_end(transport._wait())
 
     def _shut_down_asyncgens(self):
         # The tasks that are made meanwhile are awaited and their errors
@@ -201,11 +220,10 @@ class RootGroup(groups.Group):
             raise
         self._unregister()
 
-    def _join_threads(self):
+    def _run_to_end(self, coro):
         self._settle_loop()
         try:
-            self._loop.run_until_complete(self._loop.shutdown_default_executor(
-                constants.THREAD_JOIN_TIMEOUT))
+            self._loop.run_until_complete(coro)
         except (exceptions.CancelledError, RuntimeError):
             # interrupt() has stopped the loop.
             if not self._shutdown_interrupted:
@@ -240,6 +258,15 @@ class RootGroup(groups.Group):
         """Do not report that tasks have not ended."""
         for task in self._all_tasks():
             task._log_destroy_pending = False
+
+    def leave_to_parent(self):
+        """Let the loop stop: this is a child process that has been forked.
+
+        Only the code that has forked goes on, up to the next time that it has
+        to wait.  The tasks are those of the parent, which shares the selector.
+        """
+        self._is_forked = True
+        self._loop.stop()
 
     # What the tree and asyncgens call.
 
@@ -343,6 +370,9 @@ class RootGroup(groups.Group):
             # More than once: the loop may stop for an interrupted wait.
             while not future.done():
                 _other_loops.hook_into(self._loop)
+                if self._is_forked:
+                    raise RuntimeError('a child process cannot run the event '
+                                       'loop of its parent')
                 try:
                     self._loop.run_forever()
                 except (KeyboardInterrupt, SystemExit) as exc:
@@ -382,4 +412,6 @@ class RootGroup(groups.Group):
 
 
 def _to_group(errors):
-    return BaseExceptionGroup('unhandled errors in background tasks', errors)
+    group = BaseExceptionGroup('unhandled errors in background tasks', errors)
+    group.add_note(_HINT)
+    return group

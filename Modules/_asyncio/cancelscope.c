@@ -333,23 +333,25 @@ scope_arm(CancelScopeObj *self)
     return res;
 }
 
-/* The tasks below a cancelled scope, which is about to be left, stay
-   cancelled. */
+/* The tasks right below a cancelled scope, which is about to be left, stay
+   cancelled; `all`: those in the scopes below it as well. */
 static void
-scope_keep_cancelled(scope_node *node)
+scope_keep_cancelled(scope_node *top, bool all)
 {
-    struct llist_node *entry;
-    llist_for_each(entry, &node->children) {
-        scope_node *child = llist_data(entry, scope_node, siblings);
-        if (child->is_task) {
-            child->requested = 1;
-            if (child->msg == NULL) {
-                PyObject *msg = scope_msg(node);
-                if (Py_IsNone(msg)) {
-                    Py_CLEAR(msg);
-                }
-                child->msg = msg;
+    for (scope_node *node = scope_next(top, top, true); node != NULL;
+         node = scope_next(node, top, all && !node->is_task))
+    {
+        /* (It is the first request that counts: not that of this scope, below
+           one that was cancelled before.) */
+        if (node->is_task && !node->requested
+            && node->member_canceller == top->member_canceller)
+        {
+            PyObject *msg = scope_msg(top->member_canceller);
+            if (Py_IsNone(msg)) {
+                Py_CLEAR(msg);
             }
+            node->host->task_inherited_msg = msg;
+            node->requested = 1;
         }
     }
 }
@@ -393,7 +395,7 @@ scope_leave(CancelScopeObj *self, bool closing)
         task_return_to(node->host, parent);
     }
     if (node->requested && has_members) {
-        scope_keep_cancelled(node);
+        scope_keep_cancelled(node, false);
     }
     PyObject *loop = Py_XNewRef(scope_loop_lock_held(self));
     PyObject *old_loop = self->cs_loop;
@@ -564,13 +566,18 @@ scope_move_here(CancelScopeObj *self, TaskObj *task)
     return raise_kept(error) < 0 ? -1 : 1;
 }
 
-/* Let a root be one no more, and let go of what is below it. */
+/* Let a root be one no more, and let go of what is below it.  Do nothing if
+   it is none. */
 static int
 scope_unregister_root(CancelScopeObj *self)
 {
     PyObject *hosts = NULL;
 
     tree_lock(&self->cs_node);
+    if (!self->cs_is_root) {
+        tree_unlock(&self->cs_node);
+        return 0;
+    }
     self->cs_is_root = 0;
     llist_remove(&self->cs_node.siblings);
     deadlines_remove(self);
@@ -703,12 +710,12 @@ scope_filter_group(CancelScopeObj *self, PyObject *group)
 
 /* Warn that a scope, which has just been left, had to be moved for that. */
 static int
-scope_warn_moved(CancelScopeObj *self, bool is_group)
+scope_warn_moved(CancelScopeObj *self, bool is_group, PyObject *exc)
 {
     PyObject *warn = cancel_debug_attr("_warn_moved");
     PyObject *res = warn == NULL ? NULL : PyObject_CallFunctionObjArgs(
         warn, is_group ? Py_True : Py_False,
-        self->cs_origin == NULL ? Py_None : self->cs_origin, NULL);
+        self->cs_origin == NULL ? Py_None : self->cs_origin, exc, NULL);
     Py_XDECREF(warn);
     Py_XDECREF(res);
     return res == NULL ? -1 : 0;
@@ -875,7 +882,7 @@ scope_exit_in(CancelScopeObj *self, TaskObj *task, PyObject *exc)
     PyObject *res = scope_exit(self, state, task, exc);
     if (self->cs_moved) {
         PyObject *error = PyErr_GetRaisedException();
-        if (scope_warn_moved(self, is_group) == 0) {
+        if (scope_warn_moved(self, is_group, exc) == 0) {
             PyErr_SetRaisedException(error);
         }
         else if (error != NULL) {
@@ -1395,10 +1402,7 @@ static PyObject *
 _asyncio_CancelScope__unregister_root_impl(CancelScopeObj *self)
 /*[clinic end generated code: output=707162adb17c1ce1 input=861e2aea8761da5b]*/
 {
-    tree_lock(&self->cs_node);
-    bool is_root = self->cs_is_root;
-    tree_unlock(&self->cs_node);
-    if (is_root && scope_unregister_root(self) < 0) {
+    if (scope_unregister_root(self) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -1892,8 +1896,14 @@ static void
 scope_drop(CancelScopeObj *self)
 {
     PyObject *exc = PyErr_GetRaisedException();
+    tree_lock(&self->cs_node);
+    if (self->cs_in_tree && self->cs_node.requested) {
+        /* The scopes inside it may go away before or after it. */
+        scope_keep_cancelled(&self->cs_node, true);
+    }
+    tree_unlock(&self->cs_node);
     int res = self->cs_is_root ? scope_unregister_root(self)
-                                  : scope_leave(self, false);
+                               : scope_leave(self, false);
     if (res < 0) {
         PyErr_FormatUnraisable("Exception ignored while %R went away", self);
     }
@@ -2154,7 +2164,10 @@ _asyncio__is_cancelled(PyObject *module, PyObject *task)
         return call_helper("_py_is_cancelled", task);
     }
     scope_node *own = &((TaskObj *)task)->task_own_scope;
-    return PyBool_FromLong(FT_ATOMIC_LOAD_PTR_RELAXED(own->canceller) != NULL);
+    tree_lock(own);
+    bool cancelled = own->is_ready && own->canceller != NULL;
+    tree_unlock(own);
+    return PyBool_FromLong(cancelled);
 }
 
 /*[clinic input]

@@ -248,11 +248,13 @@ task_find_target(TaskObj *task, ShieldMarkObj *mark)
 static void
 task_update_path(TaskObj *task, scope_node *top)
 {
-    scope_node *canceller = scope_find_canceller(top);
+    scope_node *canceller = scope_find_canceller(top, top->member_canceller);
     /* Those from `start` outwards see what `top` does. */
     scope_node *start = task->task_scope;
     for (scope_node *node = start; node != top; node = node->parent) {
-        if (node->requested || node->host_requested || node->shield) {
+        if (node->member_canceller == node || node->host_requested
+            || node->shield)
+        {
             start = node->parent;
         }
     }
@@ -313,12 +315,7 @@ scope_hand_up_requests(scope_node *node)
             continue;
         }
         request->node = NULL;
-        if (is_latest && own->requested) {
-            /* The message of the scope that was left holds longer. */
-            own->handed_up |= node->host_pending;
-            is_latest = false;
-        }
-        else if (is_latest) {
+        if (is_latest) {
             PyObject *msg = own->msg;
             own->msg = Py_IsNone(request->msg) ? NULL : request->msg;
             request->msg = msg;     /* (None needs no release.) */
@@ -361,7 +358,7 @@ task_release_requests(TaskObj *task, bool all)
        run any code.) */
     PyObject *msg = NULL;
     if (!all && own->handed_up) {
-        msg = scope_msg(own);
+        msg = Py_NewRef(own->msg == NULL ? Py_None : own->msg);
         own->handed_up = 0;
     }
     tree_unlock(own);
@@ -399,11 +396,9 @@ task_shielded_msg(TaskObj *task, scope_node *scope)
 static PyObject *
 task_own_pending_msg(TaskObj *task)
 {
-    if (task->task_own_scope.handed_up) {
-        return scope_msg(&task->task_own_scope);
-    }
-    return Py_NewRef(task->task_cancel_msg == NULL ? Py_None
-                                                   : task->task_cancel_msg);
+    PyObject *msg = task->task_own_scope.handed_up
+        ? task->task_own_scope.msg : task->task_cancel_msg;
+    return Py_NewRef(msg == NULL ? Py_None : msg);
 }
 
 /* The message of a task that is cancelled as its coroutine ends. */
@@ -569,9 +564,7 @@ task_cancel(TaskObj *task, PyObject *msg, bool once)
         task->task_shield_requests = request;
         request = NULL;
     }
-    else if (!own->requested) {
-        /* (Else the message of the scope that was left counts, which holds
-           longer; that of this request is in task_cancel_msg as well.) */
+    else {
         old_msg = own->msg;
         own->msg = Py_IsNone(msg) ? NULL : Py_NewRef(msg);
     }
@@ -658,7 +651,7 @@ task_uncancel(TaskObj *task)
             if (own->host != NULL) {
                 task_update_path(task, lifted);
             }
-            if (lifted == own && !own->requested) {
+            if (lifted == own) {
                 old_msg = own->msg;
                 own->msg = NULL;
             }

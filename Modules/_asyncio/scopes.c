@@ -257,19 +257,25 @@ scope_outer_canceller(scope_node *node)
                                       : parent->member_canceller;
 }
 
-static inline scope_node *
-scope_find_canceller(scope_node *node)
-{
-    return node->requested || node->host_requested
-        ? node : scope_outer_canceller(node);
-}
-
+/* What member_canceller has to be.  A scope that was requested below a
+   cancelled one goes with that, which came first.  (An own scope gets its
+   request only when it loses the other.) */
 static inline scope_node *
 scope_find_member_canceller(scope_node *node)
 {
-    return node->requested ? node
-        : node->shield || node->parent == NULL ? NULL
+    scope_node *outer = node->shield || node->parent == NULL ? NULL
         : node->parent->member_canceller;
+    return node->requested
+        && (outer == NULL || node->is_task || node->member_canceller == NULL
+            || node->member_canceller == node) ? node : outer;
+}
+
+/* What canceller has to be, if `member_canceller` is right. */
+static inline scope_node *
+scope_find_canceller(scope_node *node, scope_node *member_canceller)
+{
+    return node->host_requested || member_canceller == node
+        ? node : scope_outer_canceller(node);
 }
 
 /* The values of task_cancel_sent. */
@@ -279,6 +285,12 @@ enum {
     SENDING_TO_SELF,            /* and that has asked the task in turn */
     SENT,
 };
+
+static inline uint8_t
+task_get_cancel_sent(TaskObj *task)
+{
+    return FT_ATOMIC_LOAD_UINT8_RELAXED(task->task_cancel_sent);
+}
 
 static inline void
 task_set_cancel_sent(TaskObj *task, uint8_t sent)
@@ -291,7 +303,7 @@ task_set_cancel_sent(TaskObj *task, uint8_t sent)
 static inline void
 task_forget_cancel_sent(TaskObj *task)
 {
-    if (FT_ATOMIC_LOAD_UINT8_RELAXED(task->task_cancel_sent) == SENT) {
+    if (task_get_cancel_sent(task) == SENT) {
         task_set_cancel_sent(task, NOT_SENT);
     }
 }
@@ -410,7 +422,8 @@ scope_attach(scope_node *node, scope_node *parent)
         llist_insert_tail(&parent->children, &node->siblings);
     }
     node->member_canceller = scope_find_member_canceller(node);
-    FT_ATOMIC_STORE_PTR_RELAXED(node->canceller, scope_find_canceller(node));
+    FT_ATOMIC_STORE_PTR_RELAXED(
+        node->canceller, scope_find_canceller(node, node->member_canceller));
 }
 
 /* The node after `node` in the subtree of `top`, in pre-order; those below
@@ -476,8 +489,8 @@ scope_mark(scope_node *top, PyObject **hosts)
     for (scope_node *node = top; node != NULL;
          node = scope_next(node, top, changed))
     {
-        scope_node *canceller = scope_find_canceller(node);
         scope_node *member_canceller = scope_find_member_canceller(node);
+        scope_node *canceller = scope_find_canceller(node, member_canceller);
         changed = canceller != node->canceller
             || member_canceller != node->member_canceller;
         if (!changed) {
@@ -747,17 +760,21 @@ group_call(CancelScopeObj *scope, const char *name,
 
 /* ----- Delivery ----- */
 
+/* What the request that was made to the scope has to say, a new
+   reference.  The tree is locked. */
 static PyObject *
 scope_msg(scope_node *node)
 {
-    if (node->msg != NULL) {
-        return Py_NewRef(node->msg);
+    PyObject *msg = node->is_task && node->requested
+        ? node->host->task_inherited_msg : node->msg;
+    if (msg != NULL) {
+        return Py_NewRef(msg);
     }
     /* (A timeout says it with its TimeoutError.) */
     if (!node->is_task && scope_of_node(node)->cs_expired
         && !scope_of_node(node)->cs_movable)
     {
-        PyObject *msg = PyUnicode_FromString("deadline exceeded");
+        msg = PyUnicode_FromString("deadline exceeded");
         if (msg != NULL) {
             return msg;
         }
@@ -824,9 +841,8 @@ task_stop_waiting(TaskObj *task, PyObject *waiter, PyObject *msg)
 static int
 cancel_waiter(TaskObj *task, PyObject *msg)
 {
-    if (task->task_cancel_sent == SENDING
-        || task->task_cancel_sent == SENDING_TO_SELF)
-    {
+    uint8_t sent = task_get_cancel_sent(task);
+    if (sent == SENDING || sent == SENDING_TO_SELF) {
         task_set_cancel_sent(task, SENDING_TO_SELF);
         return 1;
     }
@@ -835,7 +851,7 @@ cancel_waiter(TaskObj *task, PyObject *msg)
        them (gh-126138). */
     PyObject *waiter = Py_NewRef(task->task_fut_waiter);
     PyObject *res = PyObject_CallMethodOneArg(waiter, &_Py_ID(cancel), msg);
-    bool itself = task->task_cancel_sent == SENDING_TO_SELF;
+    bool itself = task_get_cancel_sent(task) == SENDING_TO_SELF;
     if (task->task_fut_waiter == waiter) {
         task_set_cancel_sent(task, SENT);
     }
@@ -898,7 +914,8 @@ task_note_interruption(TaskObj *task)
     if (canceller != NULL && canceller->requested && !canceller->is_task) {
         canceller->interrupted = 1;
     }
-    if ((own->requested || scope_outer_canceller(own) != NULL)
+    if (!own->interrupted
+        && (own->requested || scope_outer_canceller(own) != NULL)
         && scope_is_visible(own, task->task_scope))
     {
         own->interrupted = 1;
@@ -911,7 +928,7 @@ task_interrupt_lock_held(TaskObj *task)
 {
     _Py_CRITICAL_SECTION_ASSERT_OBJECT_LOCKED(task);
 
-    if (task->task_fut_waiter == NULL || task->task_cancel_sent) {
+    if (task->task_fut_waiter == NULL || task_get_cancel_sent(task)) {
         return 0;
     }
     PyObject *msg = task_canceller_msg(task);
@@ -926,7 +943,7 @@ task_interrupt_lock_held(TaskObj *task)
         task_check_waiter(task);
     }
     /* It may have gone on meanwhile, or while this waited for the lock. */
-    if (task->task_fut_waiter == NULL || task->task_cancel_sent) {
+    if (task->task_fut_waiter == NULL || task_get_cancel_sent(task)) {
         Py_DECREF(msg);
         return 0;
     }
@@ -1298,12 +1315,25 @@ task_leave_tree_impl(TaskObj *task, bool destroyed)
     }
     PyObject *exc = PyErr_GetRaisedException();
     PyObject *hosts = NULL;
+    int res = 0;
 
-    /* As long as all that see what was requested are scopes of the task. */
+    /* The requests of Task.cancel() end with the task: as long as all that
+       see them are scopes of the task. */
     for (scope_node *node = task->task_scope; node != own;
          node = node->parent)
     {
-        scope_hand_up_requests(node);
+        node->host_pending = 0;
+        if (node->host_requested) {
+            node->host_requested = 0;
+            if (scope_mark(node, &hosts) < 0) {
+                res = -1;
+            }
+        }
+    }
+    if (task->task_shield_requests != NULL) {
+        tree_unlock(own);
+        task_release_requests(task, true);
+        tree_lock(own);
     }
     while (task->task_scope != own) {
         task_abandon_scope(task, destroyed);
@@ -1313,7 +1343,9 @@ task_leave_tree_impl(TaskObj *task, bool destroyed)
     bool was_member = own->is_member;
     bool is_last = was_member && --scope_of_node(own->parent)->cs_members == 0;
     own->is_member = 0;
-    int res = scope_detach(own, own->parent, &hosts);
+    if (scope_detach(own, own->parent, &hosts) < 0) {
+        res = -1;
+    }
     tree_unlock(own);
     if (task->task_shield_requests != NULL) {
         task_release_requests(task, true);
@@ -1439,7 +1471,8 @@ task_adopt(asyncio_state *state, TaskObj *task)
 
     tree_lock(own);
     PyObject *old_msg = own->msg;
-    own->msg = NULL;
+    PyObject *old_inherited = task->task_inherited_msg;
+    own->msg = task->task_inherited_msg = NULL;
     CancelScopeObj *parent = loop_state_root(loop_state);
     task->task_errors = slot == NULL ? ERRORS_PROPAGATE : slot->errors;
     if (slot != NULL && slot->scope != NULL) {
@@ -1465,6 +1498,7 @@ task_adopt(asyncio_state *state, TaskObj *task)
     task_set_cancel_sent(task, NOT_SENT);
     task->task_edge_taken = 0;
     Py_XDECREF(old_msg);
+    Py_XDECREF(old_inherited);
     Py_XDECREF(old_state);
     Py_DECREF(loop_state);
     return 0;
@@ -1488,7 +1522,7 @@ static int
 task_move(TaskObj *task, CancelScopeObj *scope)
 {
     scope_node *own = &task->task_own_scope;
-    PyObject *hosts = NULL, *old_msg = NULL;
+    PyObject *hosts = NULL;
 
     tree_lock(own);
     bool possible = scope_belongs_to(scope, own->loop_state);
@@ -1503,10 +1537,8 @@ task_move(TaskObj *task, CancelScopeObj *scope)
     CancelScopeObj *before = task_group_scope(task);
     PyObject *released = scope_set_parent(own, &scope->cs_node);
     /* What came from above does not concern the task any more. */
-    if (own->requested && !own->host_requested) {
-        old_msg = own->msg;
-        own->msg = NULL;
-    }
+    PyObject *old_msg = task->task_inherited_msg;
+    task->task_inherited_msg = NULL;
     own->requested = own->delivered = own->uncancelled = 0;
     bool is_last = before != NULL && before->cs_members == 0;
     int res = scope_mark(own, &hosts);
@@ -1563,9 +1595,11 @@ task_scopes_clear(TaskObj *task)
     task_leave_tree(task, true);
     tree_lock(own);
     PyObject *msg = own->msg;
-    own->msg = NULL;
+    PyObject *inherited = task->task_inherited_msg;
+    own->msg = task->task_inherited_msg = NULL;
     tree_unlock(own);
     Py_XDECREF(msg);
+    Py_XDECREF(inherited);
     /* It may have been outside the tree at its end. */
     if (task->task_shield_requests != NULL) {
         task_release_requests(task, true);

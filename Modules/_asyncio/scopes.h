@@ -74,7 +74,7 @@ typedef struct scope_node {
     /* The one whose request cancels the tasks below.  (What Task.cancel() asks
        does not.) */
     struct scope_node *member_canceller;
-    /* Head of the scopes right below, in order of entry. */
+    /* Head of the scopes right below. */
     struct llist_node children;
     struct llist_node siblings;
     /* For an own scope, the task that it is embedded in, once that has been
@@ -84,7 +84,9 @@ typedef struct scope_node {
     /* Set when the scope first enters a tree, or the task is initialized, and
        kept from then on.  Owned. */
     LoopStateObj *loop_state;
-    /* What the CancelledErrors are to say; NULL means None.  Owned. */
+    /* What the CancelledErrors of the request are to say; NULL means
+       None.  (For an own scope, the latest one of Task.cancel(): for
+       `requested` there is task_inherited_msg.)  Owned. */
     PyObject *msg;
     unsigned is_task: 1;        /* embedded in a TaskObj */
     unsigned requested: 1;      /* its own cancel was requested; for an own

@@ -540,6 +540,49 @@ class SubprocessTests:
         self.run_main(run_and_cancel(main()))
         self.assertEqual(ends, [b'', 0])
 
+    def test_B_killed_in_cleanup_that_is_interrupted(self):
+        # Its end is noticed late, as if it took some time.
+        class Watcher(asyncio.unix_events._PidfdChildWatcher):
+            def _do_wait(self, pid, pidfd, callback, args):
+                asyncio.get_running_loop()._remove_reader(pidfd)
+                after(50, lambda: super(Watcher, self)._do_wait(
+                    pid, pidfd, callback, args))
+
+        async def run(wait):
+            process = await asyncio.create_subprocess_exec(
+                'cat', stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                if close:
+                    process._transport.close()
+                else:
+                    process.kill()
+                await wait(process)
+
+        async def main(wait):
+            if pidfd:
+                asyncio.get_running_loop()._watcher = Watcher()
+            task = asyncio.create_task(run(wait))
+            after(TICKS, task.cancel)
+            await asyncio.wait([task])
+
+        cls = asyncio.subprocess.Process
+        pidfd = asyncio.unix_events.can_use_pidfd()
+        for wait, close in ((cls.wait, False), (cls.communicate, False),
+                            (cls.wait, True)):
+            with self.subTest(wait=wait.__name__, close=close):
+                before = os_helper.fd_count()
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter('always', ResourceWarning)
+                    self.run_main(main(wait))
+                    support.gc_collect()
+                self.assertEqual([str(w.message) for w in caught], [])
+                self.assertEqual(os_helper.fd_count(), before)
+                with self.assertRaises(ChildProcessError):
+                    os.waitpid(-1, os.WNOHANG)
+
     async def end(self, process):
         process.kill()
         await process.wait()

@@ -494,6 +494,72 @@ class ScopeTreeTests:
         await task
 
     @needs_level_cancel
+    async def test_2_9_requested_below_a_cancelled_scope(self):
+        # The outer request came first; that of the task is taken back.
+        async def member():
+            task = asyncio.current_task()
+            await self.assert_cancelled(self.forever(), 'outer')
+            task.cancel('task')
+            with self.CancelScope() as inner:
+                inner.cancel('inner')
+                task.uncancel()
+                await self.assert_level('outer')
+                self.assertEqual(task.cancelling(), 1)
+            self.assert_scope(inner, called=True, caught=False)
+            await self.assert_level('outer')
+
+        with self.CancelScope() as outer:
+            task = outer.create_task(member())
+            await self.settle()
+            outer.cancel('outer')
+            with self.CancelScope(shield=True):
+                await task
+
+    async def test_2_9_requested_below_a_scope_that_was_left(self):
+        async def member():
+            task = asyncio.current_task()
+            await self.assert_cancelled(self.forever(), 'outer')
+            with self.CancelScope() as inner:
+                inner.cancel('inner')
+                await self.assert_level('outer')
+                with self.CancelScope(shield=True):
+                    await gate
+                await self.assert_level('outer')
+                self.assertEqual(task.cancelling(), 1)
+            self.assert_scope(inner, called=True, caught=False)
+            await self.assert_level('outer')
+
+        gate = self.loop.create_future()
+        with self.CancelScope() as outer:
+            task = outer.create_task(member())
+            await self.settle()
+            outer.cancel('outer')
+            with self.CancelScope(shield=True):
+                await self.settle()
+        gate.set_result(None)
+        await task
+
+    async def test_2_9_requested_before_the_scope_around_it(self):
+        async def member():
+            with self.CancelScope() as inner:
+                inner.cancel('inner')
+                await self.assert_level('inner')
+                with self.CancelScope(shield=True):
+                    await gate
+                await self.assert_level('inner')
+            self.assert_scope(inner, called=True, caught=False)
+            await self.assert_level('outer')
+
+        gate = self.loop.create_future()
+        with self.CancelScope() as outer:
+            task = outer.create_task(member())
+            with self.CancelScope(shield=True):
+                await self.settle()
+            outer.cancel('outer')
+        gate.set_result(None)
+        await task
+
+    @needs_level_cancel
     async def test_2_9_message_of_the_request_that_overrides(self):
         async def host():
             task = asyncio.current_task()

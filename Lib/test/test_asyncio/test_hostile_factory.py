@@ -12,6 +12,8 @@ import gc
 import logging
 import threading
 import unittest
+import weakref
+from asyncio import cancelscopes
 from asyncio import tasks
 from test import support
 from test.support import threading_helper
@@ -690,6 +692,81 @@ class GroupTests(HostileTestCase):
         self.problems.clear()
         support.gc_collect()
         self.problems.clear()
+        await self.assert_sound()
+
+    def drop_current_task(self):
+        """Make a task the current one to which nothing else refers.
+
+        Return a weak reference to it, and a function that makes the task the
+        current one again that is so now, and lets go of the other.
+        """
+        def swap_back():
+            if pair:
+                tasks._leave_task(self.loop, asyncio.current_task())
+                tasks._enter_task(self.loop, pair.pop())
+
+        coro = self.forever()
+        self.addCleanup(coro.close)
+        task = self.Task(coro, loop=self.loop, eager_start=False)
+        task._log_destroy_pending = False
+        self.loop._ready.clear()    # Its first step.
+        pair = [asyncio.current_task()]
+        tasks._leave_task(self.loop, pair[0])
+        tasks._enter_task(self.loop, task)
+        return weakref.ref(task), swap_back
+
+    async def test_4_4_current_task_goes_away(self):
+        # When the task of the scope is asked whether it is being closed.
+        class Task(self.Task):
+            def get_coro(task):
+                if swaps:
+                    swaps[-1]()
+                return super().get_coro()
+
+        async def host():
+            scopes.append(
+                cancelscopes._make_scope(movable=True).__enter__())
+            await self.forever()
+
+        swaps, scopes = [], []
+        exc = GeneratorExit()
+        for leave in (
+                lambda scope: scope.__exit__(GeneratorExit, exc, None),
+                lambda scope: scope._move_here()):
+            task = Task(host(), loop=self.loop, eager_start=False)
+            await asyncio.sleep(0)
+            reference, swap_back = self.drop_current_task()
+            swaps.append(swap_back)
+            with contextlib.suppress(RuntimeError):
+                leave(scopes[-1])
+            swaps.clear()
+            swap_back()
+            del swap_back
+            task.cancel()
+            await asyncio.wait([task])
+            support.gc_collect()
+            self.assertIsNone(reference())
+        scopes.clear()
+        await self.assert_sound()
+
+    async def test_3_8_current_task_goes_away_as_it_enters_a_scope(self):
+        # When the loop is asked for the time.
+        def time():
+            swap_back()
+            return before()
+
+        before = self.loop.time
+        scope = self.CancelScope(deadline=before() + 5)
+        reference, swap_back = self.drop_current_task()
+        self.patch_loop('time', time)
+        with contextlib.suppress(RuntimeError):
+            scope.__enter__()
+        self.unpatch_loop('time')
+        swap_back()
+        support.gc_collect()
+        self.assertIsNone(reference())
+        self.force_exit(scope)
+        del scope
         await self.assert_sound()
 
 

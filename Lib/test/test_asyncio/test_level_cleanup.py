@@ -319,6 +319,46 @@ class CleanupTests:
         await helping
         self.assertTrue(await busy)
 
+    async def test_B_shutdown_default_executor_is_interrupted(self):
+        loop = asyncio.get_running_loop()
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+        busy = loop.run_in_executor(None, gate.wait)
+
+        async def by_task():
+            cancels.append(asyncio.current_task().cancel)
+            await loop.shutdown_default_executor()
+
+        async def by_scope():
+            with asyncio.CancelScope() as scope:
+                cancels.append(scope.cancel)
+                await loop.shutdown_default_executor()
+
+        async def by_timeout():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None) as limit:
+                    cancels.append(lambda: limit.reschedule(0))
+                    await loop.shutdown_default_executor()
+
+        async def let_run():
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+        cancels = []
+        for way in by_task, by_scope, by_timeout:
+            with self.subTest(way.__name__):
+                task = asyncio.create_task(way())
+                await let_run()
+                cancels.pop()()
+                await let_run()
+                interrupted = task.done()
+                if not interrupted:
+                    gate.set()
+                await asyncio.wait([task])
+                self.assertIs(interrupted, True)
+        gate.set()
+        self.assertTrue(await busy)
+
     @unittest.skipIf(sys.platform == 'win32', 'children are counted by waitpid()')
     @support.requires_subprocess()
     async def test_2_1_subprocess_is_waited_for(self):

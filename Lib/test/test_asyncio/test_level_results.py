@@ -621,6 +621,22 @@ class AwaitedTests:
             await self.assert_level('deadline exceeded')
         await self.assert_not_cancelled()
 
+    async def test_B_wait_for_zero_of_a_future_that_refuses(self):
+        future = make_refusing_future(self)
+        task = self.spawn(asyncio.wait_for(future, 0))
+        await self.settle()
+        self.assertEqual(future.requests, [None])
+        task.cancel('why')
+        await self.settle()
+        self.assertIs(task.cancelled(), True)
+        with self.CancelScope() as scope:
+            self.loop.call_later(1, scope.cancel)
+            await asyncio.wait_for(future, 0)
+        self.assert_scope(scope, called=True, caught=True)
+        # It is waited for as long as nothing else ends that.
+        self.loop.call_later(1, future.set_result, 'result')
+        self.assertEqual(await asyncio.wait_for(future, 0), 'result')
+
 
 @matrix
 class PrimitiveTests:

@@ -1008,6 +1008,37 @@ class FirstFailureTests:
         note, = self.notes(errors[2])
         self.assertIn('main task', note)
 
+    def test_7_3_group_names_the_ways_out(self):
+        async def main():
+            for name in 'one', 'two':
+                asyncio.create_task(self.failing(MyError()), name=name)
+            await self.forever()
+
+        with self.assertRaises(ExceptionGroup) as cm:
+            self.run_main(main())
+        note, = self.notes(cm.exception)
+        for way in 'create_task(..., errors="await")', 'TaskGroup', 'gather()':
+            self.assertIn(way, note)
+        # It is said once.
+        line, = self.lines
+        self.assertNotIn('gather', line)
+        for exc in cm.exception.exceptions:
+            self.assertEqual(len(self.notes(exc)), 1)
+
+        # It is true.
+        async def advised():
+            with self.assertRaises(MyError):
+                await asyncio.create_task(
+                    self.failing(MyError()), errors='await')
+            with self.assertRaises(ExceptionGroup):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self.failing(MyError()))
+            with self.assertRaises(MyError):
+                await asyncio.gather(self.failing(MyError()))
+            return 'result'
+
+        self.assertEqual(self.run_main(advised()), 'result')
+
     def test_10_3_notes_of_an_exception_that_several_tasks_raise(self):
         error = MyError()
 

@@ -843,6 +843,19 @@ class TerminatedTests:
         """)
         program.finish(code=143, stderr='')
 
+    def test_8_2_exception_that_names_no_signal(self):
+        for value in '9999', '-15', '0', '1 << 40', '"15"', 'signal.NSIG':
+            with self.subTest(value):
+                program = self.start(f"""
+                    class Interrupt(KeyboardInterrupt):
+                        _exit_signal = {value}
+
+                    raise Interrupt('shown')
+                """)
+                found = program.finish(code=-signal.SIGINT, quiet=False)
+                self.assertEqual(found.splitlines()[-1],
+                                 'Interrupt: shown')
+
     def test_8_2_inspected(self):
         # The program goes on, so there is something to say.
         result = script_helper.run_python_until_end(

@@ -49,6 +49,34 @@ class LoopTests:
             program.send(signal.SIGTERM)
             program.finish(RAISED[signal.SIGTERM], code=-signal.SIGTERM)
 
+    @unittest.skipUnless(hasattr(signal, 'pthread_kill'),
+                         'requires signal.pthread_kill()')
+    def test_8_2_wakeup_descriptor_after_the_last_handler(self):
+        # A signal that another thread gets wakes the loop all the same.
+        program = self.start("""
+            def work():
+                os.read(0, 100)
+                signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+            async def main():
+                loop = asyncio.get_running_loop()
+                try:
+                    loop.add_signal_handler(signal.SIGKILL, print)
+                except RuntimeError as exc:
+                    say(exc)
+                say(signal.set_wakeup_fd(-1) == loop._csock.fileno())
+                loop.add_signal_handler(signal.SIGUSR1, print)
+                say(loop.remove_signal_handler(signal.SIGUSR1))
+                threading.Thread(target=work).start()
+                await forever()
+
+            run(main())
+        """, announce=True)
+        program.expect('sig 9 cannot be caught', 'True', 'True')
+        program.expect_blocked()
+        program.permit()
+        program.finish(RAISED[signal.SIGTERM], code=-signal.SIGTERM)
+
     def test_8_2_wakeup_descriptor_that_the_loop_has_set(self):
         # As uvloop does when it starts to run.
         program = self.start("""
@@ -376,6 +404,144 @@ class ForkTests:
         program.finish('child True True True True',
                        'child after True True True True', '0',
                        'after True True True True', code=0, quiet=False)
+
+    def test_8_4_child_that_ends_in_a_task(self):
+        # It runs no code of its parent.
+        program = self.start_forking("""
+            async def fork(end):
+                pid = os.fork()
+                if pid:
+                    return wait(pid)
+                end()
+                say('alive')
+
+            def fail():
+                raise ValueError('of the child')
+
+            async def main():
+                for end in lambda: signal.raise_signal(signal.SIGTERM), fail:
+                    try:
+                        say(await fork(end))
+                    except BaseException as exc:
+                        if end is not fail:
+                            say('child goes on', repr(exc))
+                        raise
+
+            run(main())
+            say('after')
+        """)
+        program.finish(str(-signal.SIGTERM),
+                       "raised ValueError('of the child')", '1',
+                       'returned None', 'after', code=0, quiet=False)
+
+    def check_that_child_ends(self, text):
+        """Run *text*, whose fork(end) forks a child that calls end().
+
+        The child goes on where its parent has forked, and must not wait for
+        the loop of its parent forever.
+        """
+        program = self.start_forking(textwrap.dedent("""
+            def interrupt():
+                signal.raise_signal(signal.SIGINT)
+
+            def interrupt_by_keyboard():
+                raise KeyboardInterrupt
+
+            def leave():
+                sys.exit(3)
+
+            def fail():
+                raise ValueError('of the child')
+
+            def fork(end):
+                pid = os.fork()
+                if not pid:
+                    end()
+                return pid
+
+            async def program(end):
+                background = asyncio.create_task(forever())
+                await asyncio.sleep(0)
+                say(end.__name__, wait(await main(end)) != 0)
+                background.cancel()
+        """) + textwrap.dedent(text) + textwrap.dedent("""
+            for end in interrupt, interrupt_by_keyboard, leave, fail:
+                asyncio.run(program(end), loop_factory=loop_factory)
+        """))
+        program.finish('interrupt True', 'interrupt_by_keyboard True',
+                       'leave True', 'fail True', code=0, quiet=False)
+
+    def test_8_4_child_that_ends_in_main(self):
+        self.check_that_child_ends("""
+            async def main(end):
+                return fork(end)
+        """)
+
+    def test_8_4_child_that_ends_in_a_background_task(self):
+        self.check_that_child_ends("""
+            async def task(end):
+                return fork(end)
+
+            async def main(end):
+                return await asyncio.create_task(task(end))
+        """)
+
+    def test_8_4_child_that_ends_in_a_task_group(self):
+        self.check_that_child_ends("""
+            async def task(end):
+                await asyncio.sleep(0)      # to be resumed by the loop
+                return fork(end)
+
+            async def main(end):
+                async with asyncio.TaskGroup() as group:
+                    other = group.create_task(asyncio.sleep(0))
+                    task_of_group = group.create_task(task(end))
+                return task_of_group.result()
+        """)
+
+    def test_8_4_child_that_ends_in_a_callback(self):
+        self.check_that_child_ends("""
+            async def main(end):
+                loop = asyncio.get_running_loop()
+                forked = loop.create_future()
+                loop.call_soon(lambda: forked.set_result(fork(end)))
+                return await forked
+        """)
+
+    def test_8_4_child_that_ends_in_the_cleanup_of_a_task(self):
+        self.check_that_child_ends("""
+            async def task(end):
+                try:
+                    await forever()
+                finally:
+                    pids.append(fork(end))
+
+            async def main(end):
+                pids.clear()
+                cleaning = asyncio.create_task(task(end))
+                await asyncio.sleep(0)
+                cleaning.cancel()
+                await asyncio.wait([cleaning])
+                return pids[0]
+
+            pids = []
+        """)
+
+    def test_8_4_child_that_awaits(self):
+        # Of its own accord, not only if it is interrupted.
+        program = self.start_forking("""
+            async def main():
+                waiter = asyncio.get_running_loop().create_future()
+                pid = os.fork()
+                if not pid:
+                    await waiter
+                say(wait(pid) != 0)
+
+            run(main())
+        """)
+        program.finish("raised RuntimeError('Event loop stopped before Future "
+                       "completed.')", 'True', 'returned None', code=0,
+                       quiet=False)
 
     def test_8_4_handlers_of_the_program_stay(self):
         program = self.start_forking("""

@@ -13,6 +13,7 @@ import weakref
 from asyncio import cancelscopes
 from asyncio import tasks
 from test import support
+from test.support import threading_helper
 
 from test.test_asyncio.scope_utils import matrix, needs_level_cancel
 
@@ -220,6 +221,61 @@ class CurrentScopeTests:
         task.cancel()
         await self.assert_cancelled(task)
         self.assertIsNone(current_scope(self, task))
+
+    @threading_helper.requires_working_threading()
+    async def test_3_current_scope_in_another_thread(self):
+        def look():
+            found.append(current_scope(self, task))
+
+        found = []
+        task = asyncio.current_task()
+        with self.CancelScope() as scope:
+            with threading_helper.start_threads(
+                    [threading.Thread(target=look)]):
+                pass
+        self.assertEqual(found, [scope])
+
+    @threading_helper.requires_working_threading()
+    def test_3_loop_that_goes_on_in_another_thread(self):
+        # With scopes that were entered before.
+        async def host():
+            with self.CancelScope() as outer:
+                with self.CancelScope(shield=True) as scope:
+                    await gate
+                    found.append(asyncio.current_scope() is scope)
+                    found.append(cancelscopes._shielding_scope() is scope)
+                    outer.cancel()
+                    found.append(await asyncio.gather(number(), number()))
+
+        async def number():
+            await asyncio.sleep(0)
+            return 1
+
+        found = []
+        gate = self.loop.create_future()
+        task = self.spawn(host())
+        self.loop.run_until_complete(asyncio.sleep(0))
+        gate.set_result(None)
+        with threading_helper.start_threads([threading.Thread(
+                target=self.loop.run_until_complete, args=(task,))]):
+            pass
+        self.assertEqual(found, [True, True, [1, 1]])
+        self.assertIsNone(task.result())
+
+    @needs_level_cancel
+    async def test_3_is_cancelled(self):
+        # The task as a whole, while it is not done.
+        async def member():
+            await self.assert_cancelled(self.forever())
+
+        with self.CancelScope() as scope:
+            for task in self.spawn(member()), scope.create_task(member()):
+                await self.settle()
+                self.assertIs(cancelscopes._is_cancelled(task), False)
+                task.cancel()
+                self.assertIs(cancelscopes._is_cancelled(task), True)
+                await task
+                self.assertIs(cancelscopes._is_cancelled(task), False)
 
     async def test_3_current_scope_of_timeouts_and_groups(self):
         async with asyncio.TaskGroup() as group:

@@ -539,21 +539,22 @@ class MisuseTests:
                             await self.settle()
         await self.check_sound()
 
-    async def test_3_8_cancelled_group_left_open_by_a_task_that_ended(self):
-        # Nor anything that would cancel them.
+    async def test_3_11_cancelled_scope_left_open_by_a_task_that_ended(self):
+        # When it is gone, what was below it stays cancelled.
         async def host():
             scope = self.CancelScope().__enter__()
             inner = asyncio.TaskGroup()
             await inner.__aenter__()
             members.append(inner.create_task(member()))
+            members.append(scope.create_task(member()))
             await gate
-            scope.cancel()
+            scope.cancel('why')
 
         async def member():
-            await self.assert_cancelled(self.forever())
+            await self.assert_cancelled(self.forever(), 'why')
             with self.CancelScope(shield=True):
                 await self.settle()
-            await self.assert_not_cancelled()
+            await self.assert_level('why')
             return 'done'
 
         members = []
@@ -562,7 +563,8 @@ class MisuseTests:
         await self.settle()
         gate.set_result(None)
         await task
-        self.assertEqual(await members[0], 'done')
+        support.gc_collect()
+        self.assertEqual([await each for each in members], ['done'] * 2)
         await self.check_sound()
 
     async def test_3_8_generator_closed_in_another_task(self):

@@ -11,6 +11,7 @@ import types
 import unittest
 import warnings
 import weakref
+from asyncio import cancelscopes
 from test import support
 
 from test.test_asyncio.scope_utils import (ExternalTask, MyError, matrix,
@@ -178,6 +179,79 @@ class CreateTaskTests(Helpers):
             await asyncio.sleep(5)
             scope.cancel('second')
         await task
+
+    @needs_level_cancel
+    async def test_2_9_message_of_a_request_before_that_of_the_scope(self):
+        # It is taken back after the scope has been left.
+        async def member():
+            task = asyncio.current_task()
+            await self.assert_cancelled(self.forever(), 'task')
+            await self.assert_level('task')
+            with self.CancelScope(shield=True):
+                await gate
+            await self.assert_level('scope')
+            self.assertEqual(task.uncancel(), 1)
+            await self.assert_level('scope')
+
+        gate = self.loop.create_future()
+        with self.CancelScope() as scope:
+            task = scope.create_task(member())
+            await self.settle()
+            task.cancel('task')
+            await self.settle()
+            scope.cancel('scope')
+        gate.set_result(None)
+        await task
+
+    async def test_2_9_message_of_the_first_of_the_scopes_that_were_left(self):
+        async def member():
+            await self.assert_cancelled(self.forever(), first)
+            for gate in gates:
+                with self.CancelScope(shield=True):
+                    await gate
+                await self.assert_level(first)
+
+        for first, second in ('outer', 'inner'), ('inner', 'outer'):
+            gates = [self.loop.create_future() for _ in range(2)]
+            with self.CancelScope() as outer:
+                with self.CancelScope() as inner:
+                    task = inner.create_task(member())
+                    await self.settle()
+                    scopes = {'outer': outer, 'inner': inner}
+                    scopes[first].cancel(first)
+                    scopes[second].cancel(second)
+                gates[0].set_result(None)
+                with self.CancelScope(shield=True):
+                    await self.settle()
+            gates[1].set_result(None)
+            await task
+
+    async def test_3_11_stays_cancelled_when_the_scope_is_dropped(self):
+        # Its task has left it open.
+        async def host():
+            scope = self.CancelScope().__enter__()
+            members.append(scope.create_task(member()))
+            inner = self.CancelScope().__enter__()
+            members.append(inner.create_task(member()))
+            await gates[0]
+            scope.cancel('why')
+
+        async def member():
+            await self.assert_cancelled(self.forever(), 'why')
+            with self.CancelScope(shield=True):
+                await gates[1]
+            await self.assert_level('why')
+
+        gates = [self.loop.create_future() for _ in range(2)]
+        members = []
+        task = self.spawn(host())
+        await self.settle()
+        gates[0].set_result(None)
+        await task
+        support.gc_collect()
+        gates[1].set_result(None)
+        for task in members:
+            await task
 
     async def test_3_11_cancelled_from_outside_does_not_stay(self):
         with self.CancelScope() as outer:
@@ -465,6 +539,41 @@ class AdoptTests(Helpers):
             scope.adopt(task)
             gate.set_result(None)
             await task
+
+    @needs_level_cancel
+    async def test_2_9_message_of_a_request_that_goes_on(self):
+        # That of the scope that was left goes away, that of the task stays.
+        async def member(*, is_first):
+            task = asyncio.current_task()
+            await self.assert_cancelled(self.forever(),
+                                        'task' if is_first else 'scope')
+            with self.CancelScope(shield=True):
+                await gates[0]
+            if not is_first:
+                task.cancel('task')
+                await self.assert_cancelled(asyncio.sleep(0), 'task')
+            await self.assert_level('scope')
+            with self.CancelScope(shield=True):
+                await gates[1]
+            await self.assert_level('task')
+            self.assertEqual(task.uncancel(), 0)
+            await self.assert_not_cancelled()
+
+        for is_first in True, False:
+            gates = [self.loop.create_future() for _ in range(2)]
+            with self.CancelScope() as scope:
+                task = scope.create_task(member(is_first=is_first))
+                await self.settle()
+                if is_first:
+                    task.cancel('task')
+                    await self.settle()
+                scope.cancel('scope')
+            gates[0].set_result(None)
+            await self.settle()
+            with self.CancelScope() as scope:
+                scope.adopt(task)
+                gates[1].set_result(None)
+                await task
 
     async def test_3_12_refuses(self):
         async def inside():
@@ -1117,6 +1226,35 @@ class WarningTests(Helpers):
                 await self.assert_not_cancelled()
                 await asyncio.sleep(10)
         support.gc_collect()
+
+    async def test_4_4_warning_that_is_an_error_replaces_none(self):
+        async def leave(error):
+            scope = await self.in_task(self.enter_scope())
+            if not isinstance(error, MyError):
+                scope.cancel()
+            try:
+                caught = scope.__exit__(type(error), error, None)
+            except BaseException as exc:
+                return exc, scope.cancelled_caught
+            return caught, scope.cancelled_caught
+
+        error = MyError()
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            self.assertEqual(await leave(asyncio.CancelledError()),
+                             (True, True))
+            self.assertEqual(await leave(error), (False, False))
+            rest, caught = await leave(BaseExceptionGroup(
+                'group', [asyncio.CancelledError(), error]))
+            self.assertEqual(rest.exceptions, (error,))
+            self.assertIs(caught, True)
+        problems, self.problems = self.problems, []
+        self.assertEqual([type(problem['exception']) for problem in problems],
+                         [RuntimeWarning] * 3)
+        del rest, problems
+
+    async def enter_scope(self):
+        return cancelscopes._make_scope(movable=True).__enter__()
 
 
 class RunnerTests(unittest.TestCase):
