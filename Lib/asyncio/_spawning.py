@@ -117,7 +117,7 @@ def _become_member(task):
         parent._member_set.add(task)
 
 
-def _adopt_external(loop, task):
+def _py_adopt_external(loop, task):
     """Give *task*, which a task factory has made, to the root group if it is
     an external task.  Return it."""
     if isinstance(task, tasks.Task):

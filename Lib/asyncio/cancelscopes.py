@@ -118,7 +118,7 @@ from ._cancel_groups import _find_free, _get_members, _take_out
 from ._cancel_moves import _is_closing
 from ._cancel_requests import _cancel_task, _count_cancels, _uncancel_task
 from ._cancel_tree import _TaskScope, _end, _leave_tree
-from ._spawning import (_add_external, _adopt_external, _become_member,
+from ._spawning import (_add_external, _py_adopt_external, _become_member,
                         _check_errors, _create_task, _enter_tree, _log_failure,
                         _log_failure_now, _set_errors, _set_retrieved,
                         _spawn_for_caller)
@@ -765,16 +765,6 @@ def _shielded():
     return contextlib.nullcontext()
 
 
-async def _await_shielded(awaitable):
-    """Await *awaitable* here; keep cancellation from outside away from it."""
-    if not _can_have_scopes(_current_task()):
-        # Another task has to run it when that one is cancelled.
-        return await tasks.shield(
-            tasks.ensure_future(awaitable, _errors=_RETRIEVED))
-    with _make_scope(shield=True):
-        return await awaitable
-
-
 def _scope_repr(state, requested, caught, deadline, delay, shield, loop):
     info = [state]
     if caught:
@@ -901,7 +891,7 @@ _ACCELERATED = (
     'current_effective_deadline', 'current_scope', '_make_scope',
     '_shielding_scope', '_spawn', '_spawn_background', '_take_slot',
     '_find_root', '_is_cancelled', '_was_interrupted', '_cancel_requests',
-    '_forget_delivery', '_cancel_once')
+    '_forget_delivery', '_cancel_once', '_adopt_external')
 
 CancelScope = _PyCancelScope
 move_on_after = _py_move_on_after
@@ -919,13 +909,14 @@ _was_interrupted = _py_was_interrupted
 _cancel_requests = _py_cancel_requests
 _forget_delivery = _py_forget_delivery
 _cancel_once = _py_cancel_once
+_adopt_external = _py_adopt_external
 
 try:
     from _asyncio import (
         _make_scope, _shielding_scope, _spawn, _spawn_background, _take_slot,
         _find_root, _is_cancelled, _was_interrupted, _cancel_requests,
-        _forget_delivery, _cancel_once, CancelScope, move_on_after, move_on_at,
-        current_effective_deadline, current_scope)
+        _forget_delivery, _cancel_once, _adopt_external, CancelScope,
+        move_on_after, move_on_at, current_effective_deadline, current_scope)
 except ImportError:
     pass
 else:

@@ -8,7 +8,7 @@ ends.  So a block that is entered later is not cancelled, and only the group
 itself cancels its tasks.
 """
 
-__all__ = 'TaskGroup', 'Timeout'
+__all__ = 'TaskGroup', 'Timeout', 'timeout', 'timeout_at'
 
 import contextvars
 
@@ -107,8 +107,8 @@ class EdgeScope:
         _cancel_once(self._task)
 
 
-class Timeout(timeouts.Timeout):
-    __doc__ = timeouts.Timeout.__doc__
+class Timeout(timeouts._PyTimeout):
+    __doc__ = timeouts._PyTimeout.__doc__
 
     def __init__(self, when, *, shield=False):
         super().__init__(None)
@@ -361,3 +361,6 @@ def _is_interrupt(exc):
 # What wait_for() and timeout() find.
 taskgroups.TaskGroup = TaskGroup
 timeouts.Timeout = Timeout
+timeout = timeouts.timeout = timeouts._py_timeout
+timeout_at = timeouts.timeout_at = timeouts._py_timeout_at
+timeouts._ACCELERATED = ()

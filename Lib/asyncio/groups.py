@@ -72,14 +72,14 @@ class Group:
         joining = self._joining
         if joining is None or self._external or self._scope._member_count:
             return
-        loop = joining.get_loop()
-        if loop.is_closed():
-            return  # The task that waits for the members can never be woken.
+        loop = joining._loop
         # In the next callback, so that the callbacks of the last member, which
         # are about to be scheduled, come before the task that waits for it.
         try:
             loop.call_soon(joining._complete)
-        except BaseException:
+        except BaseException as exc:
+            if isinstance(exc, RuntimeError) and loop.is_closed():
+                return  # The task that waits can never be woken.
             # Complete it synchronously rather than leave the task hanging.
             joining._complete()
             raise

@@ -167,6 +167,20 @@ _asyncio_CancelScope___init___impl(CancelScopeObj *self, PyObject *deadline,
     return 0;
 }
 
+/* Calls of the type itself; CancelScope() needs no __init__(). */
+static PyObject *
+CancelScope_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf,
+                       PyObject *kwnames)
+{
+    Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
+    if (nargs == 0 && (kwnames == NULL || PyTuple_GET_SIZE(kwnames) == 0)) {
+        return (PyObject *)cancel_scope_new((PyTypeObject *)type, Py_INFINITY,
+                                            false);
+    }
+    return _PyObject_MakeTpCall(_PyThreadState_GET(), type, args, nargs,
+                                kwnames);
+}
+
 PyDoc_STRVAR(CancelScope_reduce__doc__,
 "__reduce__($self, /)\n"
 "--\n"
@@ -299,7 +313,7 @@ scope_arm(CancelScopeObj *self)
         return 0;
     }
     double now, deadline = Py_INFINITY;
-    int res = loop_time(loop, &now);
+    int res = loop_time(scope_module_state(self), loop, &now);
     if (res == 0) {
         /* A hostile time() may have done anything to the scope. */
         tree_lock(node);
@@ -1500,7 +1514,7 @@ _asyncio_CancelScope_cancel_called_get_impl(CancelScopeObj *self)
     }
     if (loop != NULL) {
         double now;
-        int res = loop_time(loop, &now);
+        int res = loop_time(scope_module_state(self), loop, &now);
         Py_DECREF(loop);
         /* Once this has returned true it must not go back to false. */
         if (res < 0 || scope_request(self, NULL, &now) < 0) {
@@ -1582,7 +1596,7 @@ _asyncio_CancelScope_effectively_cancelled_get_impl(CancelScopeObj *self)
     }
     /* The timer of a scope may be late. */
     double now;
-    int res = loop_time(loop, &now);
+    int res = loop_time(scope_module_state(self), loop, &now);
     Py_DECREF(loop);
     if (res < 0) {
         return NULL;
@@ -2036,6 +2050,7 @@ static PyType_Slot CancelScope_slots[] = {
     {Py_tp_getset, CancelScope_getsetlist},
     {Py_tp_new, CancelScope_new},
     {Py_tp_init, _asyncio_CancelScope___init__},
+    {Py_tp_vectorcall, CancelScope_vectorcall},
     {Py_tp_token, &CancelScope_spec},
     {0, NULL},
 };
@@ -2118,6 +2133,33 @@ _asyncio__take_slot(PyObject *module, PyObject *task)
     slot->refused = slot->scope != NULL && CancelScope_Check(slot->scope);
     return Py_BuildValue("(ON)", slot->scope == NULL ? Py_None : slot->scope,
                          errors_as_object(slot->errors));
+}
+
+/*[clinic input]
+_asyncio._adopt_external
+
+    loop: object
+    task: object
+    /
+
+Give a task from a task factory to the root group if it is an external one.
+
+Return it.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio__adopt_external_impl(PyObject *module, PyObject *loop,
+                              PyObject *task)
+/*[clinic end generated code: output=d0802a2446d0620c input=d41684fe9db21691]*/
+{
+    if (Task_Check(get_asyncio_state(module), task)) {
+        return Py_NewRef(task);
+    }
+    PyObject *adopt = cancelscopes_attr("_py_adopt_external");
+    PyObject *res = adopt == NULL ? NULL
+        : PyObject_CallFunctionObjArgs(adopt, loop, task, NULL);
+    Py_XDECREF(adopt);
+    return res;
 }
 
 /*[clinic input]

@@ -426,9 +426,87 @@ deadlines_add(asyncio_state *state, CancelScopeObj *scope)
     return res;
 }
 
-static int
-loop_time(PyObject *loop, double *now)
+/* Return true if a function is the method time() that BaseEventLoop has in the
+   library, not one that a program has put in its place. */
+static bool
+is_standard_time(asyncio_state *state, PyObject *func)
 {
+    if (!PyFunction_Check(func)) {
+        return false;
+    }
+    PyObject *known = FT_ATOMIC_LOAD_PTR_ACQUIRE(state->standard_time);
+    if (known != NULL) {
+        return func == known;
+    }
+    PyCodeObject *code = (PyCodeObject *)PyFunction_GET_CODE(func);
+    PyObject *module = PyFunction_GET_MODULE(func);
+    bool res = PyUnicode_EqualToUTF8(code->co_qualname, "BaseEventLoop.time")
+        && module != NULL && PyUnicode_Check(module)
+        && PyUnicode_EqualToUTF8(module, "asyncio.base_events");
+    if (res) {
+        Py_BEGIN_CRITICAL_SECTION(state->asyncio_mod);
+        if (state->standard_time == NULL) {
+            FT_ATOMIC_STORE_PTR_RELEASE(state->standard_time,
+                                        Py_NewRef(func));
+        }
+        Py_END_CRITICAL_SECTION();
+    }
+    return res;
+}
+
+/* Return true if loop.time() is that of BaseEventLoop, and time.monotonic(),
+   which that calls, has not been replaced either: then the clock can be read
+   without a frame of Python. */
+static bool
+has_standard_clock(asyncio_state *state, PyObject *loop)
+{
+    PyObject *func, *module = NULL, *clock = NULL;
+    if (Py_TYPE(loop)->tp_getattro != PyObject_GenericGetAttr) {
+        return false;
+    }
+    if (!_PyObject_GetMethod(loop, &_Py_ID(time), &func)) {
+        PyErr_Clear();          /* There is none; the call says so. */
+        Py_XDECREF(func);
+        return false;
+    }
+    bool res = is_standard_time(state, func)
+        && PyDict_GetItemRef(PyFunction_GET_GLOBALS(func), &_Py_ID(time),
+                             &module) > 0
+        && PyModule_Check(module)
+        && PyDict_GetItemRef(PyModule_GetDict(module), state->str_monotonic,
+                             &clock) > 0
+        && clock == state->standard_monotonic;
+    Py_DECREF(func);
+    Py_XDECREF(module);
+    Py_XDECREF(clock);
+    return res;
+}
+
+static int
+init_standard_clock(asyncio_state *state)
+{
+    state->str_monotonic = PyUnicode_InternFromString("monotonic");
+    PyObject *clock = PyImport_ImportModuleAttrString("time", "monotonic");
+    if (state->str_monotonic == NULL || clock == NULL) {
+        Py_XDECREF(clock);
+        return -1;
+    }
+    /* (A program may have replaced it before it imports this module.) */
+    state->standard_monotonic = PyCFunction_Check(clock) ? Py_NewRef(clock)
+                                                         : NULL;
+    Py_DECREF(clock);
+    return 0;
+}
+
+/* What loop.time() returns. */
+static int
+loop_time(asyncio_state *state, PyObject *loop, double *now)
+{
+    PyTime_t ticks;
+    if (has_standard_clock(state, loop) && PyTime_MonotonicRaw(&ticks) == 0) {
+        *now = PyTime_AsSecondsDouble(ticks);
+        return 0;
+    }
     PyObject *res = PyObject_CallMethodNoArgs(loop, &_Py_ID(time));
     if (res == NULL) {
         return -1;
@@ -551,7 +629,7 @@ LoopState_call(PyObject *op, PyObject *args, PyObject *Py_UNUSED(kwds))
     }
     loop_state_unlock(self);
     Py_XDECREF(timer);
-    if (loop_time(self->ls_loop, &now) < 0) {
+    if (loop_time(state, self->ls_loop, &now) < 0) {
         /* It is late enough for what the timer was set for. */
         if (report_error(self->ls_loop, NULL, "Exception in time()") < 0) {
             keep_error(&error);

@@ -280,11 +280,14 @@ def find_counterparts():
     """Yield (name, C implementation, Python implementation)."""
     yield 'Task', tasks.Task, tasks._PyTask
     yield 'Future', futures.Future, futures._PyFuture
+    accelerated = [sys.modules.get('asyncio.' + name)
+                   for name in ('cancelscopes', 'timeouts', '_shields')]
     for module, names in (
             (tasks, TASK_NAMES), (futures, FUTURE_NAMES),
-            (cancelscopes, getattr(cancelscopes, '_ACCELERATED', ()))):
+            *((module, getattr(module, '_ACCELERATED', ()))
+              for module in accelerated)):
         for name in names:
-            prefix = '_Py' if name == 'CancelScope' else '_py_'
+            prefix = '_Py' if name[0].isupper() else '_py_'
             yield (name, getattr(module, name),
                    getattr(module, prefix + name.lstrip('_')))
 

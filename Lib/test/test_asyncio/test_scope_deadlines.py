@@ -8,8 +8,11 @@ import contextlib
 import contextvars
 import math
 import random
+import time
+import types
 import unittest
 from asyncio import cancelscopes
+from unittest import mock
 
 from test.test_asyncio.scope_utils import matrix, needs_level_cancel
 
@@ -637,6 +640,81 @@ class FailedEntryTests:
         with scope:
             await self.forever()
         self.assertEqual(self.loop.time(), start + 5)
+
+
+class ClockTests(unittest.TestCase):
+    """Rule 3.7: deadlines are on the clock of the loop, also if a program has
+    replaced that while it runs."""
+
+    class Loop(asyncio.SelectorEventLoop):
+        def time(self):
+            return 1000.0
+
+    class Attribute:
+        """What a loop of another kind may have for a method."""
+
+        def __get__(self, loop, owner):
+            return lambda: 1000.0
+
+    def each_way(self):
+        """Yield (name, loop factory, context manager that replaces)."""
+        yield 'subclass', self.Loop, contextlib.nullcontext()
+        for name, target, attribute in (
+                ('method', asyncio.base_events.BaseEventLoop, 'time'),
+                ('clock', time, 'monotonic'),
+                ('module', asyncio.base_events.time, 'monotonic')):
+            yield (name, asyncio.SelectorEventLoop,
+                   mock.patch.object(target, attribute,
+                                     lambda *args: 1000.0))
+        yield ('global', asyncio.SelectorEventLoop,
+               mock.patch.object(asyncio.base_events, 'time',
+                                 types.SimpleNamespace(
+                                     monotonic=lambda: 1000.0,
+                                     get_clock_info=time.get_clock_info)))
+        yield ('descriptor', asyncio.SelectorEventLoop,
+               mock.patch.object(asyncio.base_events.BaseEventLoop, 'time',
+                                 self.Attribute()))
+
+    async def check(self):
+        self.assertEqual(asyncio.timeout(5).when(), 1005)
+        with asyncio.move_on_after(5) as scope:
+            self.assertEqual(scope.deadline, 1005)
+            self.assertIs(scope.cancel_called, False)
+        for when, expired in (999, True), (1000, True), (1001, False):
+            with asyncio.move_on_at(when) as scope:
+                self.assertIs(scope.deadline_expired, expired)
+            with asyncio.move_on_at(when) as scope:
+                self.assertIs(scope.effectively_cancelled, expired)
+
+    def test_3_7_clock_that_is_replaced(self):
+        for name, factory, replace in self.each_way():
+            with self.subTest(name):
+                with contextlib.closing(factory()) as loop:
+                    before = loop.time()
+                    with replace:
+                        loop.run_until_complete(self.check())
+                    if factory is not self.Loop:
+                        # It is read without calling time() again.
+                        async def after():
+                            when = asyncio.timeout(0).when()
+                            self.assertTrue(before <= when <= loop.time())
+                        loop.run_until_complete(after())
+
+    def test_3_7_clock_of_one_loop(self):
+        with contextlib.closing(asyncio.SelectorEventLoop()) as loop:
+            loop.time = lambda: 1000.0
+            loop.run_until_complete(self.check())
+            del loop.time
+
+            async def run():
+                fail = mock.Mock(side_effect=ValueError('no time'))
+                with mock.patch.object(loop, 'time', fail):
+                    for make in (lambda: asyncio.timeout(5),
+                                 lambda: asyncio.move_on_after(5).__enter__()):
+                        with self.assertRaisesRegex(ValueError, 'no time'):
+                            make()
+
+            loop.run_until_complete(run())
 
 
 if __name__ == '__main__':

@@ -347,7 +347,7 @@ class TimeoutTests:
                     await self.forever()
             self.assertEqual(cm.exception.args, ('why',))
         self.assertIs(timeout.expired(), False)
-        self.assertEqual(timeout._state.value, 'finished')
+        self.assertEqual(repr(timeout), '<Timeout [finished]>')
         await self.assert_not_cancelled()
 
     async def test_4_1_its_scope_cancelled_directly(self):

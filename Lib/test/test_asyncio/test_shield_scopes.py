@@ -32,6 +32,8 @@ def cancel_from_outside():
 class HostTaskTests:
     """8.1: what is no Future runs in the host task."""
 
+    ONCE = r'can be awaited only once.*shield\(asyncio\.ensure_future\('
+
     async def test_8_1_no_extra_task(self):
         async def inner():
             await asyncio.sleep(0)
@@ -151,8 +153,116 @@ class HostTaskTests:
 
         shielded = asyncio.shield(inner())
         self.assertEqual(await shielded, 'result')
-        with self.assertRaises(RuntimeError):
+        for _ in range(2):
+            with self.assertRaisesRegex(RuntimeError, self.ONCE):
+                await shielded
+        with self.assertRaisesRegex(RuntimeError, self.ONCE):
+            shielded.send(None)
+
+    async def test_8_1_awaited_by_two_tasks(self):
+        async def inner():
+            await asyncio.sleep(1)
+            return 'result'
+
+        async def wait():
+            return await shielded
+
+        shielded = asyncio.shield(inner())
+        first = self.spawn(wait())
+        await asyncio.sleep(0)
+        with self.assertRaisesRegex(RuntimeError, self.ONCE):
             await shielded
+        # The first one is not disturbed.
+        self.assertEqual(await first, 'result')
+
+    async def test_8_1_driven_by_hand(self):
+        @types.coroutine
+        def steps():
+            received.append((yield 'first'))
+            try:
+                yield 'second'
+            except MyError:
+                yield 'third'
+            return 'result'
+
+        async def inner():
+            return await steps()
+
+        received = []
+        shielded = asyncio.shield(inner())
+        scope = asyncio.current_scope()
+        self.assertEqual(shielded.send(None), 'first')
+        self.assertIs(asyncio.current_scope().shield, True)
+        self.assertEqual(shielded.send('sent'), 'second')
+        self.assertEqual(received, ['sent'])
+        self.assertEqual(shielded.throw(MyError()), 'third')
+        with self.assertRaises(StopIteration) as cm:
+            shielded.send(None)
+        self.assertEqual(cm.exception.value, 'result')
+        self.assertIs(asyncio.current_scope(), scope)
+
+    async def test_8_1_error_that_is_thrown_into_it(self):
+        async def inner():
+            await asyncio.sleep(1)
+
+        started = asyncio.shield(inner())
+        started.send(None)._asyncio_future_blocking = False
+        for shielded in started, asyncio.shield(inner()):
+            error = MyError()
+            with self.assertRaises(MyError) as cm:
+                shielded.throw(error)
+            self.assertIs(cm.exception, error)
+            self.assertIsNone(asyncio.current_scope())
+            with self.assertRaisesRegex(RuntimeError, self.ONCE):
+                shielded.send(None)
+
+    async def test_8_1_closed_by_hand(self):
+        async def inner():
+            trace.append('begun')
+            try:
+                await asyncio.sleep(1)
+            finally:
+                trace.append('ended')
+
+        trace = []
+        for started in False, True:
+            shielded = asyncio.shield(inner())
+            if started:
+                shielded.send(None)._asyncio_future_blocking = False
+            for _ in range(2):
+                shielded.close()
+                self.assertIsNone(asyncio.current_scope())
+            with self.assertRaisesRegex(RuntimeError, self.ONCE):
+                await shielded
+        self.assertEqual(trace, ['begun', 'ended'])
+
+    async def test_8_1_dropped_while_it_runs(self):
+        async def inner():
+            try:
+                await asyncio.sleep(1)
+            finally:
+                trace.append('ended')
+
+        trace = []
+        shielded = asyncio.shield(inner())
+        shielded.send(None)._asyncio_future_blocking = False
+        del shielded
+        support.gc_collect()
+        self.assertEqual(trace, ['ended'])
+        self.assertIsNone(asyncio.current_scope())
+
+    async def test_8_1_repr(self):
+        async def inner():
+            reprs.append(repr(shielded))
+
+        reprs = []
+        shielded = asyncio.shield(inner())
+        reprs.append(repr(shielded))
+        await shielded
+        reprs.append(repr(shielded))
+        self.assertRegex(reprs[0], r'\A<shield\(\) of \S*inner, not awaited>\z')
+        self.assertRegex(reprs[1], r'\A<shield\(\) of .*, running>\z')
+        self.assertEqual(reprs[2], '<shield() of a coroutine, finished>')
 
     async def test_8_1_made_without_a_loop(self):
         # Only awaiting it needs one.
@@ -205,11 +315,14 @@ class HostTaskTests:
             while caught:
                 warning = caught.pop()
                 self.assertIs(warning.category, RuntimeWarning)
+                self.assertEqual(warning.filename, __file__)
                 messages.append(str(warning.message))
                 del warning
                 support.gc_collect()
-        # The coroutine of the program is named.
-        self.assertRegex('\n'.join(messages), r'inner.* was never awaited')
+        # The coroutine of the program is named, once.
+        [message] = messages
+        self.assertRegex(
+            message, r"inner'.* was never awaited.*; use create_task\(\)")
 
 
 @matrix
@@ -960,11 +1073,14 @@ class WrapperTests:
         coro = inner()
         shielded = asyncio.shield(coro)
         self.assertIs(asyncio.isfuture(shielded), False)
-        with self.assertRaises(AttributeError):
-            shielded.add_done_callback(print)
-        for name in 'cancel', 'done', 'result', 'exception':
-            with self.assertRaises(AttributeError):
+        for name in ('add_done_callback', 'cancel', 'done', 'result',
+                     'exception'):
+            with self.assertRaisesRegex(
+                    AttributeError,
+                    rf'no Future and has no {name}\(\).*ensure_future'):
                 getattr(shielded, name)
+        with self.assertRaisesRegex(AttributeError, "no attribute 'other'"):
+            shielded.other
         shielded.close()
         coro.close()
 

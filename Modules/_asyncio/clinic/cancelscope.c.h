@@ -723,6 +723,39 @@ PyDoc_STRVAR(_asyncio__take_slot__doc__,
 #define _ASYNCIO__TAKE_SLOT_METHODDEF    \
     {"_take_slot", (PyCFunction)_asyncio__take_slot, METH_O, _asyncio__take_slot__doc__},
 
+PyDoc_STRVAR(_asyncio__adopt_external__doc__,
+"_adopt_external($module, loop, task, /)\n"
+"--\n"
+"\n"
+"Give a task from a task factory to the root group if it is an external one.\n"
+"\n"
+"Return it.");
+
+#define _ASYNCIO__ADOPT_EXTERNAL_METHODDEF    \
+    {"_adopt_external", _PyCFunction_CAST(_asyncio__adopt_external), METH_FASTCALL, _asyncio__adopt_external__doc__},
+
+static PyObject *
+_asyncio__adopt_external_impl(PyObject *module, PyObject *loop,
+                              PyObject *task);
+
+static PyObject *
+_asyncio__adopt_external(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *return_value = NULL;
+    PyObject *loop;
+    PyObject *task;
+
+    if (!_PyArg_CheckPositional("_adopt_external", nargs, 2, 2)) {
+        goto exit;
+    }
+    loop = args[0];
+    task = args[1];
+    return_value = _asyncio__adopt_external_impl(module, loop, task);
+
+exit:
+    return return_value;
+}
+
 PyDoc_STRVAR(_asyncio__find_root__doc__,
 "_find_root($module, loop, /)\n"
 "--\n"
@@ -1131,4 +1164,4 @@ _asyncio_current_effective_deadline(PyObject *module, PyObject *Py_UNUSED(ignore
 {
     return _asyncio_current_effective_deadline_impl(module);
 }
-/*[clinic end generated code: output=0250bb7a78b0c96a input=a9049054013a1b77]*/
+/*[clinic end generated code: output=f4502c0b221ae661 input=a9049054013a1b77]*/
