@@ -12,10 +12,12 @@ import json
 import sys
 import unittest
 import _asyncio
+from asyncio import _shields
 from asyncio import cancelscopes
 from asyncio import events
 from asyncio import futures
 from asyncio import tasks
+from asyncio import timeouts
 
 LOADER = unittest.TestLoader()
 
@@ -82,7 +84,7 @@ def describe(thing):
 
 def find_counterpart(name):
     """Return the pure-Python function or class that has the name in _asyncio, or None."""
-    for module in cancelscopes, tasks, futures, events:
+    for module in cancelscopes, tasks, futures, events, timeouts, _shields:
         for candidate in f'_py_{name.lstrip("_")}', f'_py_{name}', f'_Py{name}':
             if hasattr(module, candidate):
                 return getattr(module, candidate)

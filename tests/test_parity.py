@@ -29,6 +29,7 @@ EXEMPT = {
     'test_legacy_switches.UnknownNameTests': 'how a process refuses to start',
     'test_legacy_switches.SignalProcessTests': 'processes with switches; the cases of LegacySignals run on all variants',
     'test_root_membership.PlainTests': 'asyncio.run() as it is, without a loop factory or a task factory',
+    'test_scope_deadlines.ClockTests': 'how C reads the clock of a loop that a program has replaced',
     'test_scope_moves.ExternalTaskTests': 'about tasks that are neither in C nor in Python, but of a factory',
     'test_scope_moves.RunnerTests': 'asyncio.run() as it is, without a loop factory or a task factory',
     'test_scope_splits.RootGroupTests': 'asyncio.run() as it is, without a loop factory or a task factory',

@@ -210,6 +210,12 @@ class RootGroup(groups.Group):
                     self._run_to_end(transport._wait())
 
     def _shut_down_asyncgens(self):
+        loop = self._loop
+        if not (getattr(loop, '_asyncgens', True)
+                or getattr(loop, '_ready', True) or self._all_tasks()):
+            # Nothing has to be closed.
+            self._run_to_end(self._loop.shutdown_asyncgens())
+            return
         # The tasks that are made meanwhile are awaited and their errors
         # logged, as are those of shutdown_asyncgens().
         try:

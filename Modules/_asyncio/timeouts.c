@@ -259,13 +259,12 @@ _asyncio.Timeout.__aexit__
     exc_type: object
     exc_val: object
     exc_tb: object
-    /
 [clinic start generated code]*/
 
 static PyObject *
 _asyncio_Timeout___aexit___impl(TimeoutObj *self, PyObject *exc_type,
                                 PyObject *exc_val, PyObject *exc_tb)
-/*[clinic end generated code: output=0e2d00b1e7a233bf input=6af870bc36cb06f1]*/
+/*[clinic end generated code: output=0e2d00b1e7a233bf input=0f63cb751a387e54]*/
 {
     return timeout_step_new(self, exc_val);
 }
