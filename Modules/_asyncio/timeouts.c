@@ -253,20 +253,27 @@ _asyncio_Timeout___aenter___impl(TimeoutObj *self)
     return timeout_step_new(self, NULL);
 }
 
-/*[clinic input]
-_asyncio.Timeout.__aexit__
-
-    exc_type: object
-    exc_val: object
-    exc_tb: object
-[clinic start generated code]*/
+PyDoc_STRVAR(Timeout_aexit__doc__,
+"__aexit__($self, exc_type, exc_val, exc_tb)\n"
+"--\n"
+"\n");
 
 static PyObject *
-_asyncio_Timeout___aexit___impl(TimeoutObj *self, PyObject *exc_type,
-                                PyObject *exc_val, PyObject *exc_tb)
-/*[clinic end generated code: output=0e2d00b1e7a233bf input=0f63cb751a387e54]*/
+Timeout_aexit(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+              PyObject *kwnames)
 {
-    return timeout_step_new(self, exc_val);
+    static const char * const keywords[] = {
+        "exc_type", "exc_val", "exc_tb", NULL,
+    };
+    static _PyArg_Parser parser = {
+        .keywords = keywords,
+        .fname = "__aexit__",
+    };
+    PyObject *buffer[3];
+    args = _PyArg_UnpackKeywords(args, nargs, NULL, kwnames, &parser, 3, 3, 0,
+                                 0, buffer);
+    return args == NULL ? NULL
+        : timeout_step_new(TimeoutObj_CAST(op), args[1]);
 }
 
 /* Run a coroutine function of the Timeout that stands in for this one; its
@@ -615,7 +622,8 @@ static PyMethodDef Timeout_methods[] = {
     _ASYNCIO_TIMEOUT_RESCHEDULE_METHODDEF
     _ASYNCIO_TIMEOUT_EXPIRED_METHODDEF
     _ASYNCIO_TIMEOUT___AENTER___METHODDEF
-    _ASYNCIO_TIMEOUT___AEXIT___METHODDEF
+    {"__aexit__", _PyCFunction_CAST(Timeout_aexit),
+     METH_FASTCALL | METH_KEYWORDS, Timeout_aexit__doc__},
     {NULL, NULL}        /* Sentinel */
 };
 

@@ -204,68 +204,6 @@ _asyncio_Timeout___aenter__(PyObject *self, PyObject *Py_UNUSED(ignored))
     return _asyncio_Timeout___aenter___impl((TimeoutObj *)self);
 }
 
-PyDoc_STRVAR(_asyncio_Timeout___aexit____doc__,
-"__aexit__($self, /, exc_type, exc_val, exc_tb)\n"
-"--\n"
-"\n");
-
-#define _ASYNCIO_TIMEOUT___AEXIT___METHODDEF    \
-    {"__aexit__", _PyCFunction_CAST(_asyncio_Timeout___aexit__), METH_FASTCALL|METH_KEYWORDS, _asyncio_Timeout___aexit____doc__},
-
-static PyObject *
-_asyncio_Timeout___aexit___impl(TimeoutObj *self, PyObject *exc_type,
-                                PyObject *exc_val, PyObject *exc_tb);
-
-static PyObject *
-_asyncio_Timeout___aexit__(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    PyObject *return_value = NULL;
-    #if defined(Py_BUILD_CORE) && !defined(Py_BUILD_CORE_MODULE)
-
-    #define NUM_KEYWORDS 3
-    static struct {
-        PyGC_Head _this_is_not_used;
-        PyObject_VAR_HEAD
-        Py_hash_t ob_hash;
-        PyObject *ob_item[NUM_KEYWORDS];
-    } _kwtuple = {
-        .ob_base = PyVarObject_HEAD_INIT(&PyTuple_Type, NUM_KEYWORDS)
-        .ob_hash = -1,
-        .ob_item = { &_Py_ID(exc_type), &_Py_ID(exc_val), &_Py_ID(exc_tb), },
-    };
-    #undef NUM_KEYWORDS
-    #define KWTUPLE (&_kwtuple.ob_base.ob_base)
-
-    #else  // !Py_BUILD_CORE
-    #  define KWTUPLE NULL
-    #endif  // !Py_BUILD_CORE
-
-    static const char * const _keywords[] = {"exc_type", "exc_val", "exc_tb", NULL};
-    static _PyArg_Parser _parser = {
-        .keywords = _keywords,
-        .fname = "__aexit__",
-        .kwtuple = KWTUPLE,
-    };
-    #undef KWTUPLE
-    PyObject *argsbuf[3];
-    PyObject *exc_type;
-    PyObject *exc_val;
-    PyObject *exc_tb;
-
-    args = _PyArg_UnpackKeywords(args, nargs, NULL, kwnames, &_parser,
-            /*minpos*/ 3, /*maxpos*/ 3, /*minkw*/ 0, /*varpos*/ 0, argsbuf);
-    if (!args) {
-        goto exit;
-    }
-    exc_type = args[0];
-    exc_val = args[1];
-    exc_tb = args[2];
-    return_value = _asyncio_Timeout___aexit___impl((TimeoutObj *)self, exc_type, exc_val, exc_tb);
-
-exit:
-    return return_value;
-}
-
 PyDoc_STRVAR(_asyncio_timeout_at__doc__,
 "timeout_at($module, /, when, *, shield=False)\n"
 "--\n"
@@ -424,4 +362,4 @@ skip_optional_kwonly:
 exit:
     return return_value;
 }
-/*[clinic end generated code: output=54164a2fa1aa064d input=a9049054013a1b77]*/
+/*[clinic end generated code: output=1bf2757a03f7b7fe input=a9049054013a1b77]*/
