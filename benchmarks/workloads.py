@@ -1,13 +1,31 @@
-"""What instructions.py counts: WORKLOAD COUNT DEPTH, run by the interpreter that is measured."""
+"""What instructions.py counts: WORKLOAD, run by the interpreter that is measured.
+
+A workload is run a few times first, so that the interpreter has specialized its bytecode and filled its free lists.
+Between the two calls of mark() it does its operations COUNTS[WORKLOAD] times.
+"""
 
 import asyncio
 import contextlib
+import gc
+import os
 import sys
+
+# The C function that valgrind looks for: os.getppid(), which nothing else here calls.
+MARK = 'os_getppid'
+mark = os.getppid
+DEPTH = 10_000  # of bare_yield_deep
+FEW = 500
+_MANY = 5_000
+_HUNDRED = 100
 
 
 async def bare_yield(count):
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+async def bare_yield_deep(count):
+    await bare_yield(count)
 
 
 async def future(count):
@@ -18,39 +36,40 @@ async def future(count):
         await waiter
 
 
-async def create_task(count):
-    async def nothing():
-        pass
+async def nothing():
+    pass
 
+
+async def create_task(count):
     for _ in range(count):
         await asyncio.create_task(nothing())
 
 
-async def group_task(count):
-    async def nothing():
-        pass
+async def eager_task(count):
+    await create_task(count)
 
-    for _ in range(count // 100):
+
+async def group_task(count):
+    for _ in range(count // _HUNDRED):
         async with asyncio.TaskGroup() as group:
-            for _ in range(100):
+            for _ in range(_HUNDRED):
                 group.create_task(nothing())
 
 
 async def small_group(count):
-    async def nothing():
-        pass
-
     for _ in range(count):
         async with asyncio.TaskGroup() as group:
             group.create_task(nothing())
 
 
 async def shield(count):
-    async def nothing():
-        pass
-
     for _ in range(count):
         await asyncio.shield(nothing())
+
+
+async def wait_for(count):
+    for _ in range(count):
+        await asyncio.wait_for(nothing(), 60)
 
 
 async def timeout(count):
@@ -59,12 +78,63 @@ async def timeout(count):
             pass
 
 
-async def main(workload, count, depth):
+async def timeout_none(count):
+    for _ in range(count):
+        async with asyncio.timeout(None):
+            pass
+
+
+if hasattr(asyncio, 'CancelScope'):
+    async def scope(count):
+        for _ in range(count):
+            with asyncio.CancelScope():
+                pass
+
+    async def move_on_after(count):
+        for _ in range(count):
+            with asyncio.move_on_after(60):
+                pass
+else:
+    # What stock has in their place.
+    scope, move_on_after = timeout_none, timeout
+
+
+def run(count):
+    for _ in range(count):
+        asyncio.run(nothing())
+
+
+# How often each is counted.
+COUNTS = {name: _MANY for name in ('bare_yield', 'future', 'create_task', 'eager_task', 'group_task', 'small_group', 'shield',
+                                   'wait_for', 'timeout', 'timeout_none', 'scope', 'move_on_after')} | {
+    'run': 100, 'bare_yield_deep': _MANY}
+
+
+async def measure(name):
+    """Run a workload between marks, in an event loop."""
+    if name == 'eager_task':
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
     with contextlib.ExitStack() as scopes:
-        for _ in range(depth):
+        for _ in range(DEPTH if name == 'bare_yield_deep' else 0):
             scopes.enter_context(asyncio.CancelScope())
-        await workload(count)
+        workload = globals()[name]
+        await workload(FEW)
+        gc.collect()
+        mark()
+        await workload(COUNTS[name])
+        mark()
+
+
+def main(name):
+    if name == 'run':
+        run(10)
+        gc.collect()
+        mark()
+        run(COUNTS[name])
+        mark()
+    else:
+        asyncio.run(measure(name))
 
 
 if __name__ == '__main__':
-    asyncio.run(main(globals()[sys.argv[1]], int(sys.argv[2]), int(sys.argv[3])))
+    main(sys.argv[1])

@@ -10,6 +10,7 @@ import signal
 import sys
 import textwrap
 
+from tools import bench as bench_module
 from tools import documentation
 from tools import export
 from tools import figures
@@ -330,6 +331,34 @@ def verify(context, arguments):
         verify_module.Verification(context.project, again=arguments.again, **context.source).run(selected)
     else:
         print(verify_module.overview(context.project))
+
+
+@_verb('measure how fast the interpreter is, against stock and other libraries; CASE selects some',
+       _Argument('cases', metavar='CASE', nargs='*', help='a case, such as cancel_by_scope, or one size of it, such as '
+                 'cancel_by_scope/1000; default: all'),
+       _Argument('--variant', metavar='NAME', default=variants.DEFAULT, help=f'one of '
+                 f'{", ".join(bench_module.VARIANTS)}; default: %(default)s. Stock is built with the same flags'),
+       _Argument('--list', action='store_true', help='only say which cases there are'),
+       _Argument('--quick', action='store_true', help='few rounds, and only print the figures'),
+       _Argument('--report', action='store_true', help='only render docs/performance.md anew'),
+       _Argument('--pyperformance', action='store_true', help='benchmarks of pyperformance instead; CASE is the name of '
+                 'one'),
+       _Argument('--server', action='store_true', help='servers instead; CASE is echo, aiohttp or starlette'),
+       _Argument('--as-built', action='store_true', help='with --quick: take the interpreters as they are, without building them'),
+       _AGAIN, notes="""\
+The figures go to benchmarks/results/.  A run that was interrupted goes on where it was, as long as the sources are the
+same.  benchmarks/README.md says how it is done.
+""")
+def bench(context, arguments):
+    run = bench_module.Bench(context.project, variant=arguments.variant, as_built=arguments.as_built,
+                             again=arguments.again, **context.source)
+    if arguments.list:
+        run.list()
+    elif arguments.report:
+        run.report()
+    else:
+        suite = 'pyperformance' if arguments.pyperformance else 'server' if arguments.server else 'cases'
+        run.run(arguments.cases, suite=suite, quick=arguments.quick)
 
 
 @_verb('make build/src, the tree with the patches applied',
