@@ -18,7 +18,11 @@ from . import tasks
 class ShieldedCall:
     """What shield() returns for a coroutine: await it once."""
 
+    _awaitable = None
     _runner = None  # The coroutine that runs it.
+
+    # For the repr() of a task that runs it.
+    __name__ = property(lambda self: 'shield')
 
     def __init__(self, awaitable, /):
         self._awaitable = awaitable
@@ -36,6 +40,9 @@ class ShieldedCall:
 
     def send(self, value):
         """Resume it with a value."""
+        if self._awaitable is not None and value is not None:
+            raise TypeError("can't send non-None value to a just-started "
+                            "coroutine")
         return self._start().send(value)
 
     def throw(self, *exc):

@@ -884,6 +884,25 @@ def _py_shielding_scope():
     return node
 
 
+def _py_scopes_around(task):
+    """Describe the scopes around the code of *task*, the innermost first.
+
+    Return a list of (scope, kind, host, origin): the task that has entered the
+    scope, or None, and in debug mode where.
+    """
+    found = []
+    node = getattr(task, '_scope', None)
+    while isinstance(node, _Node):
+        if not node._is_own:
+            kind = ('asyncio.run()' if node._is_root()
+                    else 'CancelScope' if not node._movable
+                    else 'TaskGroup' if node._group is not None
+                    else 'timeout()')
+            found.append((node, kind, node._host(), node._origin))
+        node = node._parent
+    return found
+
+
 # The Python versions; where the accelerator is available, it replaces them
 # all.
 _ACCELERATED = (
@@ -891,7 +910,8 @@ _ACCELERATED = (
     'current_effective_deadline', 'current_scope', '_make_scope',
     '_shielding_scope', '_spawn', '_spawn_background', '_take_slot',
     '_find_root', '_is_cancelled', '_was_interrupted', '_cancel_requests',
-    '_forget_delivery', '_cancel_once', '_adopt_external')
+    '_forget_delivery', '_cancel_once', '_adopt_external',
+    '_scopes_around')
 
 CancelScope = _PyCancelScope
 move_on_after = _py_move_on_after
@@ -910,13 +930,15 @@ _cancel_requests = _py_cancel_requests
 _forget_delivery = _py_forget_delivery
 _cancel_once = _py_cancel_once
 _adopt_external = _py_adopt_external
+_scopes_around = _py_scopes_around
 
 try:
     from _asyncio import (
         _make_scope, _shielding_scope, _spawn, _spawn_background, _take_slot,
         _find_root, _is_cancelled, _was_interrupted, _cancel_requests,
-        _forget_delivery, _cancel_once, _adopt_external, CancelScope,
-        move_on_after, move_on_at, current_effective_deadline, current_scope)
+        _forget_delivery, _cancel_once, _adopt_external, _scopes_around,
+        CancelScope, move_on_after, move_on_at, current_effective_deadline,
+        current_scope)
 except ImportError:
     pass
 else:

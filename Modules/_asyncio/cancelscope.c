@@ -2464,6 +2464,76 @@ _asyncio_current_scope_impl(PyObject *module, PyObject *task)
     return scope;
 }
 
+/* What kind of block the scope belongs to. */
+static const char *
+scope_kind(CancelScopeObj *self)
+{
+    return self->cs_is_root ? "asyncio.run()"
+        : !self->cs_movable ? "CancelScope"
+        : self->cs_group != NULL ? "TaskGroup" : "timeout()";
+}
+
+/*[clinic input]
+_asyncio._scopes_around
+
+    task: object
+    /
+
+Describe the scopes around the code of *task*, the innermost first.
+
+Return a list of (scope, kind, host, origin): the task that has entered
+the scope, or None, and in debug mode where.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio__scopes_around(PyObject *module, PyObject *task)
+/*[clinic end generated code: output=1d6f169650a61859 input=588ef37a71067d8d]*/
+{
+    if (!Task_Check(get_asyncio_state(module), task)
+        || node_loop_state(&((TaskObj *)task)->task_own_scope) == NULL)
+    {
+        return call_helper("_py_scopes_around", task);
+    }
+    scope_node *own = &((TaskObj *)task)->task_own_scope;
+    PyObject *scopes = NULL;
+    int res = 0;
+    tree_lock(own);
+    for (scope_node *node = ((TaskObj *)task)->task_scope;
+         node != NULL && res == 0; node = node->parent)
+    {
+        PyObject *op = node->is_task ? NULL : (PyObject *)scope_of_node(node);
+        if (op != NULL && try_incref(op)) {
+            res = scopes == NULL && (scopes = PyList_New(0)) == NULL ? -1
+                : PyList_Append(scopes, op);
+            Py_DECREF(op);
+        }
+    }
+    tree_unlock(own);
+    Py_ssize_t count = scopes == NULL ? 0 : PyList_GET_SIZE(scopes);
+    PyObject *list = res < 0 ? NULL : PyList_New(count);
+    for (Py_ssize_t i = 0; list != NULL && i < count; i++) {
+        CancelScopeObj *scope = CancelScope_CAST(PyList_GET_ITEM(scopes, i));
+        tree_lock(&scope->cs_node);
+        const char *kind = scope_kind(scope);
+        PyObject *host = (PyObject *)scope_host(&scope->cs_node);
+        PyObject *origin = Py_XNewRef(scope->cs_origin);
+        tree_unlock(&scope->cs_node);
+        PyObject *entry = Py_BuildValue(
+            "(OsOO)", scope, kind, host == NULL ? Py_None : host,
+            origin == NULL ? Py_None : origin);
+        Py_XDECREF(host);
+        Py_XDECREF(origin);
+        if (entry == NULL) {
+            Py_CLEAR(list);
+        }
+        else {
+            PyList_SET_ITEM(list, i, entry);
+        }
+    }
+    Py_XDECREF(scopes);
+    return list;
+}
+
 /*[clinic input]
 _asyncio._shielding_scope
 

@@ -460,7 +460,7 @@ is_standard_time(asyncio_state *state, PyObject *func)
 static bool
 has_standard_clock(asyncio_state *state, PyObject *loop)
 {
-    PyObject *func, *module = NULL, *clock = NULL;
+    PyObject *func = NULL, *module = NULL, *clock = NULL;
     if (Py_TYPE(loop)->tp_getattro != PyObject_GenericGetAttr) {
         return false;
     }
@@ -491,9 +491,12 @@ init_standard_clock(asyncio_state *state)
         Py_XDECREF(clock);
         return -1;
     }
-    /* (A program may have replaced it before it imports this module.) */
-    state->standard_monotonic = PyCFunction_Check(clock) ? Py_NewRef(clock)
-                                                         : NULL;
+    /* (A program may have replaced it before it imports this module, also by
+       another clock.) */
+    bool is_standard = PyCFunction_Check(clock)
+        && strcmp(((PyCFunctionObject *)clock)->m_ml->ml_name,
+                  "monotonic") == 0;
+    state->standard_monotonic = is_standard ? Py_NewRef(clock) : NULL;
     Py_DECREF(clock);
     return 0;
 }

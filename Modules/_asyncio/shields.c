@@ -54,6 +54,15 @@ ShieldedCall_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf,
     return (PyObject *)self;
 }
 
+/* As `await` does, refuse a coroutine that waits for something. */
+static bool
+is_awaited_elsewhere(PyObject *coro)
+{
+    PyObject *awaited = _PyGen_yf((PyGenObject *)coro);
+    Py_XDECREF(awaited);
+    return awaited != NULL;
+}
+
 /* Enter the scope, in the task that awaits it. */
 static int
 shielded_start(ShieldedCallObj *self)
@@ -85,7 +94,13 @@ shielded_start(ShieldedCallObj *self)
         Py_DECREF(entered);
     }
     self->sh_scope = scope;
-    self->sh_iterator = _PyCoro_GetAwaitableIter(awaitable);
+    if (PyCoro_CheckExact(awaitable) && is_awaited_elsewhere(awaitable)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "coroutine is being awaited already");
+    }
+    else {
+        self->sh_iterator = _PyCoro_GetAwaitableIter(awaitable);
+    }
     self->sh_state = SHIELDED_RUNNING;
     Py_DECREF(awaitable);
     return 0;
@@ -96,6 +111,9 @@ shielded_start(ShieldedCallObj *self)
 static PyObject *
 shielded_end(ShieldedCallObj *self, PyObject *value)
 {
+    if (value == NULL && PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        stop_iteration_is_error();
+    }
     PyObject *exc = value == NULL ? PyErr_GetRaisedException() : NULL;
     CancelScopeObj *scope = self->sh_scope;
     PyObject *iterator = self->sh_iterator;
@@ -109,17 +127,24 @@ shielded_end(ShieldedCallObj *self, PyObject *value)
     }
     TaskObj *task = (TaskObj *)Py_XNewRef(
         current_c_task(scope_module_state(scope)));
-    PyObject *caught;
+    PyObject *caught, *handled = NULL;
+    if (exc != NULL) {
+        /* It is the context of an error, as in a `with` statement. */
+        handled = PyErr_GetHandledException();
+        PyErr_SetHandledException(exc);
+    }
     Py_BEGIN_CRITICAL_SECTION(scope);
     caught = scope_exit_in(scope, task, exc == NULL ? Py_None : exc);
     Py_END_CRITICAL_SECTION();
+    if (exc != NULL) {
+        PyErr_SetHandledException(handled);
+        Py_XDECREF(handled);
+    }
     Py_XDECREF(task);
     Py_DECREF(scope);
     if (caught == NULL) {
         Py_CLEAR(value);
-        if (exc != NULL) {
-            _PyErr_ChainExceptions1(exc);
-        }
+        Py_XDECREF(exc);
         return NULL;
     }
     bool ends_here = Py_IsTrue(caught);
@@ -165,6 +190,11 @@ shielded_send_lock_held(ShieldedCallObj *self, PyObject *arg,
                         PyObject **result)
 {
     *result = NULL;
+    if (self->sh_state == SHIELDED_NEW && !Py_IsNone(arg)) {
+        PyErr_SetString(PyExc_TypeError, "can't send non-None value to a "
+                                         "just-started coroutine");
+        return PYGEN_ERROR;
+    }
     if (shielded_prepare(self) < 0) {
         return PYGEN_ERROR;
     }
@@ -172,7 +202,10 @@ shielded_send_lock_held(ShieldedCallObj *self, PyObject *arg,
     PySendResult what = PYGEN_ERROR;
     if (iterator != NULL) {
         self->sh_busy = true;
-        what = PyIter_Send(iterator, arg, result);
+        if (!Py_EnterRecursiveCall(" in shield()")) {
+            what = PyIter_Send(iterator, arg, result);
+            Py_LeaveRecursiveCall();
+        }
         self->sh_busy = false;
         Py_DECREF(iterator);
     }
@@ -241,34 +274,39 @@ static PyObject *
 shielded_throw_lock_held(ShieldedCallObj *self, PyObject *const *args,
                          Py_ssize_t nargs)
 {
+    PyObject *res = NULL;
     if (self->sh_state == SHIELDED_NEW) {
         /* It never starts. */
         PyObject *awaitable = self->sh_awaitable;
         self->sh_awaitable = NULL;
         self->sh_state = SHIELDED_DONE;
-        self->sh_iterator = _PyCoro_GetAwaitableIter(awaitable);
+        raise_thrown(args, nargs);
+        if (PyCoro_CheckExact(awaitable)) {
+            /* So that it does not say that it was never awaited. */
+            PyObject *exc = PyErr_GetRaisedException();
+            res = PyObject_CallMethodOneArg(awaitable, &_Py_ID(throw), exc);
+            Py_DECREF(exc);
+        }
         Py_DECREF(awaitable);
+        return res;
     }
-    else if (shielded_prepare(self) < 0) {
+    if (shielded_prepare(self) < 0) {
         return NULL;
     }
     PyObject *iterator = Py_XNewRef(self->sh_iterator);
-    PyObject *res = NULL;
+    bool has_returned = false;
     if (iterator != NULL) {
         PyObject *method = PyObject_GetAttr(iterator, &_Py_ID(throw));
         self->sh_busy = true;
         if (method != NULL) {
             res = PyObject_Vectorcall(method, args, nargs, NULL);
+            has_returned = res == NULL
+                && PyErr_ExceptionMatches(PyExc_StopIteration);
         }
         else if (PyErr_ExceptionMatches(PyExc_AttributeError) && nargs > 0) {
             /* An iterator that takes no exceptions has ended with this one. */
             PyErr_Clear();
-            if (PyExceptionInstance_Check(args[0])) {
-                PyErr_SetRaisedException(Py_NewRef(args[0]));
-            }
-            else {
-                PyErr_SetNone(args[0]);
-            }
+            raise_thrown(args, nargs);
         }
         self->sh_busy = false;
         Py_XDECREF(method);
@@ -278,9 +316,7 @@ shielded_throw_lock_held(ShieldedCallObj *self, PyObject *const *args,
         return res;
     }
     PyObject *value = NULL;
-    if (PyErr_ExceptionMatches(PyExc_StopIteration)
-        && _PyGen_FetchStopIterationValue(&value) < 0)
-    {
+    if (has_returned && _PyGen_FetchStopIterationValue(&value) < 0) {
         value = NULL;
     }
     value = shielded_end(self, value);
@@ -453,7 +489,13 @@ ShieldedCall_finalize(PyObject *op)
     else {
         res = shielded_close_lock_held(self);
     }
-    if (res == NULL) {
+    if (res == NULL
+        && _Py_IsInterpreterFinalizing(_PyInterpreterState_GET())
+        && PyErr_ExceptionMatches(PyExc_ImportError))
+    {
+        PyErr_Clear();      /* The coroutine warns itself. */
+    }
+    else if (res == NULL) {
         PyErr_FormatUnraisable("Exception ignored while a shield() went away");
     }
     Py_XDECREF(res);
@@ -486,7 +528,15 @@ static PyMethodDef ShieldedCall_methods[] = {
     {NULL, NULL}        /* Sentinel */
 };
 
+/* For the repr() of a task that runs it. */
+static PyObject *
+ShieldedCall_get_name(PyObject *Py_UNUSED(op), void *Py_UNUSED(closure))
+{
+    return PyUnicode_FromString("shield");
+}
+
 static PyGetSetDef ShieldedCall_getsetlist[] = {
+    {"__name__", ShieldedCall_get_name, NULL, NULL},
     {"cr_await", ShieldedCall_get_await, NULL,
      PyDoc_STR("What runs in it, or None.")},
     {NULL} /* Sentinel */

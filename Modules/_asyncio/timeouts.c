@@ -292,8 +292,37 @@ timeout_run_python(PyObject *timeout, PyObject *exc)
     PyObject *res = NULL;
     PySendResult what = PyIter_Send(coro, Py_None, &res);
     Py_DECREF(coro);
-    assert(what != PYGEN_NEXT);
-    return what == PYGEN_RETURN ? res : NULL;
+    if (what == PYGEN_NEXT) {
+        Py_CLEAR(res);
+        PyErr_SetString(PyExc_RuntimeError, "Timeout has to wait");
+    }
+    return res;
+}
+
+static PyObject *
+refuse_entry(void)
+{
+    PyErr_SetString(PyExc_RuntimeError, "Timeout has already been entered");
+    return NULL;
+}
+
+/* What it entered is in its place already, for a hostile clock can have called
+   any method meanwhile; take that out again if it could not be entered. */
+static PyObject *
+timeout_entered(TimeoutObj *self, PyObject *entered)
+{
+    if (entered != NULL) {
+        Py_DECREF(entered);
+        return Py_NewRef(self);
+    }
+    if (self->to_state == TIMEOUT_ENTERED) {
+        PyObject *error = PyErr_GetRaisedException();
+        self->to_state = TIMEOUT_CREATED;
+        Py_CLEAR(self->to_scope);
+        Py_CLEAR(self->to_python);
+        PyErr_SetRaisedException(error);
+    }
+    return NULL;
 }
 
 /* Enter it in what is no task of the C implementation. */
@@ -309,25 +338,24 @@ timeout_enter_python(TimeoutObj *self)
     {
         Py_CLEAR(timeout);
     }
-    PyObject *entered = timeout == NULL ? NULL
-        : timeout_run_python(timeout, NULL);
-    if (entered == NULL) {
-        Py_XDECREF(timeout);
+    if (timeout == NULL) {
         return NULL;
     }
-    Py_DECREF(entered);
+    if (self->to_state != TIMEOUT_CREATED) {    /* That ran Python code. */
+        Py_DECREF(timeout);
+        return refuse_entry();
+    }
     self->to_python = timeout;
     self->to_state = TIMEOUT_ENTERED;
-    return Py_NewRef(self);
+    PyObject *entered = timeout_run_python(timeout, NULL);
+    return timeout_entered(self, entered);
 }
 
 static PyObject *
 timeout_enter(TimeoutObj *self)
 {
     if (self->to_state != TIMEOUT_CREATED) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "Timeout has already been entered");
-        return NULL;
+        return refuse_entry();
     }
     asyncio_state *state = get_asyncio_state_by_def((PyObject *)self);
     if (current_c_task(state) == NULL) {
@@ -343,15 +371,14 @@ timeout_enter(TimeoutObj *self)
         return NULL;
     }
     scope->cs_movable = 1;
-    PyObject *entered = _asyncio_CancelScope___enter__((PyObject *)scope, NULL);
-    if (entered == NULL) {
+    if (self->to_state != TIMEOUT_CREATED) {    /* Because of __float__(). */
         Py_DECREF(scope);
-        return NULL;
+        return refuse_entry();
     }
-    Py_DECREF(entered);
     self->to_scope = scope;
     self->to_state = TIMEOUT_ENTERED;
-    return Py_NewRef(self);
+    return timeout_entered(
+        self, _asyncio_CancelScope___enter__((PyObject *)scope, NULL));
 }
 
 /* An error in response to the expiry keeps it in its chain. */
@@ -394,11 +421,12 @@ timeout_exit(TimeoutObj *self, PyObject *exc)
         return timeout_run_python(self->to_python, exc);
     }
     asyncio_state *state = get_asyncio_state_by_def((PyObject *)self);
+    PyObject *error = NULL;
     if (!Py_IsNone(exc)
         && !PyErr_GivenExceptionMatches(exc, state->asyncio_CancelledError)
         && timeout_has_interrupted(self) && timeout_note_expiry(exc) < 0)
     {
-        return NULL;
+        error = PyErr_GetRaisedException();     /* The scope is left first. */
     }
     PyObject *scope = (PyObject *)self->to_scope;
     /* What runs meanwhile can make another task the current one. */
@@ -408,17 +436,54 @@ timeout_exit(TimeoutObj *self, PyObject *exc)
     caught = scope_exit_in((CancelScopeObj *)scope, task, exc);
     Py_END_CRITICAL_SECTION();
     Py_XDECREF(task);
+    if (error != NULL) {
+        if (caught == NULL) {
+            _PyErr_ChainExceptions1(error);
+        }
+        else {
+            Py_DECREF(caught);
+            PyErr_SetRaisedException(error);
+        }
+        return NULL;
+    }
     if (caught == NULL || Py_IsFalse(caught) || !timeout_has_expired(self)) {
         return caught;
     }
     Py_DECREF(caught);
-    PyObject *error = PyObject_CallNoArgs(PyExc_TimeoutError);
+    error = PyObject_CallNoArgs(PyExc_TimeoutError);
     if (error != NULL) {
-        PyException_SetCause(error, Py_NewRef(exc));
+        if (PyExceptionInstance_Check(exc)) {   /* Not a class. */
+            PyException_SetCause(error, Py_NewRef(exc));
+        }
         PyErr_SetObject(PyExc_TimeoutError, error);
         Py_DECREF(error);
     }
     return NULL;
+}
+
+/* As in a coroutine: a StopIteration would be taken for a result. */
+static void
+stop_iteration_is_error(void)
+{
+    _PyErr_FormatFromCause(PyExc_RuntimeError,
+                           "coroutine raised StopIteration");
+}
+
+/* Raise what throw() was called with. */
+static void
+raise_thrown(PyObject *const *args, Py_ssize_t nargs)
+{
+    if (PyExceptionInstance_Check(args[0])) {
+        PyErr_SetRaisedException(Py_NewRef(args[0]));
+    }
+    else if (PyExceptionClass_Check(args[0])) {
+        PyErr_SetObject(args[0], nargs > 1 ? args[1] : NULL);
+    }
+    else {
+        PyErr_Format(PyExc_TypeError,
+                     "exceptions must be classes or instances deriving from "
+                     "BaseException, not %T", args[0]);
+    }
 }
 
 /* Enter or leave the timeout, and return what the await is to evaluate to. */
@@ -444,6 +509,9 @@ timeout_step_run(TimeoutStepObj *self)
     Py_END_CRITICAL_SECTION();
     Py_DECREF(timeout);
     Py_XDECREF(exc);
+    if (res == NULL && PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        stop_iteration_is_error();
+    }
     return res;
 }
 
@@ -492,13 +560,10 @@ TimeoutStep_throw(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
     if (!_PyArg_CheckPositional("throw", nargs, 1, 3)) {
         return NULL;
     }
+    Py_BEGIN_CRITICAL_SECTION(op);
     (void)TimeoutStep_clear(op);
-    if (PyExceptionInstance_Check(args[0])) {
-        PyErr_SetRaisedException(Py_NewRef(args[0]));
-    }
-    else {
-        PyErr_SetNone(args[0]);
-    }
+    Py_END_CRITICAL_SECTION();
+    raise_thrown(args, nargs);
     return NULL;
 }
 
@@ -570,7 +635,7 @@ Timeout_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->to_when);
     Py_VISIT(self->to_scope);
     Py_VISIT(self->to_python);
-    return 0;
+    return PyObject_VisitManagedDict(op, visit, arg);
 }
 
 static int
@@ -580,6 +645,7 @@ Timeout_clear(PyObject *op)
     Py_CLEAR(self->to_when);
     Py_CLEAR(self->to_scope);
     Py_CLEAR(self->to_python);
+    PyObject_ClearManagedDict(op);
     return 0;
 }
 
@@ -614,6 +680,7 @@ Timeout_get_scope(PyObject *op, void *Py_UNUSED(closure))
 static PyGetSetDef Timeout_getsetlist[] = {
     {"_scope", Timeout_get_scope, NULL,
      PyDoc_STR("The CancelScope of the block, made on entry.")},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict},
     {NULL} /* Sentinel */
 };
 
@@ -644,7 +711,7 @@ static PyType_Spec Timeout_spec = {
     .name = "_asyncio.Timeout",
     .basicsize = sizeof(TimeoutObj),
     .flags = (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC |
-              Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_MANAGED_WEAKREF),
+              Py_TPFLAGS_MANAGED_DICT | Py_TPFLAGS_MANAGED_WEAKREF),
     .slots = Timeout_slots,
 };
 

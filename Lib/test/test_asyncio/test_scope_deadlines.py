@@ -8,10 +8,12 @@ import contextlib
 import contextvars
 import math
 import random
+import textwrap
 import time
 import types
 import unittest
 from asyncio import cancelscopes
+from test.support import script_helper
 from unittest import mock
 
 from test.test_asyncio.scope_utils import matrix, needs_level_cancel
@@ -699,6 +701,48 @@ class ClockTests(unittest.TestCase):
                             when = asyncio.timeout(0).when()
                             self.assertTrue(before <= when <= loop.time())
                         loop.run_until_complete(after())
+
+    def test_3_7_clock_that_was_replaced_before_asyncio_was_imported(self):
+        for clock in 'lambda: 1000.0', 'time.thread_time':
+            with self.subTest(clock):
+                script_helper.assert_python_ok('-c', textwrap.dedent(f"""
+                    import time
+                    time.monotonic = {clock}
+                    import asyncio
+
+                    async def main():
+                        before = asyncio.get_running_loop().time()
+                        when = asyncio.timeout(0).when()
+                        assert before <= when < before + 100
+
+                    loop = asyncio.new_event_loop()
+                    loop.run_until_complete(main())
+                    loop.close()
+                    """))
+
+    def test_3_7_loop_without_a_clock(self):
+        class Loop(asyncio.SelectorEventLoop):
+            def __getattribute__(self, name):
+                if name == 'time':
+                    raise AttributeError('no clock')
+                return super().__getattribute__(name)
+
+        class Bare:
+            """It has next to nothing."""
+
+        async def run():
+            with self.assertRaises(AttributeError):
+                asyncio.timeout(5)
+
+        for loop in Loop, Bare:
+            with self.subTest(loop):
+                coro = run()
+                asyncio._set_running_loop(loop())
+                try:
+                    with self.assertRaises(StopIteration):
+                        coro.send(None)
+                finally:
+                    asyncio._set_running_loop(None)
 
     def test_3_7_clock_of_one_loop(self):
         with contextlib.closing(asyncio.SelectorEventLoop()) as loop:

@@ -7,8 +7,10 @@ import math
 import unittest
 import weakref
 from test import support
+from unittest import mock
 
-from test.test_asyncio.scope_utils import matrix, needs_level_cancel
+from test.test_asyncio.scope_utils import (MyBaseError, matrix,
+                                           needs_level_cancel)
 from test.test_asyncio.utils import await_without_task
 
 
@@ -694,6 +696,101 @@ class ContractTests:
         await self.assert_not_cancelled()
         gate.set_result(None)
         self.assertEqual(await task, 'done')
+
+
+@matrix
+class HostileTests:
+    """Code that runs in the middle of what a timeout does."""
+
+    async def test_4_1_clock_that_enters_the_same_timeout(self):
+        def hostile():
+            self.loop.time = real
+            entered.append(timeout.__aenter__())
+            with self.assertRaises(StopIteration):
+                entered[-1].send(None)
+            return real()
+
+        real = self.loop.time
+        entered = []
+        timeout = asyncio.timeout_at(real() + 5)
+        self.loop.time = hostile
+        try:
+            with contextlib.suppress(RuntimeError):
+                async with timeout:
+                    pass
+        finally:
+            self.loop.time = real
+        scope = asyncio.current_scope()
+        if scope is not None:
+            # The inner entry counts.
+            self.assertIs(scope, timeout._scope)
+            await timeout.__aexit__(None, None, None)
+        self.assertIsNone(asyncio.current_scope())
+
+    async def test_4_1_clock_that_raises_stop_iteration(self):
+        def hostile():
+            raise StopIteration('result')
+
+        timeout = asyncio.timeout_at(self.loop.time() + 5)
+        with mock.patch.object(self.loop, 'time', hostile):
+            with self.assertRaisesRegex(RuntimeError, 'raised StopIteration'):
+                async with timeout:
+                    self.fail('entered')
+        self.assertIsNone(asyncio.current_scope())
+        async with timeout:
+            self.assertIs(asyncio.current_scope(), timeout._scope)
+
+    async def test_4_3_error_whose_chain_cannot_be_read(self):
+        class Hostile(Exception):
+            @property
+            def __context__(self):
+                raise MyBaseError
+
+        with self.assertRaises(MyBaseError):
+            async with asyncio.timeout(1):
+                try:
+                    await self.forever()
+                except asyncio.CancelledError:
+                    raise Hostile
+        # It has been left.
+        self.assertIsNone(asyncio.current_scope())
+        await self.assert_not_cancelled()
+
+
+@matrix
+class StockTests:
+    """What programs do with the class that stock has."""
+
+    async def test_B_attributes_of_the_program(self):
+        async with asyncio.timeout(5) as timeout:
+            timeout.label = 'mine'
+        self.assertEqual(timeout.label, 'mine')
+
+    async def test_B_methods_that_are_replaced(self):
+        with mock.patch.object(asyncio.Timeout, 'expired',
+                               lambda self: 'replaced'):
+            async with asyncio.timeout(5) as timeout:
+                self.assertEqual(timeout.expired(), 'replaced')
+        self.assertIs(timeout.expired(), False)
+
+    async def test_B_subclass(self):
+        class Mine(asyncio.Timeout):
+            def __init__(self, delay, *, loop):
+                super().__init__(loop.time() + delay)
+
+        async with Mine(5, loop=self.loop) as timeout:
+            self.assertIsInstance(timeout, Mine)
+            self.assertEqual(timeout.when(), self.loop.time() + 5)
+        with self.assertRaises(TimeoutError):
+            async with Mine(5, loop=self.loop):
+                await self.forever()
+
+    async def test_B_exit_with_keywords(self):
+        timeout = asyncio.timeout(5)
+        self.assertIs(await timeout.__aenter__(), timeout)
+        self.assertFalse(await timeout.__aexit__(
+            exc_type=None, exc_val=None, exc_tb=None))
+        self.assertIsNone(asyncio.current_scope())
 
 
 @matrix

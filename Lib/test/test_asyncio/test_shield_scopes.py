@@ -251,6 +251,73 @@ class HostTaskTests:
         self.assertEqual(trace, ['ended'])
         self.assertIsNone(asyncio.current_scope())
 
+    async def test_8_1_coroutine_that_is_awaited_already(self):
+        async def inner():
+            await asyncio.sleep(1)
+            return 'result'
+
+        coro = inner()
+        task = self.spawn(coro)
+        await asyncio.sleep(0)
+        with self.assertRaisesRegex(RuntimeError, 'being awaited already'):
+            await asyncio.shield(coro)
+        self.assertIsNone(asyncio.current_scope())
+        self.assertEqual(await task, 'result')
+
+    async def test_8_1_stop_iteration_is_no_result(self):
+        class Hostile:
+            def __await__(self):
+                raise StopIteration('result')
+
+        with self.assertRaisesRegex(RuntimeError, 'raised StopIteration'):
+            await asyncio.shield(Hostile())
+        self.assertIsNone(asyncio.current_scope())
+
+    async def test_8_1_value_sent_first(self):
+        async def inner():
+            return 'result'
+
+        shielded = asyncio.shield(inner())
+        with self.assertRaisesRegex(TypeError, 'just-started'):
+            shielded.send(5)
+        self.assertEqual(await shielded, 'result')
+
+    async def test_8_1_deeply_nested(self):
+        async def inner():
+            await asyncio.sleep(0)
+
+        shielded = asyncio.shield(inner())
+        with warnings.catch_warnings(action='ignore'):
+            for _ in range(100_000):
+                shielded = asyncio.shield(shielded)
+            # How deep C may be nested depends on the platform.
+            with contextlib.suppress(RecursionError):
+                await shielded
+            del shielded
+            support.gc_collect()
+        self.assertIsNone(asyncio.current_scope())
+
+    async def test_3_4_context_of_a_group_that_was_split(self):
+        async def inner():
+            error = BaseExceptionGroup('', [
+                MyError(), asyncio.CancelledError()])
+            error.__context__ = context
+            asyncio.current_scope().cancel()
+            raise error
+
+        context = KeyError()
+        with self.assertRaises(ExceptionGroup) as cm:
+            await asyncio.shield(inner())
+        self.assertIs(cm.exception.__context__, context)
+
+    async def test_8_1_repr_of_its_task(self):
+        async def inner():
+            await asyncio.sleep(0)
+
+        task = self.spawn(asyncio.shield(inner()))
+        self.assertIn(' coro=<shield()', repr(task))
+        await task
+
     async def test_8_1_repr(self):
         async def inner():
             reprs.append(repr(shielded))

@@ -5,6 +5,7 @@ Names of tests carry the number of the rule that they check.
 
 import asyncio
 import io
+import itertools
 import os
 import re
 import subprocess
@@ -183,6 +184,76 @@ class CallGraphTests:
         task.cancel()
         await asyncio.wait([task])
 
+    def get_scopes(self, task):
+        """Return the lines of the first task about its scopes."""
+        lines = self.print(task)
+        if '  + Cancel scopes:' not in lines:
+            return []
+        lines = lines[lines.index('  + Cancel scopes:') + 1:]
+        return [line.removeprefix('  |   ') for line in itertools.takewhile(
+            lambda line: line.startswith('  |   '), lines)]
+
+    async def test_10_2_scopes_around_a_task(self):
+        async def worker():
+            with self.CancelScope(shield=True):
+                async with asyncio.timeout(30):
+                    await self.forever()
+
+        async def host():
+            with self.CancelScope() as scope:
+                scopes.append(scope)
+                async with asyncio.TaskGroup() as group:
+                    tasks.append(group.create_task(worker(), name='worker'))
+
+        scopes, tasks = [], []
+        tasks.append(self.spawn(host(), name='host'))
+        await self.settle()
+        host_task, worker_task = sorted(tasks, key=asyncio.Task.get_name)
+        self.assertEqual(self.get_scopes(worker_task),
+                         ['timeout(), deadline in 30 s',
+                          'CancelScope, shielded'])
+        self.assertEqual(self.get_scopes(host_task),
+                         ['TaskGroup', 'CancelScope'])
+        scopes[0].cancel('why')
+        self.assertEqual(
+            self.get_scopes(worker_task),
+            ['timeout(), deadline in 30 s', 'CancelScope, shielded',
+             "CancelScope of host, cancelled, message 'why'"])
+        worker_task.cancel()
+        self.assertEqual(self.get_scopes(worker_task)[0],
+                         'Task.cancel(), in force: 1')
+
+        entries = asyncio.capture_call_graph(worker_task).cancel_scopes
+        self.assertEqual(
+            [(entry.kind, entry.host.get_name()) for entry in entries
+             if entry.host is not None],
+            [('timeout()', 'worker'), ('CancelScope', 'worker'),
+             ('TaskGroup', 'host'), ('CancelScope', 'host')])
+        self.assertIs(entries[0].scope, asyncio.current_scope(worker_task))
+        self.assertIs(entries[3].scope, scopes[0])
+        self.assertEqual({entry.origin for entry in entries}, {None})
+        entries[1].scope.shield = False
+        await asyncio.wait(tasks)
+        for task in tasks:
+            self.assertEqual(self.get_scopes(task), [])
+
+    async def test_10_2_scope_of_run(self):
+        # It is printed only if it is cancelled.
+        self.assertEqual(self.get_scopes(asyncio.current_task()), [])
+
+    async def test_10_2_where_a_scope_was_entered(self):
+        self.loop.set_debug(True)
+
+        async def work():
+            with self.CancelScope():
+                await self.forever()
+
+        task = self.spawn(work())
+        await self.settle()
+        [line] = self.get_scopes(task)
+        self.assertRegex(line, r'\ACancelScope, entered at .*:\d+ in .*work')
+        await self.stop(task)
+
     async def test_10_2_member_that_is_done_is_awaited_no_more(self):
         async with asyncio.TaskGroup() as group:
             done = group.create_task(asyncio.sleep(0), name='done')
@@ -295,6 +366,8 @@ class ToolTests(unittest.TestCase):
             background = [
                 asyncio.create_task(branch(), name='background'),
                 asyncio.create_task(shielded(), name='shielded'),
+                asyncio.create_task(asyncio.shield(asyncio.shield(branch())),
+                                    name='shield'),
                 asyncio.create_task(failing(), name='failing', errors='log'),
             ]
             async with asyncio.TaskGroup() as group:
@@ -365,9 +438,10 @@ class ToolTests(unittest.TestCase):
 
         self.assertEqual(above, {
             'Task-1': None, 'background': None, 'shielded': None,
+            'shield': None,
             'one': 'Task-1', 'two': 'Task-1'}, printed)
         self.assertIn('main', functions['Task-1'])
-        for name in 'background', 'one', 'two':
+        for name in 'background', 'shield', 'one', 'two':
             self.assertEqual(functions[name], ['branch', 'leaf', 'sleep'])
         self.assertEqual(functions['shielded'],
                          ['shielded', 'branch', 'leaf', 'sleep'])
@@ -376,7 +450,8 @@ class ToolTests(unittest.TestCase):
         printed = self.inspect('ps')
         names = [line.split()[2] for line in printed.splitlines()[2:]]
         self.assertCountEqual(
-            names, ['Task-1', 'background', 'shielded', 'one', 'two'], printed)
+            names, ['Task-1', 'background', 'shielded', 'shield', 'one',
+                    'two'], printed)
 
 
 @support.requires_subprocess()

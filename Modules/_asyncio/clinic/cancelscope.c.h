@@ -1123,6 +1123,18 @@ exit:
     return return_value;
 }
 
+PyDoc_STRVAR(_asyncio__scopes_around__doc__,
+"_scopes_around($module, task, /)\n"
+"--\n"
+"\n"
+"Describe the scopes around the code of *task*, the innermost first.\n"
+"\n"
+"Return a list of (scope, kind, host, origin): the task that has entered\n"
+"the scope, or None, and in debug mode where.");
+
+#define _ASYNCIO__SCOPES_AROUND_METHODDEF    \
+    {"_scopes_around", (PyCFunction)_asyncio__scopes_around, METH_O, _asyncio__scopes_around__doc__},
+
 PyDoc_STRVAR(_asyncio__shielding_scope__doc__,
 "_shielding_scope($module, /)\n"
 "--\n"
@@ -1164,4 +1176,4 @@ _asyncio_current_effective_deadline(PyObject *module, PyObject *Py_UNUSED(ignore
 {
     return _asyncio_current_effective_deadline_impl(module);
 }
-/*[clinic end generated code: output=f4502c0b221ae661 input=a9049054013a1b77]*/
+/*[clinic end generated code: output=37bda1a15e2e569f input=a9049054013a1b77]*/
