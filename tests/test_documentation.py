@@ -24,7 +24,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LIBRARY = 'build/src/Doc/library'
 # Pages with examples of ours.  (test_no_page_is_left_out looks for others.)
 PAGES = [f'{LIBRARY}/asyncio-cancelscopes.rst', f'{LIBRARY}/asyncio-dev.rst', f'{LIBRARY}/asyncio-runner.rst',
-         f'{LIBRARY}/asyncio-task.rst', 'build/src/Doc/whatsnew/3.16.rst']
+         f'{LIBRARY}/asyncio-task.rst', 'build/src/Doc/howto/asyncio-stuck-programs.rst',
+         'build/src/Doc/whatsnew/3.16.rst']
 # Prints the public names of asyncio and of its classes.
 NAMES = """if True:
     import asyncio, json
