@@ -195,7 +195,8 @@ _asyncio_Timeout_expired_impl(TimeoutObj *self)
     if (self->to_python != NULL) {
         return PyObject_CallMethod(self->to_python, "expired", NULL);
     }
-    return PyBool_FromLong(timeout_has_expired(self));
+    return PyBool_FromLong(self->to_state != TIMEOUT_CREATED
+                           && timeout_has_expired(self));
 }
 
 static PyObject *
@@ -351,6 +352,28 @@ timeout_enter_python(TimeoutObj *self)
     return timeout_entered(self, entered);
 }
 
+static int
+timeout_make_scope(TimeoutObj *self, asyncio_state *state)
+{
+    double deadline;
+    if (parse_deadline(self->to_when, "deadline", &deadline) < 0) {
+        return -1;
+    }
+    CancelScopeObj *scope = cancel_scope_new(state->CancelScopeType, deadline,
+                                             self->to_shield);
+    if (scope == NULL) {
+        return -1;
+    }
+    scope->cs_movable = 1;
+    if (self->to_scope == NULL) {
+        self->to_scope = scope;
+    }
+    else {
+        Py_DECREF(scope);       /* __float__() has had one made. */
+    }
+    return 0;
+}
+
 static PyObject *
 timeout_enter(TimeoutObj *self)
 {
@@ -361,24 +384,16 @@ timeout_enter(TimeoutObj *self)
     if (current_c_task(state) == NULL) {
         return timeout_enter_python(self);
     }
-    double deadline;
-    if (parse_deadline(self->to_when, "deadline", &deadline) < 0) {
+    if (self->to_scope == NULL && timeout_make_scope(self, state) < 0) {
         return NULL;
     }
-    CancelScopeObj *scope = cancel_scope_new(state->CancelScopeType, deadline,
-                                             self->to_shield);
-    if (scope == NULL) {
-        return NULL;
-    }
-    scope->cs_movable = 1;
     if (self->to_state != TIMEOUT_CREATED) {    /* Because of __float__(). */
-        Py_DECREF(scope);
         return refuse_entry();
     }
-    self->to_scope = scope;
+    PyObject *scope = (PyObject *)self->to_scope;
     self->to_state = TIMEOUT_ENTERED;
     return timeout_entered(
-        self, _asyncio_CancelScope___enter__((PyObject *)scope, NULL));
+        self, _asyncio_CancelScope___enter__(scope, NULL));
 }
 
 /* An error in response to the expiry keeps it in its chain. */
@@ -670,8 +685,10 @@ Timeout_get_scope(PyObject *op, void *Py_UNUSED(closure))
         res = PyObject_GetAttrString(self->to_python, "_scope");
     }
     else {
-        res = Py_NewRef(self->to_scope == NULL ? Py_None
-                                               : (PyObject *)self->to_scope);
+        /* (Before entry that is for tests, and for tasks in C.) */
+        asyncio_state *state = get_asyncio_state_by_def(op);
+        res = self->to_scope == NULL && timeout_make_scope(self, state) < 0
+            ? NULL : Py_NewRef(self->to_scope);
     }
     Py_END_CRITICAL_SECTION();
     return res;

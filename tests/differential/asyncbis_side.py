@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import heapq
 import random
-from asyncio import cancelscopes, events, futures, rootgroup, tasks
+from asyncio import cancelscopes, events, futures, rootgroup, tasks, timeouts
 from collections import deque
 
 from test.test_asyncio import scope_utils
@@ -276,8 +276,10 @@ class AsyncbisMachine(machine.Machine):
             return self.Group()
         if s['op'] == 'timeout':
             timeout = asyncio.timeout(self.shift(s['delay']), shield=s['shield'])
-            # It would make its scope on entry; a program can use that before.
-            timeout._scope = cancelscopes._make_scope(timeout.when(), s['shield'], movable=True)
+            # Programs use its scope before it is entered, too.
+            if self.python:
+                timeout = timeouts._PyTimeout(timeout.when(), shield=s['shield'])
+                timeout._scope = cancelscopes._make_scope(timeout.when(), s['shield'], movable=True)
             return timeout
         if s['deadline'] is None:
             return Scope(self.CancelScope(shield=s['shield']))
@@ -296,6 +298,8 @@ class AsyncbisMachine(machine.Machine):
         await asyncio.wait_for(self.block(task, s['body']), self.shift(s['delay']))
 
     def was_entered(self, thing):
+        if isinstance(thing, timeouts._CTimeout):
+            return '[created]' not in repr(thing)
         return thing is ROOT or thing._entered
 
     def is_over(self, thing):
@@ -303,6 +307,8 @@ class AsyncbisMachine(machine.Machine):
             return False
         if isinstance(thing, asyncio.TaskGroup):
             return thing._finished
+        if isinstance(thing, timeouts._CTimeout):
+            return '[finished]' in repr(thing) or '[expired]' in repr(thing)
         return thing._exited
 
     def flags(self, thing):

@@ -9,10 +9,11 @@ Trio, or by that of C and Python ("parity"), for what has no counterpart in Trio
 
 import asyncio
 import contextlib
+import functools
 import random
 import sys
 import time
-from asyncio import _cancel_requests, cancelscopes, exceptions, groups, rootgroup
+from asyncio import _cancel_requests, _shields, cancelscopes, exceptions, groups, rootgroup, timeouts
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -450,34 +451,36 @@ def group_refuses_once_it_is_cancelled(patch):
 
 # Timeouts and shield().
 
+def patch_both_timeouts(patch, __aexit__):
+    """Replace the method of Timeout in C and in Python; it is given the original one as well."""
+    for cls in asyncio.Timeout, timeouts._PyTimeout:
+        patch(cls, '__aexit__', functools.partialmethod(__aexit__, cls.__aexit__))
+
+
 @mutation('C lazy', 'Python lazy')
 def timeout_raises_though_the_outer_scope_won(patch):
-    async def __aexit__(self, kind, exc, tb):
+    async def __aexit__(self, original, kind, exc, tb):
         expired, parent_cancelled = self._scope.deadline_expired, self._scope._parent_cancelled
         result = await original(self, kind, exc, tb)
         if expired and parent_cancelled and isinstance(exc, exceptions.CancelledError):
             raise TimeoutError
         return result
-    original = asyncio.Timeout.__aexit__
-    patch(asyncio.Timeout, '__aexit__', __aexit__)
+    patch_both_timeouts(patch, __aexit__)
 
 
 @mutation('C lazy', 'Python lazy')
 def timeout_raises_though_it_was_cancelled_by_hand(patch):
-    async def __aexit__(self, kind, exc, tb):
+    async def __aexit__(self, original, kind, exc, tb):
         result = await original(self, kind, exc, tb)
         if result:
             raise TimeoutError
         return result
-    original = asyncio.Timeout.__aexit__
-    patch(asyncio.Timeout, '__aexit__', __aexit__)
+    patch_both_timeouts(patch, __aexit__)
 
 
 @mutation('C lazy', 'Python lazy')
 def shield_call_does_not_shield(patch):
-    async def _await_shielded(awaitable):
-        return await awaitable
-    patch.function(cancelscopes, '_await_shielded', _await_shielded)
+    patch(_shields, 'ShieldedCall', lambda awaitable: awaitable)
 
 
 # The root group.

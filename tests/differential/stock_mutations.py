@@ -155,8 +155,8 @@ MUTATIONS = {
         ('timeout',), switches=False),
     'expiry_is_not_in_the_chain': Mutation(
         'timeouts.py',
-        '            self._insert_timeout_error(exc_val)\n            if isinstance(exc_val, ExceptionGroup)',
-        '            if isinstance(exc_val, ExceptionGroup)',
+        '                self._insert_timeout_error(exc_val)\n                if isinstance(exc_val, ExceptionGroup)',
+        '                if isinstance(exc_val, ExceptionGroup)',
         ('timeout',), switches=False),
     'errors_of_members_lose_the_first': Mutation(
         'taskgroups.py',
