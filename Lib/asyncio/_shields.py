@@ -47,7 +47,13 @@ class ShieldedCall:
 
     def throw(self, *exc):
         """Resume it with an exception."""
-        return self._start().throw(*exc)
+        unstarted = self._awaitable
+        try:
+            return self._start().throw(*exc)
+        finally:
+            # It never starts, and is not to warn of that.
+            if close := getattr(unstarted, 'close', None):
+                close()
 
     def close(self):
         """Close what runs in it."""
@@ -124,7 +130,7 @@ def _explain_missing(name):
 
 
 def _warn_never_awaited(awaitable):
-    """Warn that *awaitable* has not run, and close it: it is not to warn too."""
+    """Warn that *awaitable* has not run, and close it: it warns no more."""
     origin = getattr(awaitable, 'cr_origin', None)
     made = ', created at {}:{},'.format(*origin[0]) if origin else ''
     with contextlib.ExitStack() as stack:

@@ -765,6 +765,18 @@ def _shielded():
     return contextlib.nullcontext()
 
 
+def _shielded_if_cancelled():
+    """Like _shielded(), but only if the code is cancelled already.
+
+    Else a cancellation ends the wait.
+    """
+    task = _current_task()
+    if not _can_have_scopes(task):
+        return contextlib.nullcontext()
+    is_cancelled = current_effective_deadline() <= task.get_loop().time()
+    return _make_scope(shield=is_cancelled)
+
+
 def _scope_repr(state, requested, caught, deadline, delay, shield, loop):
     info = [state]
     if caught:

@@ -364,6 +364,7 @@ scope_keep_cancelled(scope_node *top, bool all)
             if (Py_IsNone(msg)) {
                 Py_CLEAR(msg);
             }
+            assert(node->host->task_inherited_msg == NULL);
             node->host->task_inherited_msg = msg;
             node->requested = 1;
         }
@@ -2495,22 +2496,29 @@ _asyncio__scopes_around(PyObject *module, PyObject *task)
         return call_helper("_py_scopes_around", task);
     }
     scope_node *own = &((TaskObj *)task)->task_own_scope;
-    PyObject *scopes = NULL;
-    int res = 0;
+    PyObject *scopes = PyList_New(0);
+    if (scopes == NULL) {
+        return NULL;
+    }
+    PyObject *lost = NULL;      /* released when the tree is not locked */
     tree_lock(own);
     for (scope_node *node = ((TaskObj *)task)->task_scope;
-         node != NULL && res == 0; node = node->parent)
+         node != NULL && lost == NULL; node = node->parent)
     {
         PyObject *op = node->is_task ? NULL : (PyObject *)scope_of_node(node);
         if (op != NULL && try_incref(op)) {
-            res = scopes == NULL && (scopes = PyList_New(0)) == NULL ? -1
-                : PyList_Append(scopes, op);
-            Py_DECREF(op);
+            if (PyList_Append(scopes, op) < 0) {
+                lost = op;
+            }
+            else {
+                Py_DECREF(op);
+            }
         }
     }
     tree_unlock(own);
-    Py_ssize_t count = scopes == NULL ? 0 : PyList_GET_SIZE(scopes);
-    PyObject *list = res < 0 ? NULL : PyList_New(count);
+    Py_ssize_t count = PyList_GET_SIZE(scopes);
+    PyObject *list = lost != NULL ? NULL : PyList_New(count);
+    Py_XDECREF(lost);
     for (Py_ssize_t i = 0; list != NULL && i < count; i++) {
         CancelScopeObj *scope = CancelScope_CAST(PyList_GET_ITEM(scopes, i));
         tree_lock(&scope->cs_node);
@@ -2530,7 +2538,7 @@ _asyncio__scopes_around(PyObject *module, PyObject *task)
             PyList_SET_ITEM(list, i, entry);
         }
     }
-    Py_XDECREF(scopes);
+    Py_DECREF(scopes);
     return list;
 }
 

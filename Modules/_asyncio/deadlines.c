@@ -479,6 +479,9 @@ has_standard_clock(asyncio_state *state, PyObject *loop)
     Py_DECREF(func);
     Py_XDECREF(module);
     Py_XDECREF(clock);
+    if (!res) {
+        PyErr_Clear();          /* Of a dict with hostile keys. */
+    }
     return res;
 }
 

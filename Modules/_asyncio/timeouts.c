@@ -16,12 +16,15 @@ typedef enum {
     TIMEOUT_EXITED,
 } timeout_state;
 
+/* What runs while it is entered can do anything to it, and so can another
+   thread where a lock is waited for.  So references are taken to to_when and
+   to_python before they are used.  to_scope stays once it is entered. */
 typedef struct {
     PyObject_HEAD
     PyObject *to_when;          /* the deadline as it was given.  Owned. */
-    CancelScopeObj *to_scope;   /* made on entry.  Owned. */
-    /* Does everything in its place, when it was entered in a task of the
-       pure-Python implementation.  Owned. */
+    CancelScopeObj *to_scope;   /* made on entry, else NULL.  Owned. */
+    /* The Timeout that does everything in its place, when it was entered in
+       what is no task of the C implementation, else NULL.  Owned. */
     PyObject *to_python;
     timeout_state to_state;
     bool to_shield;
@@ -34,7 +37,8 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     TimeoutObj *ts_timeout;     /* NULL when it was awaited.  Owned. */
-    PyObject *ts_exc;           /* what ends the block; NULL on entry.  Owned. */
+    PyObject *ts_exc;           /* what ends the block, or None; NULL on
+                                   entry.  Owned. */
 } TimeoutStepObj;
 
 #define TimeoutStepObj_CAST(op) ((TimeoutStepObj *)(op))
@@ -95,21 +99,36 @@ _asyncio_Timeout___init___impl(TimeoutObj *self, PyObject *when,
                         "initialized again");
         return -1;
     }
-    Py_SETREF(self->to_when, Py_NewRef(when));
+    Py_XSETREF(self->to_when, Py_NewRef(when));
     self->to_shield = shielded;
+    Py_CLEAR(self->to_scope);   /* It has the deadline of before. */
     return 0;
 }
 
 static bool
 timeout_has_expired(TimeoutObj *self)
 {
-    if (self->to_scope == NULL) {
+    if (self->to_scope == NULL || self->to_state == TIMEOUT_CREATED) {
         return false;
     }
     tree_lock(&self->to_scope->cs_node);
     bool expired = self->to_scope->cs_expired;
     tree_unlock(&self->to_scope->cs_node);
     return expired;
+}
+
+/* Call a method of the Timeout that stands in for this one, with up to one
+   argument. */
+static PyObject *
+timeout_call_python(TimeoutObj *self, const char *name, PyObject *arg)
+{
+    PyObject *python = Py_NewRef(self->to_python);
+    PyObject *method = PyObject_GetAttrString(python, name);
+    Py_DECREF(python);
+    PyObject *res = method == NULL ? NULL
+        : PyObject_CallFunctionObjArgs(method, arg, NULL);
+    Py_XDECREF(method);
+    return res;
 }
 
 /* As the enumeration in timeouts.py has them. */
@@ -139,7 +158,8 @@ static PyObject *
 _asyncio_Timeout_when_impl(TimeoutObj *self)
 /*[clinic end generated code: output=0e1bead7486e95ac input=e77db178737ab0a4]*/
 {
-    return Py_NewRef(self->to_when);
+    /* (NULL if the garbage collector has cleared it.) */
+    return Py_NewRef(self->to_when == NULL ? Py_None : self->to_when);
 }
 
 /*[clinic input]
@@ -156,10 +176,9 @@ _asyncio_Timeout_reschedule_impl(TimeoutObj *self, PyObject *when)
 /*[clinic end generated code: output=aa0b8e029891f0c7 input=6320dd990b7d83e6]*/
 {
     if (self->to_python != NULL) {
-        PyObject *res = PyObject_CallMethod(self->to_python, "reschedule", "O",
-                                            when);
+        PyObject *res = timeout_call_python(self, "reschedule", when);
         if (res != NULL) {
-            Py_SETREF(self->to_when, Py_NewRef(when));
+            Py_XSETREF(self->to_when, Py_NewRef(when));
         }
         return res;
     }
@@ -177,7 +196,7 @@ _asyncio_Timeout_reschedule_impl(TimeoutObj *self, PyObject *when)
     {
         return NULL;
     }
-    Py_SETREF(self->to_when, Py_NewRef(when));
+    Py_XSETREF(self->to_when, Py_NewRef(when));
     Py_RETURN_NONE;
 }
 
@@ -193,17 +212,16 @@ _asyncio_Timeout_expired_impl(TimeoutObj *self)
 /*[clinic end generated code: output=04ec78aa2fb80513 input=3286b7a6d984a944]*/
 {
     if (self->to_python != NULL) {
-        return PyObject_CallMethod(self->to_python, "expired", NULL);
+        return timeout_call_python(self, "expired", NULL);
     }
-    return PyBool_FromLong(self->to_state != TIMEOUT_CREATED
-                           && timeout_has_expired(self));
+    return PyBool_FromLong(timeout_has_expired(self));
 }
 
 static PyObject *
 timeout_repr_lock_held(TimeoutObj *self)
 {
     if (self->to_python != NULL) {
-        return PyObject_Repr(self->to_python);
+        return timeout_call_python(self, "__repr__", NULL);
     }
     const char *name = timeout_state_name(self);
     if (self->to_state != TIMEOUT_ENTERED || timeout_has_expired(self)) {
@@ -280,13 +298,19 @@ Timeout_aexit(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
 /* Run a coroutine function of the Timeout that stands in for this one; its
    coroutine never has to wait. */
 static PyObject *
-timeout_run_python(PyObject *timeout, PyObject *exc)
+timeout_run_python(TimeoutObj *self, PyObject *exc)
 {
-    PyObject *coro = exc == NULL
-        ? PyObject_CallMethod(timeout, "__aenter__", NULL)
-        : PyObject_CallMethod(timeout, "__aexit__", "OOO",
-                              Py_IsNone(exc) ? Py_None : (PyObject *)Py_TYPE(exc),
-                              exc, Py_None);
+    PyObject *coro;
+    if (exc == NULL) {
+        coro = timeout_call_python(self, "__aenter__", NULL);
+    }
+    else {
+        PyObject *python = Py_NewRef(self->to_python);
+        PyObject *type = Py_IsNone(exc) ? Py_None : (PyObject *)Py_TYPE(exc);
+        coro = PyObject_CallMethod(python, "__aexit__", "OOO", type, exc,
+                                   Py_None);
+        Py_DECREF(python);
+    }
     if (coro == NULL) {
         return NULL;
     }
@@ -295,7 +319,9 @@ timeout_run_python(PyObject *timeout, PyObject *exc)
     Py_DECREF(coro);
     if (what == PYGEN_NEXT) {
         Py_CLEAR(res);
-        PyErr_SetString(PyExc_RuntimeError, "Timeout has to wait");
+        PyErr_SetString(PyExc_RuntimeError,
+                        "__aenter__() and __aexit__() of a Timeout must not "
+                        "wait");
     }
     return res;
 }
@@ -307,8 +333,8 @@ refuse_entry(void)
     return NULL;
 }
 
-/* What it entered is in its place already, for a hostile clock can have called
-   any method meanwhile; take that out again if it could not be entered. */
+/* The state was changed before, for a hostile clock can have called any method
+   meanwhile; change it back if nothing could be entered. */
 static PyObject *
 timeout_entered(TimeoutObj *self, PyObject *entered)
 {
@@ -319,7 +345,6 @@ timeout_entered(TimeoutObj *self, PyObject *entered)
     if (self->to_state == TIMEOUT_ENTERED) {
         PyObject *error = PyErr_GetRaisedException();
         self->to_state = TIMEOUT_CREATED;
-        Py_CLEAR(self->to_scope);
         Py_CLEAR(self->to_python);
         PyErr_SetRaisedException(error);
     }
@@ -330,10 +355,12 @@ timeout_entered(TimeoutObj *self, PyObject *entered)
 static PyObject *
 timeout_enter_python(TimeoutObj *self)
 {
+    PyObject *when = _asyncio_Timeout_when_impl(self);
     PyObject *type = timeouts_attr("_PyTimeout");
-    PyObject *timeout = type == NULL ? NULL : PyObject_CallFunctionObjArgs(
-        type, self->to_when, NULL);
+    PyObject *timeout = type == NULL ? NULL
+        : PyObject_CallOneArg(type, when);
     Py_XDECREF(type);
+    Py_DECREF(when);
     if (timeout != NULL && self->to_shield
         && PyObject_SetAttrString(timeout, "_shield", Py_True) < 0)
     {
@@ -348,7 +375,7 @@ timeout_enter_python(TimeoutObj *self)
     }
     self->to_python = timeout;
     self->to_state = TIMEOUT_ENTERED;
-    PyObject *entered = timeout_run_python(timeout, NULL);
+    PyObject *entered = timeout_run_python(self, NULL);
     return timeout_entered(self, entered);
 }
 
@@ -356,7 +383,10 @@ static int
 timeout_make_scope(TimeoutObj *self, asyncio_state *state)
 {
     double deadline;
-    if (parse_deadline(self->to_when, "deadline", &deadline) < 0) {
+    PyObject *when = _asyncio_Timeout_when_impl(self);
+    int res = parse_deadline(when, "deadline", &deadline);
+    Py_DECREF(when);
+    if (res < 0) {
         return -1;
     }
     CancelScopeObj *scope = cancel_scope_new(state->CancelScopeType, deadline,
@@ -433,7 +463,7 @@ timeout_exit(TimeoutObj *self, PyObject *exc)
     }
     self->to_state = TIMEOUT_EXITED;
     if (self->to_python != NULL) {
-        return timeout_run_python(self->to_python, exc);
+        return timeout_run_python(self, exc);
     }
     asyncio_state *state = get_asyncio_state_by_def((PyObject *)self);
     PyObject *error = NULL;
@@ -682,7 +712,9 @@ Timeout_get_scope(PyObject *op, void *Py_UNUSED(closure))
     Py_BEGIN_CRITICAL_SECTION(op);
     TimeoutObj *self = TimeoutObj_CAST(op);
     if (self->to_python != NULL) {
-        res = PyObject_GetAttrString(self->to_python, "_scope");
+        PyObject *python = Py_NewRef(self->to_python);
+        res = PyObject_GetAttrString(python, "_scope");
+        Py_DECREF(python);
     }
     else {
         /* (Before entry that is for tests, and for tasks in C.) */
@@ -819,7 +851,7 @@ _asyncio_timeout_impl(PyObject *module, PyObject *delay, PyObject *shield)
         return NULL;
     }
     PyObject *when = Py_IsNone(delay) ? Py_NewRef(delay)
-                                      : time_after(get_asyncio_state(module), loop, delay);
+        : time_after(get_asyncio_state(module), loop, delay);
     Py_DECREF(loop);
     PyObject *res = when == NULL ? NULL
         : _asyncio_timeout_at_impl(module, when, shield);

@@ -705,27 +705,20 @@ class HostileTests:
     async def test_4_1_clock_that_enters_the_same_timeout(self):
         def hostile():
             self.loop.time = real
-            entered.append(timeout.__aenter__())
-            with self.assertRaises(StopIteration):
-                entered[-1].send(None)
-            return real()
+            timeout.__aenter__().send(None)
+            self.fail('entered')
 
         real = self.loop.time
-        entered = []
         timeout = asyncio.timeout_at(real() + 5)
         self.loop.time = hostile
-        try:
-            with contextlib.suppress(RuntimeError):
-                async with timeout:
-                    pass
-        finally:
-            self.loop.time = real
-        scope = asyncio.current_scope()
-        if scope is not None:
-            # The inner entry counts.
-            self.assertIs(scope, timeout._scope)
-            await timeout.__aexit__(None, None, None)
+        # The inner entry is refused, which time() passes on.
+        with self.assertRaisesRegex(RuntimeError, 'already been entered'):
+            async with timeout:
+                self.fail('entered')
+        self.assertIs(self.loop.time, real)
         self.assertIsNone(asyncio.current_scope())
+        async with timeout:
+            self.assertIs(asyncio.current_scope(), timeout._scope)
 
     async def test_4_1_clock_that_raises_stop_iteration(self):
         def hostile():

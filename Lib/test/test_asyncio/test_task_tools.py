@@ -237,6 +237,28 @@ class CallGraphTests:
         for task in tasks:
             self.assertEqual(self.get_scopes(task), [])
 
+    async def test_10_2_scope_with_a_repr_of_its_own(self):
+        class Mine(self.CancelScope):
+            def __repr__(self):
+                return 'mine'
+
+        async def worker():
+            await self.forever()
+
+        async def host():
+            with Mine() as scope:
+                scopes.append(scope)
+                tasks.append(scope.create_task(worker()))
+                await asyncio.wait(tasks)
+
+        scopes, tasks = [], []
+        host_task = self.spawn(host(), name='host')
+        await self.settle()
+        scopes[0].cancel('why')
+        self.assertEqual(self.get_scopes(tasks[0]),
+                         ["CancelScope of host, cancelled, message 'why'"])
+        await asyncio.wait([host_task])
+
     async def test_10_2_scope_of_run(self):
         # It is printed only if it is cancelled.
         self.assertEqual(self.get_scopes(asyncio.current_task()), [])
