@@ -43,10 +43,9 @@ async def _cancel_host(library, count, size):
     return used, size
 
 
-@repeat
-async def _cancel_scope(library, count, size):
-    with asyncio.CancelScope() as scope:
-        async with asyncio.TaskGroup() as group:
+async def _cancel_scope_around(library, size):
+    with library.CancelScope() as scope:
+        async with library.TaskGroup() as group:
             tasks = _spawn(group, size)
             await asyncio.sleep(0)
             begin = clock()
@@ -55,6 +54,11 @@ async def _cancel_scope(library, count, size):
     check(scope.cancelled_caught)
     _check_cancelled(tasks, size)
     return used, size
+
+
+@repeat
+async def _cancel_scope(library, count, size):
+    return await _cancel_scope_around(asyncio, size)
 
 
 @repeat
@@ -71,16 +75,7 @@ async def _cancel_group(library, count, size):
 
 @repeat
 async def _cancel_quattro(library, count, size):
-    with library.CancelScope() as scope:
-        async with library.TaskGroup() as group:
-            tasks = _spawn(group, size)
-            await asyncio.sleep(0)
-            begin = clock()
-            scope.cancel()
-    used = clock() - begin
-    check(scope.cancelled_caught)
-    _check_cancelled(tasks, size)
-    return used, size
+    return await _cancel_scope_around(library, size)
 
 
 @repeat
