@@ -119,3 +119,12 @@ def main() -> None:
     except asyncio.Terminated as exc:
         interrupt: KeyboardInterrupt = exc
         raise interrupt
+
+
+def call_graph(graph: asyncio.FutureCallGraph) -> None:
+    assert_type(graph.cancel_scopes, tuple[asyncio.CancelScopeGraphEntry, ...])
+    for entry in graph.cancel_scopes:
+        assert_type(entry.scope, asyncio.CancelScope)
+        assert_type(entry.kind, str)
+        assert_type(entry.host, asyncio.Task[Any] | None)
+        assert_type(entry.origin, str | None)

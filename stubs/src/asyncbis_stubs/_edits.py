@@ -31,11 +31,24 @@ def apply(stdlib):
         stub.add_import('from .cancelscopes import *')
         stub.append('def legacy() -> frozenset[str]: ...')
         stub.add_to_all('CancelScope', 'current_effective_deadline', 'current_scope', 'move_on_after', 'move_on_at',
-                        'Terminated', 'legacy')
+                        'CancelScopeGraphEntry', 'Terminated', 'legacy')
 
     with _Stub(folder / 'exceptions.pyi') as stub:
         stub.append('class Terminated(KeyboardInterrupt): ...')
         stub.add_to_all('Terminated')
+
+    with _Stub(folder / 'graph.pyi') as stub:
+        stub.add_import('from .cancelscopes import CancelScope')
+        stub.add_import('from .tasks import Task')
+        stub.add_before('FutureCallGraph',
+                        '@dataclass(frozen=True, slots=True)',
+                        'class CancelScopeGraphEntry:',
+                        '    scope: CancelScope',
+                        '    kind: str',
+                        '    host: Task[Any] | None',
+                        '    origin: str | None')
+        stub.add_to_class('FutureCallGraph', 'cancel_scopes: tuple[CancelScopeGraphEntry, ...] = ()')
+        stub.add_to_all('CancelScopeGraphEntry')
 
     with _Stub(folder / 'timeouts.pyi') as stub:
         for function in 'Timeout.__init__', 'timeout', 'timeout_at':
@@ -141,6 +154,12 @@ class _Stub:
                 self._fail(f'has a {name} on a single line')
             splices.append((at, at, ''.join(f'{indent}{line}\n' for line in lines)))
         self._splice(*splices)
+
+    def add_before(self, name, *lines):
+        """Add lines before a class."""
+        nodes = self._find(name, ast.ClassDef)
+        self._splice(*((at, at, ''.join(f'{line}\n{" " * node.col_offset}' for line in (*lines, '')))
+                       for node in nodes for at in [self._span(node)[0]]))
 
     def add_keyword(self, name, parameter, rest):
         """Add a keyword-only parameter to each definition of a function."""
