@@ -407,6 +407,32 @@ class ToolTests(unittest.TestCase):
         asyncio.run(main())
         ''')
 
+    SCOPES = textwrap.dedent('''\
+        import asyncio
+
+        async def refuse():
+            with asyncio.CancelScope(shield=True):
+                async with asyncio.timeout(3600):
+                    await asyncio.sleep(7200)
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            with asyncio.CancelScope() as scope:
+                async with asyncio.TaskGroup() as group:
+                    refusing = group.create_task(refuse(), name='refusing')
+                    group.create_task(asyncio.sleep(7200), name='sleeping')
+                    loop.call_soon(loop.call_soon, loop.call_soon, stop, scope,
+                                   refusing)
+
+        def stop(scope, task):
+            scope.cancel('enough, \N{EURO SIGN}')
+            task.cancel(None)
+            asyncio.get_running_loop().call_soon(
+                asyncio.get_running_loop().call_soon, print, 'ready')
+
+        asyncio.run(main())
+        ''')
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -420,9 +446,9 @@ class ToolTests(unittest.TestCase):
         if sys.platform == 'linux' and not PROCESS_VM_READV_SUPPORTED:
             raise unittest.SkipTest('requires process_vm_readv')
 
-    def inspect(self, command):
+    def inspect(self, command, program=PROGRAM, *options):
         """Return what the command prints about a child that is waiting."""
-        with script_helper.spawn_python('-u', '-c', self.PROGRAM,
+        with script_helper.spawn_python('-u', *options, '-c', program,
                                         stderr=subprocess.DEVNULL,
                                         text=True) as child:
             try:
@@ -448,7 +474,7 @@ class ToolTests(unittest.TestCase):
             indentation, _, label = line.partition('── ')
             del path[len(indentation) // 4:]
             if label.startswith('(T)'):
-                name = label.removeprefix('(T)').strip()
+                name = label.removeprefix('(T)').partition(' [')[0].strip()
                 above[name] = next(
                     (task for task in reversed(path) if task in above), None)
                 functions[name] = []
@@ -539,3 +565,46 @@ class ReplTests(unittest.TestCase):
 
 if __name__ == '__main__':
     unittest.main()
+
+    def assert_scopes(self, found, *expected):
+        """Check what is said of scopes; *expected* has no time."""
+        found = re.sub(r'deadline in \d\d\d\d(\.\d+)? s', 'deadline', found)
+        found = re.sub(r'entered at .*?:(?=\d)', 'entered at line ', found)
+        self.assertEqual(found.split('; '), list(expected))
+
+    def test_10_2_scopes_in_pstree(self):
+        texts = {}
+        for line in self.inspect('pstree', self.SCOPES).splitlines():
+            if '(T)' in line:
+                name, _, text = line.partition('(T) ')[2].partition(' [')
+                texts[name] = text.removesuffix(']')
+        message = "message 'enough, \N{EURO SIGN}'"
+        self.assertEqual(list(texts), ['Task-1', 'refusing'])
+        self.assert_scopes(texts['Task-1'], f'TaskGroup, cancelled, {message}',
+                           f'CancelScope, cancelled, {message}')
+        self.assert_scopes(
+            texts['refusing'], 'timeout(), deadline', 'CancelScope, shielded',
+            'Task.cancel(), in force',
+            f'TaskGroup of Task-1, cancelled, {message}',
+            f'CancelScope of Task-1, cancelled, {message}')
+
+    def test_10_2_scopes_in_ps(self):
+        title, _, *rows = self.inspect(
+            'ps', self.SCOPES, '-X', 'dev').splitlines()
+        column = title.index('cancel scopes')
+        texts = {row.split()[2]: row[column:] for row in rows}
+        message = "message 'enough, \N{EURO SIGN}'"
+        self.assertEqual(list(texts), ['Task-1', 'refusing'])
+        self.assert_scopes(
+            texts['Task-1'],
+            f'TaskGroup, cancelled, {message}, entered at line 11 in main()',
+            f'CancelScope, cancelled, {message}, entered at line 10 in main()')
+        self.assert_scopes(
+            texts['refusing'],
+            'timeout(), deadline, entered at line 5 in refuse()',
+            'CancelScope, shielded, entered at line 4 in refuse()',
+            'Task.cancel(), in force',
+            f'TaskGroup of Task-1, cancelled, {message}, '
+            'entered at line 11 in main()',
+            f'CancelScope of Task-1, cancelled, {message}, '
+            'entered at line 10 in main()')
