@@ -19,6 +19,7 @@ from tools import image as image_module
 from tools import lint
 from tools import packages
 from tools import pep
+from tools import plain
 from tools import project as project_module
 from tools import survey as survey_module
 from tools import testing
@@ -384,6 +385,32 @@ def refresh(context, arguments):
     for path in written:
         ui.say(f'  {path}')
     ui.say('exported' if written else 'nothing has changed')
+
+
+@_verb('give the series to a plain CPython: commit it in DIR, a git checkout, or write it as one patch',
+       _Argument('folder', metavar='DIR', nargs='?', help='the checkout; the commits go onto its branch'),
+       _Argument('--patch', metavar='FILE', help='write one patch that does all of it, for `patch -p1` or `pyenv install '
+                 '--patch`; - is standard output'),
+       _Argument('--upstreamable', action='store_true', help='without what is for this interpreter only'), notes="""\
+Both hold all that it takes: the overlay, generated files, tests and documentation.  What is in build/src and has not been
+exported by refresh is not in them, so it is refused.
+""")
+def export_(context, arguments):
+    if arguments.folder is None and arguments.patch is None:
+        raise ui.UserError('export needs a git checkout of CPython, or a file for the patch: ./build.sh export DIR, or '
+                           './build.sh export --patch FILE')
+    with context.project.lock():
+        context.need_git()
+        series = plain.Series(context.project, context.tree, upstreamable=arguments.upstreamable, **context.source)
+        if arguments.folder is not None:
+            folder = (_caller_folder() / arguments.folder).resolve()
+            ui.say(f'{series.commit_in(folder)} commits made in {folder}')
+        if arguments.patch == '-':
+            sys.stdout.buffer.write(series.combined())
+        elif arguments.patch is not None:
+            path = _caller_folder() / arguments.patch
+            plain.write(path, series.combined())
+            ui.say(f'written: {path}')
 
 
 @_verb('remove build/, or with --variant only what that variant built', _ONE_VARIANT)

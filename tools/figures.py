@@ -213,6 +213,11 @@ def _prefixes(results):
     return [_last(result), '', f'{len(found)} prefixes; failing: {sum(not prefix["passed"] for prefix in found)}.']
 
 
+def _export(results):
+    result = results['export']
+    return [_last(result), '', f'{result["tests"]:,} tests, {result["skipped"]:,} of them skipped.']
+
+
 def _every_tick(results):
     result = results['every-tick']
     rows = [('', 'APIs', 'Programs', 'Configurations', 'Turns', 'Cases', 'Problems', 'Of them known')]
@@ -243,4 +248,4 @@ def _every_tick(results):
 
 _RENDERERS = {'variants': _variants, 'leaks': _leaks, 'soak': _soak, 'threads': _threads, 'stdlib': _stdlib,
               'differential': _differential, 'against-stock': _against_stock, 'every-tick': _every_tick,
-              'anyio': _anyio, 'parity': _parity, 'prefixes': _prefixes}
+              'anyio': _anyio, 'parity': _parity, 'prefixes': _prefixes, 'export': _export}

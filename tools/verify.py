@@ -8,14 +8,18 @@ import datetime
 import json
 import os
 import re
+import shutil
 import sys
 import time
 
 from tools import anyio_suite
 from tools import figures
 from tools import modules as modules_module
+from tools import plain
 from tools import processes
+from tools import project as project_module
 from tools import python_environment
+from tools import source
 from tools import tree as tree_module
 from tools import ui
 from tools import variants
@@ -61,6 +65,7 @@ CHECKS = {
     'anyio': Check("AnyIO's own tests: stock, patched, and patched with the native backend", '15', 'anyio'),
     'parity': Check('each test of ours runs in C and in Python, with lazy and with eager tasks', '1', 'parity'),
     'prefixes': Check('test_asyncio on every prefix of the series', '45', 'prefixes'),
+    'export': Check("what `export --patch` writes, on a plain tarball: it builds, and test_asyncio passes", '6', 'export'),
 }
 
 
@@ -339,6 +344,31 @@ class Verification:
         found = prefixes((self._project.logs / f'{log}.log').read_text(encoding='utf-8'))
         return {'prefixes': found}, problem
 
+    def export(self):
+        self._build('release')
+        with self._project.lock():
+            series = plain.Series(self._project, self._tree, **self._source)
+        folder = self._project.build / 'verify' / 'export'
+        shutil.rmtree(folder, ignore_errors=True)
+        patch, sources = folder / 'series.patch', folder / 'Python'
+        project_module.write_atomically(patch, series.combined())
+        sources.mkdir()
+        finder = source.Finder(self._project.upstream, source=self._source['source_file'],
+                               offline=self._source['offline'])
+        jobs = f'-j{len(os.sched_getaffinity(0))}'
+        for what, command in (
+                ('unpacking', ['tar', '-C', sources, '--strip-components=1', '-xf', finder.find()]),
+                ('patch -p1', ['patch', '-d', sources, '-p1', '--force', '--no-backup-if-mismatch', '--fuzz=0', '-i',
+                               patch]),
+                ('configure', ['env', '-C', sources, './configure']),
+                ('make', ['make', '-C', sources, jobs]),
+                ('test_asyncio', [sources / 'python', '-m', 'test', jobs, '--timeout', '900', 'test_asyncio'])):
+            log = f'verify-export-{what.partition(" ")[0]}'
+            problem = self._run(f'export: {what}', [str(word) for word in command], log)
+            if problem is not None:
+                return {'tests': 0, 'skipped': 0}, problem
+        return total((self._project.logs / f'{log}.log').read_text(encoding='utf-8')), None
+
 
 def summarize(outcomes, modules=None):
     """Return (figures, problem) of a run of modules, {name: Outcomes}, of which the last counts."""
@@ -408,6 +438,13 @@ def compare(stock, patched):
     problems = [f'{module}: {", ".join(tests)}' for module, tests in new.items()]
     problems += [f'{module}: is not there with the patches' for module in found['missing']]
     return found, '\n    '.join(['new failures in the standard library:', *problems]) if problems else None
+
+
+def total(output):
+    """Return {'tests': number, 'skipped': number} from what `python -m test` prints in the end."""
+    line = re.search(r'^Total tests: run=([\d,]+)(?:.*? skipped=([\d,]+))?', output, re.MULTILINE)
+    tests, skipped = (int((number or '0').replace(',', '')) for number in line.groups())
+    return {'tests': tests, 'skipped': skipped}
 
 
 def prefixes(output):

@@ -62,6 +62,28 @@ class TimedOut(Exception):
     """What timeout() raises here."""
 
 
+class Kept(BaseException):
+    """Stands for a Cancelled in a group of errors that no scope is to take out of it."""
+
+    def __init__(self, cancelled):
+        super().__init__()
+        self.cancelled = cancelled
+
+
+def keep(exc):
+    """Return exc, or, if it is a group of errors, one with stand-ins for each Cancelled in it."""
+    if not isinstance(exc, BaseExceptionGroup):
+        return exc
+    return exc.derive([Kept(each) if isinstance(each, trio.Cancelled) else keep(each) for each in exc.exceptions])
+
+
+def restore(exc):
+    """Undo keep()."""
+    if isinstance(exc, BaseExceptionGroup):
+        return exc.derive([restore(each) for each in exc.exceptions])
+    return exc.cancelled if isinstance(exc, Kept) else exc
+
+
 class Level:
     """A place inside a task where what Task.cancel() asks of it can be in force, and the scope that puts it there."""
 
@@ -263,8 +285,11 @@ class Group(Scope):
                 stray = cancelled
         if self.nursery._pending_excs and (exc is None or isinstance(exc, trio.Cancelled)):
             exc = stray = None  # N6
-        if asked and isinstance(exc, trio.Cancelled):
-            stray = exc     # N13
+        if asked:   # N13
+            if isinstance(exc, trio.Cancelled):
+                stray = exc
+            exc = keep(exc)
+            self.nursery._pending_excs[:] = [keep(each) for each in self.nursery._pending_excs]
         if stray is not None:
             exc = None
         self.left = True
@@ -275,7 +300,7 @@ class Group(Scope):
         except BaseExceptionGroup as group:
             if len(group.exceptions) == 1 and isinstance(group.exceptions[0], trio.Cancelled):
                 raise group.exceptions[0]       # N6
-            raise
+            raise restore(group) if asked else group
         if stray is not None:
             raise stray
         return swallowed
