@@ -11,6 +11,9 @@ import zipfile
 
 import pytest
 
+import doc_examples
+import test_documentation
+import test_porting_guide
 from tools import wheel
 
 pytest_plugins = ["interpreters"]
@@ -103,6 +106,24 @@ LENIENT = {
     "mypy": {"check_untyped_defs": True, "ignore_missing_imports": True, "disable_error_code": ["name-defined"]},
     "pyright": {"reportMissingImports": False, "reportMissingModuleSource": False, "reportUndefinedVariable": False},
 }
+# For code that has no annotations: it says neither what is in a list, nor that something is not None or is reached.
+UNANNOTATED = {
+    "mypy": {"disable_error_code": ["name-defined", "var-annotated", "union-attr"]},
+    "pyright": {"reportOptionalMemberAccess": False, "reportPossiblyUnboundVariable": False, "reportRedeclaration": False},
+}
+# The programs of the documentation that a checker complains of, all the same.
+COMPLAINTS = {
+    # They are wrong, and are there to be ported.
+    "guide_before_private": {"mypy", "pyright"},        # an attribute that only stock's timeout has
+    "guide_before_shield_future": {"pyright"},          # add_done_callback() of what shield() returns
+    # They choose what to do by the interpreter that they find.
+    "guide_after_awaited": {"mypy", "pyright"},         # create_task(..., **ARGUMENTS)
+    "guide_after_compat": {"mypy", "pyright"},
+    "guide_after_own_group": {"mypy", "pyright"},
+    "guide_after_own_scopes": {"mypy", "pyright"},      # a class of one of two types
+    # pyright knows that the block can be left before a name is bound.
+    "asyncio_cancelscopes_default10": {"pyright"},
+}
 CHECKERS = pytest.mark.parametrize("checker", ["mypy", "pyright"])
 
 
@@ -151,6 +172,43 @@ def test_annotated_examples(program, checker):
 def test_all_programs(program, checker):
     # All in the folder, of which the copy of typeshed is no part.
     assert not program.check(checker, **LENIENT[checker])
+
+
+def documented():
+    """Return {name: program} of the code in CPython's documentation, as far as the series changes it."""
+    programs = {}
+    for page in test_documentation.PAGES:
+        blocks = doc_examples.find_blocks((ROOT / page).read_text(encoding="utf-8"))
+        for group in {block.group for block in blocks}:
+            ours = [block for block in blocks if block.group == group]
+            setup = "".join(block.text for block in ours if block.kind == "testsetup")
+            # One by one, since the same name is defined in several of them.
+            for number, block in enumerate(ours):
+                code = {"testcode": block.text, "doctest": "".join(
+                    example.source for _, example in doc_examples.find_examples([block]))
+                    if block.kind == "doctest" else ""}.get(block.kind)
+                if code:
+                    programs[f"{pathlib.Path(page).stem}_{group}{number}"] = f"import asyncio\n{setup}{code}"
+    for block in [*test_porting_guide.BEFORE.values(), *test_porting_guide.AFTER]:
+        complete = block.text if block.kind == "before" else test_porting_guide.complete(block)
+        programs[f"guide_{block.kind}_{block.name}"] = complete
+    return {re.sub(r"\W", "_", name): program for name, program in programs.items()}
+
+
+@CHECKERS
+def test_code_in_the_documentation(program, checker):
+    programs = documented()
+    assert len(programs) > 60
+    folder = program.folder / "documented"
+    folder.mkdir(exist_ok=True)
+    for name, text in programs.items():
+        (folder / f"{name}.py").write_text(text)
+    try:
+        printed = program.check(checker, "documented", **(LENIENT[checker] | UNANNOTATED[checker]))
+    finally:
+        shutil.rmtree(folder)
+    complained = set(re.findall(r"\bdocumented/(\w+)\.py:\d+", printed))
+    assert complained == {name for name, checkers in COMPLAINTS.items() if checker in checkers}, printed
 
 
 def stubtest(python, typeshed, packages):
