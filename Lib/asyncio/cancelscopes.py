@@ -915,6 +915,11 @@ def _py_scopes_around(task):
     return found
 
 
+def _py_call_soon(loop, callback):
+    """Have *loop* call *callback*, without arguments."""
+    loop.call_soon(callback)
+
+
 # The Python versions; where the accelerator is available, it replaces them
 # all.
 _ACCELERATED = (
@@ -923,7 +928,7 @@ _ACCELERATED = (
     '_shielding_scope', '_spawn', '_spawn_background', '_take_slot',
     '_find_root', '_is_cancelled', '_was_interrupted', '_cancel_requests',
     '_forget_delivery', '_cancel_once', '_adopt_external',
-    '_scopes_around')
+    '_scopes_around', '_call_soon')
 
 CancelScope = _PyCancelScope
 move_on_after = _py_move_on_after
@@ -943,12 +948,14 @@ _forget_delivery = _py_forget_delivery
 _cancel_once = _py_cancel_once
 _adopt_external = _py_adopt_external
 _scopes_around = _py_scopes_around
+_call_soon = _py_call_soon
 
 try:
     from _asyncio import (
         _make_scope, _shielding_scope, _spawn, _spawn_background, _take_slot,
         _find_root, _is_cancelled, _was_interrupted, _cancel_requests,
         _forget_delivery, _cancel_once, _adopt_external, _scopes_around,
+        _call_soon,
         CancelScope, move_on_after, move_on_at, current_effective_deadline,
         current_scope)
 except ImportError:

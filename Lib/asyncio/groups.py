@@ -76,7 +76,7 @@ class Group:
         # In the next callback, so that the callbacks of the last member, which
         # are about to be scheduled, come before the task that waits for it.
         try:
-            loop.call_soon(joining._complete)
+            cancelscopes._call_soon(loop, joining._complete)
         except BaseException as exc:
             if isinstance(exc, RuntimeError) and loop.is_closed():
                 return  # The task that waits can never be woken.
@@ -171,7 +171,8 @@ class Join(futures.Future):
         self._group._scope.cancel(msg)
 
     def _complete(self):
-        if self.done() or self._group._count_members():
+        group = self._group
+        if self.done() or group._scope._member_count or group._external:
             return
         if self._cancel_requested:
             super().cancel(msg=self._cancel_requested_msg)

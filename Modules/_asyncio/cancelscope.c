@@ -2164,6 +2164,28 @@ _asyncio__adopt_external_impl(PyObject *module, PyObject *loop,
 }
 
 /*[clinic input]
+_asyncio._call_soon
+
+    loop: object
+    callback: object
+    /
+
+Have *loop* call *callback*, without arguments.
+[clinic start generated code]*/
+
+static PyObject *
+_asyncio__call_soon_impl(PyObject *module, PyObject *loop,
+                         PyObject *callback)
+/*[clinic end generated code: output=8d6c6f5e055417e9 input=99cf2312fb33974e]*/
+{
+    PyObject *context = PyContext_CopyCurrent();
+    int res = context == NULL ? -1
+        : call_soon(get_asyncio_state(module), loop, callback, NULL, context);
+    Py_XDECREF(context);
+    return res < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/*[clinic input]
 _asyncio._find_root
 
     loop: object

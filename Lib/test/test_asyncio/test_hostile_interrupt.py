@@ -234,10 +234,12 @@ class InterruptionTests(HostileTestCase):
                     self.assertEqual([host.done() for host in hosts],
                                      [True] * 2)
             await self.assert_sound()
-        expected = {'done', 'reported'}
         if self.CancelScope is cancelscopes._PyCancelScope:
-            expected.add('error')
-        self.assertEqual(outcomes, expected)
+            self.assertEqual(outcomes, {'done', 'error', 'reported'})
+        else:
+            # There may be enough room for the whole of it.
+            self.assertIn('done', outcomes)
+            self.assertNotIn('error', outcomes)
 
 
 @matrix

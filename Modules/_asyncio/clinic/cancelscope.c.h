@@ -756,6 +756,37 @@ exit:
     return return_value;
 }
 
+PyDoc_STRVAR(_asyncio__call_soon__doc__,
+"_call_soon($module, loop, callback, /)\n"
+"--\n"
+"\n"
+"Have *loop* call *callback*, without arguments.");
+
+#define _ASYNCIO__CALL_SOON_METHODDEF    \
+    {"_call_soon", _PyCFunction_CAST(_asyncio__call_soon), METH_FASTCALL, _asyncio__call_soon__doc__},
+
+static PyObject *
+_asyncio__call_soon_impl(PyObject *module, PyObject *loop,
+                         PyObject *callback);
+
+static PyObject *
+_asyncio__call_soon(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *return_value = NULL;
+    PyObject *loop;
+    PyObject *callback;
+
+    if (!_PyArg_CheckPositional("_call_soon", nargs, 2, 2)) {
+        goto exit;
+    }
+    loop = args[0];
+    callback = args[1];
+    return_value = _asyncio__call_soon_impl(module, loop, callback);
+
+exit:
+    return return_value;
+}
+
 PyDoc_STRVAR(_asyncio__find_root__doc__,
 "_find_root($module, loop, /)\n"
 "--\n"
@@ -1176,4 +1207,4 @@ _asyncio_current_effective_deadline(PyObject *module, PyObject *Py_UNUSED(ignore
 {
     return _asyncio_current_effective_deadline_impl(module);
 }
-/*[clinic end generated code: output=37bda1a15e2e569f input=a9049054013a1b77]*/
+/*[clinic end generated code: output=323b0dc02df03f02 input=a9049054013a1b77]*/
