@@ -183,6 +183,28 @@ def servers(figures, goals):
 TABLES = {'cases': tables, 'pyperformance': pyperformance, 'server': servers}
 
 
+# What some of the operations consist of: (operation, part, how often).  The parts are operations as well.
+_PARTS = (('small_group', 'empty_group', 1), ('small_group', 'bare_yield', 3), ('create_task', 'bare_yield', 2),
+          ('run', 'new_loop', 1))
+
+
+def _parts(found):
+    """Return the lines of a table of where the instructions of operations go that consist of others."""
+    rows = [('Operation', 'Part', 'stock', 'patched')]
+    for operation in dict.fromkeys(operation for operation, _, _ in _PARTS):
+        rest = dict(found[operation])
+        for _, part, times in (row for row in _PARTS if row[0] == operation):
+            values = {variant: times * found[part][variant] for variant in ('stock', 'patched')}
+            for variant, value in values.items():
+                rest[variant] -= value
+            name = f'`{part}`' + (f', {times} times' if times > 1 else '')
+            rows.append((f'`{operation}`', name, f'{values["stock"]:,}', f'{values["patched"]:,}'))
+        rows.append(('', 'the rest', f'{rest["stock"]:,}', f'{rest["patched"]:,}'))
+    return ['Some operations consist of others. In a group of one task the loop turns three times: for the task, for the',
+            'callback that says that it was the last, and for the task that waits in the group.', '',
+            *_table(rows, right=(2, 3))]
+
+
 def _instructions(root, goals):
     path = root / INSTRUCTIONS
     if not path.exists():
@@ -200,7 +222,7 @@ def _instructions(root, goals):
             'What one operation executes, counted by valgrind on `build/stock` and `build/release`'
             + (f', built by {compiler}' if compiler else '') + '. `bare_yield_deep`',
             'compares a yield below many scopes with one below none. `python3 benchmarks/instructions.py` counts them.', '',
-            *_table(rows, right=(1, 2, 3, 4))]
+            *_table(rows, right=(1, 2, 3, 4)), '', *_parts(found)]
 
 
 def _against(ratio, goal):

@@ -62,6 +62,12 @@ async def small_group(count):
             group.create_task(nothing())
 
 
+async def empty_group(count):
+    for _ in range(count):
+        async with asyncio.TaskGroup():
+            pass
+
+
 async def shield(count):
     for _ in range(count):
         await asyncio.shield(nothing())
@@ -104,10 +110,17 @@ def run(count):
         asyncio.run(nothing())
 
 
+def new_loop(count):
+    for _ in range(count):
+        asyncio.new_event_loop().close()
+
+
+# Those that are run without a loop.
+_WITHOUT_LOOP = 'run', 'new_loop'
 # How often each is counted.
-COUNTS = {name: _MANY for name in ('bare_yield', 'future', 'create_task', 'eager_task', 'group_task', 'small_group', 'shield',
-                                   'wait_for', 'timeout', 'timeout_none', 'scope', 'move_on_after')} | {
-    'run': 100, 'bare_yield_deep': _MANY}
+COUNTS = {name: _MANY for name in ('bare_yield', 'future', 'create_task', 'eager_task', 'group_task', 'small_group', 'empty_group',
+                                   'shield', 'wait_for', 'timeout', 'timeout_none', 'scope', 'move_on_after')} | {
+    'run': 100, 'new_loop': 100, 'bare_yield_deep': _MANY}
 
 
 async def measure(name):
@@ -126,11 +139,12 @@ async def measure(name):
 
 
 def main(name):
-    if name == 'run':
-        run(10)
+    if name in _WITHOUT_LOOP:
+        workload = globals()[name]
+        workload(10)
         gc.collect()
         mark()
-        run(COUNTS[name])
+        workload(COUNTS[name])
         mark()
     else:
         asyncio.run(measure(name))

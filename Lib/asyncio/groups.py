@@ -25,11 +25,10 @@ from . import futures
 class Group:
     """The base class of the groups, each of which sets its scope."""
 
-    _parent_task = None  # The host of the scope.
-    _joining = None  # The Future that waits for the members.
-
     def __init__(self):
         self._scope = None
+        self._parent_task = None  # The host of the scope.
+        self._joining = None  # The Future that waits for the members.
         self._errors = []
         self._external = set()  # The members that are not in the tree.
 
@@ -40,14 +39,15 @@ class Group:
     def _tasks(self):
         return {*self._scope._members(), *self._external}
 
-    def _join(self, loop):
+    def _join(self):
         """Return a Future that is done when there are no members any more.
 
         Not for a group that has none.
         """
-        self._joining = Join(loop=loop)
-        self._joining._group = self
-        return self._joining
+        joining = self._joining = Join(loop=self._loop)
+        joining._group = self
+        joining._cancel_requested = joining.stray = False
+        return joining
 
     def _abort(self, msg=None):
         self._scope.cancel(msg)
@@ -72,7 +72,7 @@ class Group:
         joining = self._joining
         if joining is None or self._external or self._scope._member_count:
             return
-        loop = joining._loop
+        loop = self._loop
         # In the next callback, so that the callbacks of the last member, which
         # are about to be scheduled, come before the task that waits for it.
         try:
@@ -151,10 +151,13 @@ class Join(futures.Future):
     its members; it makes the wait end with CancelledError.
     """
 
-    _group = None
-    _cancel_requested = False
-    # The cancellation is one of the host alone, not of the group's scope.
-    stray = False
+    __slots__ = (
+        '_group',
+        '_cancel_requested',
+        '_cancel_requested_msg',
+        # The cancellation is one of the host alone, not of the group's scope.
+        'stray',
+    )
 
     def cancel(self, msg=None):
         if self.done():

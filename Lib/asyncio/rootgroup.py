@@ -167,7 +167,7 @@ class RootGroup(groups.Group):
             if self.shields_disabled:
                 self._run_briefly(self._count_members)
                 break
-            self._wait_for(self._join(self._loop))
+            self._wait_for(self._join())
         self._joining = None
 
     def _add_others(self):
