@@ -1,5 +1,6 @@
 """export: the series in a plain CPython, as commits or as one patch.  (For the way back from build/src, see test_series.py.)"""
 
+import os
 import pathlib
 import subprocess
 
@@ -94,11 +95,26 @@ def test_other_version(patched, checkout):
     message = patched.fail('export', checkout)
     assert message.startswith("the patch 'asyncio: Make f19 return a word', 3 of 4, does not apply")
     assert 'The series is for CPython 9.9.1' in message
-    assert 'hint' not in message
     assert state(checkout) == before
-    # Nor is git in the middle of anything.
     git(checkout, 'reset', '--quiet', '--hard', 'HEAD~1')
     patched.run('export', checkout)
+
+
+def test_index_that_is_in_use(patched, checkout):
+    (checkout / '.git' / 'index.lock').touch()
+    before = git(checkout, 'rev-parse', 'HEAD')
+    message = patched.fail('export', checkout)
+    assert 'which is as before' in message and 'index.lock' in message
+    (checkout / '.git' / 'index.lock').unlink()
+    assert git(checkout, 'rev-parse', 'HEAD') == before
+    assert git(checkout, 'status', '--porcelain') == ''
+
+
+def test_settings_of_the_checkout(patched, checkout):
+    for setting in ('apply.whitespace', 'error'), ('core.autocrlf', 'true'), ('commit.gpgSign', 'true'):
+        git(checkout, 'config', *setting)
+    patched.run('export', checkout)
+    assert git(checkout, 'rev-parse', 'HEAD^{tree}') == patched.git('rev-parse', 'HEAD^{tree}')
 
 
 def test_file_in_the_way(patched, checkout):
@@ -123,8 +139,10 @@ def test_rebase_in_the_checkout(patched, checkout):
 
 
 def test_no_checkout(patched, checkout, tmp_path):
-    for folder in tmp_path / 'missing', tmp_path / 'checkout' / 'configure', patched.cache:
-        assert 'is no git checkout with a commit in it' in patched.fail('export', folder)
+    for folder in tmp_path / 'missing', checkout / 'configure':
+        assert f'there is no folder {folder}' in patched.fail('export', folder)
+    for folder in patched.cache, checkout / '.git':
+        assert f'{folder} is no git checkout with a commit in it' in patched.fail('export', folder)
     assert 'is a folder within a git checkout' in patched.fail('export', checkout / 'Lib')
 
 
@@ -135,6 +153,20 @@ def test_neither_checkout_nor_file(patched):
 def test_file_that_cannot_be_written(patched):
     (patched.folder / 'folder').mkdir()
     assert 'cannot be written' in patched.fail('export', '--patch', 'folder')
+
+
+def test_file_that_is_none(patched, tmp_path):
+    # What FILE refers to is written, and not replaced by a file.
+    (tmp_path / 'there').write_text('before')
+    (tmp_path / 'link').symlink_to('there')
+    patched.run('export', '--patch', tmp_path / 'link')
+    assert (tmp_path / 'link').is_symlink()
+    assert (tmp_path / 'there').read_text().startswith('asyncbis: ')
+    os.mkfifo(tmp_path / 'pipe')
+    with subprocess.Popen(['cat', tmp_path / 'pipe'], stdout=subprocess.PIPE, text=True) as reader:
+        patched.run('export', '--patch', tmp_path / 'pipe')
+        assert reader.communicate(timeout=60)[0] == (tmp_path / 'there').read_text()
+    assert (tmp_path / 'pipe').is_fifo()
 
 
 def test_work_that_was_not_exported_by_refresh(patched, checkout):

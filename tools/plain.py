@@ -4,16 +4,16 @@ Both are made from the project's files, and hold the overlay as well: a commit h
 trailers, which are for the tools here, are left out of the messages.
 """
 
-import contextlib
-import email.utils
+import tempfile
 
 from tools import git as git_module
 from tools import history
-from tools import mail
 from tools import project as project_module
 from tools import ui
 from tools.git import Git, GitError
 
+# For the log of the branch.
+_IDENTITY = '-c', 'user.name=asyncbis', '-c', 'user.email=asyncbis@localhost'
 _URL = 'https://github.com/python/cpython'
 
 
@@ -58,60 +58,72 @@ class Series:
         how = 'In the folder of its sources: patch -p1 < THIS_FILE\n\n'
         return (what + how).encode() + self._diff(self._repository.upstream, self._head)
 
-    def mails(self):
-        """Return the commits as mails, for `git am`."""
-        patches = {patch.subject: patch for patch in self._patches}
-        mails = []
-        for commit in self._repository.commits(self._head):
-            subject = self._subject(commit)
-            diff = self._diff(f'{commit}^', commit)
-            if subject in patches:
-                patch = patches[subject]
-                message = f'{subject}\n\n{patch.text}\n' if patch.text else f'{subject}\n'
-                mails.append(mail.Patch(patch.author, patch.date, message, diff))
-            else:
-                # The tools' own, for what no patch adds.
-                date = email.utils.formatdate(int(git_module.DATE.split()[0]))
-                mails.append(mail.Patch(git_module.IDENTITY, date, f'{subject}\n', diff))
-        return mails
-
     def commit_in(self, folder):
         """Commit the series on the branch that is checked out in folder; return how many commits that are.
+
+        The commits are made aside; the branch and the files move at once, when all are there.
 
         Raises:
             UserError: that is not possible; nothing has changed there.
         """
         git = Git(folder)
         _refuse_unless_at_rest(git, folder, self._version)
-        mails = self.mails()
-        before = git.text('rev-parse', 'HEAD')
-        for number, each in enumerate(mails, 1):
-            name, _, address = each.author.rpartition(' <')
-            identity = ['-c', f'user.name={name}', '-c', f'user.email={address.rstrip(">")}']
+        patches = {patch.subject: patch for patch in self._patches}
+        commits = self._repository.commits(self._head)
+        try:
+            with tempfile.TemporaryDirectory(prefix='asyncbis-') as scratch:
+                trees = self._apply(Git(folder, f'{scratch}/index'), commits, folder)
+            stream = git_module.Import(git)
+            for number, (commit, tree) in enumerate(zip(commits, trees)):
+                subject = self._subject(commit)
+                # (The tools' own commits are for what no patch adds.)
+                author, text = git_module.IDENTITY, ''
+                if subject in patches:
+                    author, text = patches[subject].author, patches[subject].text
+                date = self._repository.git.text('log', '-1', '--date=raw', '--format=%ad', commit)
+                stream.commit('refs/asyncbis/export', author, date, f'{subject}\n' + (f'\n{text}\n' if text else ''),
+                              parent=None if number else git.text('rev-parse', 'HEAD'))
+                stream.content(tree, {})
+            made = stream.finish()
+            if made:
+                # It refuses to overwrite what is not committed.
+                git.bytes(*_IDENTITY, 'reset', '--quiet', '--keep', made[-1])
+        except GitError as error:
+            raise ui.UserError(f'the commits cannot be put into {folder}, which is as before; git said:\n  '
+                               + '\n  '.join(str(error).splitlines())) from None
+        return len(made)
+
+    def _apply(self, scratch, commits, folder):
+        """Return the trees of the commits on top of what is checked out in folder."""
+        scratch.bytes('read-tree', 'HEAD')
+        trees = []
+        for number, commit in enumerate(commits, 1):
             try:
-                git.bytes(*identity, 'am', '--quiet', '--keep-non-patch', '--no-gpg-sign',
-                          '--committer-date-is-author-date', stdin=each.format())
+                scratch.bytes('apply', '--cached', '--whitespace=nowarn', '-', stdin=self._diff(f'{commit}^', commit))
             except GitError as error:
-                with contextlib.suppress(GitError):  # It may have failed before there was anything to abort.
-                    git.bytes(*identity, 'am', '--abort')
-                git.bytes(*identity, 'reset', '--quiet', '--keep', before)
                 raise ui.UserError(
-                    f'the patch {each.subject!r}, {number} of {len(mails)}, does not apply to what is checked out in '
-                    f'{folder}, which is as before.\n  The series is for CPython {self._version}: '
-                    f'git -C {folder} checkout v{self._version}\n  {_reasons(error)}') from None
-        return len(mails)
+                    f'the patch {self._subject(commit)!r}, {number} of {len(commits)}, does not apply to what is checked '
+                    f'out in {folder}, which is as before.\n  The series is for CPython {self._version}: '
+                    f'git -C {folder} checkout v{self._version}\n  ' + '\n  '.join(str(error).splitlines())) from None
+            trees.append(scratch.text('write-tree'))
+        return trees
 
 
 def _refuse_unless_at_rest(git, folder, version):
     clone = f'git clone --branch v{version} {_URL}'
     try:
+        if git.text('rev-parse', '--is-inside-work-tree') != 'true':
+            raise GitError('it has no files that are checked out')
         if git.text('rev-parse', '--show-prefix'):
             raise ui.UserError(f'{folder} is a folder within a git checkout. Give the folder that the whole checkout is '
                                'in.')
         git.text('rev-parse', '--verify', 'HEAD')
-    except (FileNotFoundError, NotADirectoryError, GitError):
-        raise ui.UserError(f'{folder} is no git checkout with a commit in it. Make one of CPython, and give its folder: '
-                           f'{clone}') from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise ui.UserError(f'there is no folder {folder}. Make a checkout of CPython, and give its folder: {clone}'
+                           ) from None
+    except GitError as error:
+        raise ui.UserError(f'{folder} is no git checkout with a commit in it ({str(error).splitlines()[0]}). Make one of '
+                           f'CPython, and give its folder: {clone}') from None
     for name in 'rebase-apply', 'rebase-merge', 'MERGE_HEAD', 'CHERRY_PICK_HEAD':
         if (folder / git.text('rev-parse', '--git-path', name)).exists():
             raise ui.UserError(f'git is in the middle of something in {folder} (git status tells of what). Finish that '
@@ -122,15 +134,12 @@ def _refuse_unless_at_rest(git, folder, version):
                            f'{", ..." if len(changed) > 1 else ""}). Commit them, or put them aside: git stash')
 
 
-def _reasons(error):
-    """Return what git says of what is wrong, without its hints."""
-    lines = str(error).splitlines()
-    return '\n  '.join([line for line in lines if line.startswith('error: ')] or lines[:1])
-
-
 def write(path, data):
-    """Write a patch to path."""
+    """Write a patch to path, which may be a device or a pipe."""
     try:
-        project_module.write_atomically(path, data)
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+        else:
+            project_module.write_atomically(path.resolve(), data)
     except OSError as error:
         raise ui.UserError(f'{path} cannot be written: {error.strerror}. Give another FILE.') from None

@@ -36,16 +36,15 @@ class RootGroup(groups.Group):
     of interrupt(), disable_shields() and forget_tasks().
     """
 
-    main = None  # The task that run() runs.
-    main_interrupted = False  # It has met the cancellation of the group.
-    shields_disabled = False
-    _shutting_down = False  # close() has ended the members.
-    _shutdown_interrupted = False  # A signal has come since.
-    _loop_disturbed = False  # It may have to stop for an interrupted wait.
-    _closers = None  # The tasks that close generators; see asyncgens.
-    _is_forked = False  # The loop is that of the parent of this process.
-
     def __init__(self, loop):
+        self.main = None  # The task that run() runs.
+        self.main_interrupted = False  # It has met the group's cancellation.
+        self._shutting_down = False  # close() has ended the members.
+        self._shutdown_interrupted = False  # A signal has come since.
+        # The loop may have to stop for an interrupted wait.
+        self._loop_disturbed = False
+        self._closers = None  # The tasks that close generators; see asyncgens.
+        self._is_forked = False  # The loop is that of this process's parent.
         self._loop = loop
         # Closers that have not ended, though they were cancelled.
         self._given_up = weakref.WeakSet()

@@ -38,39 +38,70 @@ events_attr(const char *name)
     return module_attr("asyncio.events", name);
 }
 
-/* Call a function of asyncio.events with the handle. */
+/* The functions of asyncio.events that are called here.  (They are kept: at the
+   end of the interpreter nothing can be imported any more.) */
+enum {
+    EVENTS_REPR,
+    EVENTS_REPR_INFO,
+    EVENTS_REPORT_FAILURE,
+    EVENTS_EXTRACT_STACK,
+    EVENTS_COUNT,
+};
+
+PyDoc_STRVAR(set_handle_functions_doc,
+"_set_handle_functions(repr, repr_info, report_failure, extract_stack, /)\n"
+"--\n"
+"\n"
+"Tell what Handle leaves to Python code.");
+
 static PyObject *
-call_events(const char *name, PyObject *handle, PyObject *arg)
+set_handle_functions(PyObject *module, PyObject *args)
 {
-    PyObject *func = events_attr(name);
-    if (func == NULL) {
+    asyncio_state *state = get_asyncio_state(module);
+    PyObject *functions[EVENTS_COUNT];
+    if (!PyArg_ParseTuple(args, "OOOO:_set_handle_functions", &functions[0],
+                          &functions[1], &functions[2], &functions[3]))
+    {
         return NULL;
     }
-    PyObject *res = PyObject_CallFunctionObjArgs(func, handle, arg, NULL);
-    Py_DECREF(func);
-    return res;
+    for (int i = 0; i < EVENTS_COUNT; i++) {
+        Py_XSETREF(state->events_functions[i], Py_NewRef(functions[i]));
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+call_events(asyncio_state *state, int which, PyObject *handle, PyObject *arg)
+{
+    if (state->events_functions[which] == NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "asyncio.events has not been imported");
+        return NULL;
+    }
+    return PyObject_CallFunctionObjArgs(state->events_functions[which],
+                                        handle, arg, NULL);
 }
 
 /* What loop.get_debug() says. */
 static int
 loop_get_debug(asyncio_state *state, PyObject *loop)
 {
-    PyObject *method = NULL;
-    /* Not a call of Python, if it is known what that does. */
-    if (Py_TYPE(loop)->tp_getattro == PyObject_GenericGetAttr
-        && _PyObject_GetMethod(loop, &_Py_ID(get_debug), &method)
-        && method == state->base_methods[NAME_GET_DEBUG])
-    {
-        Py_DECREF(method);
-        PyObject *debug = PyObject_GetAttr(loop,
-                                           state->loop_names[NAME_DEBUG]);
-        int res = debug == NULL ? -1 : PyObject_IsTrue(debug);
-        Py_XDECREF(debug);
-        return res;
+    PyObject *method = NULL, *debug;
+    int is_method = _PyObject_GetMethod(loop, &_Py_ID(get_debug), &method);
+    if (method == NULL) {
+        return -1;
     }
-    Py_XDECREF(method);
-    PyErr_Clear();
-    PyObject *debug = PyObject_CallMethodNoArgs(loop, &_Py_ID(get_debug));
+    if (is_method && method == state->base_methods[NAME_GET_DEBUG]) {
+        /* It is known what that does. */
+        debug = PyObject_GetAttr(loop, state->loop_names[NAME_DEBUG]);
+    }
+    else if (is_method) {
+        debug = PyObject_CallOneArg(method, loop);
+    }
+    else {
+        debug = PyObject_CallNoArgs(method);
+    }
+    Py_DECREF(method);
     int res = debug == NULL ? -1 : PyObject_IsTrue(debug);
     Py_XDECREF(debug);
     return res;
@@ -117,7 +148,7 @@ handle_init(asyncio_state *state, PyObject *op, PyObject *callback,
                                  : Py_NewRef(context);
     int debug = context == NULL ? -1 : loop_get_debug(state, loop);
     PyObject *traceback = debug < 0 ? NULL
-        : debug ? call_events("_extract_stack", NULL, NULL)
+        : debug ? call_events(state, EVENTS_EXTRACT_STACK, NULL, NULL)
         : Py_NewRef(Py_None);
     if (traceback != NULL) {
         handle_set(HandleObj_CAST(op), callback, args, loop, context,
@@ -143,13 +174,23 @@ Handle_init(PyObject *op, PyObject *args, PyObject *kwargs)
                        callback_args, loop, context);
 }
 
+/* Whether instances of the type are made as here: a program can replace that. */
+static bool
+handle_is_plain(PyTypeObject *tp)
+{
+    return tp->tp_init == Handle_init
+        && tp->tp_new == PyBaseObject_Type.tp_new;
+}
+
 static PyObject *
 Handle_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf,
                   PyObject *kwnames)
 {
     PyTypeObject *tp = (PyTypeObject *)type;
     Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
-    if (kwnames != NULL || (nargs != 3 && nargs != 4)) {
+    if (kwnames != NULL || (nargs != 3 && nargs != 4)
+        || !handle_is_plain(tp))
+    {
         return _PyObject_MakeTpCall(PyThreadState_Get(), type, args, nargs,
                                     kwnames);
     }
@@ -166,13 +207,14 @@ Handle_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf,
 static PyObject *
 Handle_repr(PyObject *op)
 {
-    return call_events("_handle_repr", op, NULL);
+    return call_events(get_asyncio_state_by_def(op), EVENTS_REPR, op, NULL);
 }
 
 static PyObject *
 Handle_repr_info(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return call_events("_handle_repr_info", op, NULL);
+    return call_events(get_asyncio_state_by_def(op), EVENTS_REPR_INFO, op,
+                       NULL);
 }
 
 /* Return a field, which is NULL if the handle was never initialized. */
@@ -217,8 +259,10 @@ Handle_cancel(PyObject *op, PyObject *Py_UNUSED(ignored))
     PyObject *loop = handle_get(self, &self->hd_loop, "_loop");
     PyObject *repr = NULL, *callback, *args;
     Py_BEGIN_CRITICAL_SECTION(self);
+    cancelled = self->hd_cancelled;
     FT_ATOMIC_STORE_PTR_RELEASE(self->hd_cancelled, Py_True);
     Py_END_CRITICAL_SECTION();
+    Py_XDECREF(cancelled);
     int debug = loop == NULL ? -1
         : loop_get_debug(get_asyncio_state_by_def(op), loop);
     Py_XDECREF(loop);
@@ -309,11 +353,13 @@ Handle_run(PyObject *op, PyObject *Py_UNUSED(ignored))
     {
         return NULL;
     }
-    /* As in an except block. */
+    /* As in an except block.  (What is handled here, not in code around it, is
+       what has to be restored.) */
     PyObject *exc = PyErr_GetRaisedException();
-    PyObject *outer = PyErr_GetHandledException();
+    PyObject *outer = Py_XNewRef(PyThreadState_Get()->exc_info->exc_value);
     PyErr_SetHandledException(exc);
-    res = call_events("_report_failure", op, exc);
+    res = call_events(get_asyncio_state_by_def(op), EVENTS_REPORT_FAILURE, op,
+                      exc);
     PyErr_SetHandledException(outer);
     Py_XDECREF(outer);
     Py_DECREF(exc);
@@ -331,6 +377,7 @@ Handle_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->hd_context);
     Py_VISIT(self->hd_source_traceback);
     Py_VISIT(self->hd_repr);
+    Py_VISIT(self->hd_cancelled);
     return 0;
 }
 
@@ -397,7 +444,7 @@ static PyType_Spec Handle_spec = {
     .name = "_asyncio.Handle",
     .basicsize = sizeof(HandleObj),
     .flags = (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
-              Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_MANAGED_WEAKREF),
+              Py_TPFLAGS_MANAGED_WEAKREF),
     .slots = Handle_slots,
 };
 
@@ -428,6 +475,24 @@ init_call_soon(asyncio_state *state)
         if (state->loop_names[i] == NULL) {
             return -1;
         }
+    }
+    /* For copy.copy(). */
+    PyObject *slots = PyTuple_New(0);
+    for (const PyMemberDef *member = Handle_members;
+         slots != NULL && member->name != NULL; member++)
+    {
+        PyObject *name = PyUnicode_FromString(member->name);
+        PyObject *more = name == NULL ? NULL : PyTuple_Pack(1, name);
+        Py_XDECREF(name);
+        PyObject *all = more == NULL ? NULL : PySequence_Concat(slots, more);
+        Py_XDECREF(more);
+        Py_SETREF(slots, all);
+    }
+    int res = slots == NULL ? -1 : PyObject_SetAttrString(
+        (PyObject *)state->HandleType, "__slots__", slots);
+    Py_XDECREF(slots);
+    if (res < 0) {
+        return -1;
     }
     state->deque_type = PyImport_ImportModuleAttrString("collections",
                                                         "deque");
@@ -466,6 +531,36 @@ set_base_loop(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* Return whether a type has the methods of the base class, and for the names
+   that the loop sets, nothing at all: then no code of a program runs when they
+   are looked up. */
+static bool
+has_base_methods(asyncio_state *state, PyTypeObject *type)
+{
+    unsigned int version = FT_ATOMIC_LOAD_UINT_RELAXED(type->tp_version_tag);
+    if (version != 0
+        && version == FT_ATOMIC_LOAD_UINT_RELAXED(state->base_loop_version))
+    {
+        return true;
+    }
+    if (type->tp_getattro != PyObject_GenericGetAttr
+        || !PyUnstable_Type_AssignVersionTag(type))
+    {
+        return false;
+    }
+    /* Before the look at the names: if they change meanwhile, so does this. */
+    version = FT_ATOMIC_LOAD_UINT_RELAXED(type->tp_version_tag);
+    for (int i = 0; i < NAME_HANDLE; i++) {
+        PyObject *value = _PyType_LookupRef(type, state->loop_names[i]);
+        Py_XDECREF(value);      /* It is only compared. */
+        if (value != (i < NAME_METHODS ? state->base_methods[i] : NULL)) {
+            return false;
+        }
+    }
+    FT_ATOMIC_STORE_UINT_RELAXED(state->base_loop_version, version);
+    return true;
+}
+
 /* Return the deque of the callbacks that are ready, a new reference; NULL,
    without an exception, if call_soon() has to be called.
 
@@ -477,22 +572,24 @@ find_ready(asyncio_state *state, PyObject *loop)
     PyObject **names = state->loop_names;
     PyObject *value = NULL;
     if (state->events_dict == NULL
-        || Py_TYPE(loop)->tp_getattro != PyObject_GenericGetAttr
+        || !has_base_methods(state, Py_TYPE(loop))
         || PyDict_GetItemRef(state->events_dict, names[NAME_HANDLE],
                              &value) <= 0)
     {
         goto other;
     }
     Py_DECREF(value);
-    if (value != (PyObject *)state->HandleType) {
+    if (value != (PyObject *)state->HandleType
+        || !handle_is_plain(state->HandleType))
+    {
         goto other;
     }
-    for (int i = NAME_CHECK_CLOSED; i <= NAME_CALL_SOON; i++) {
+    for (int i = 0; i < NAME_METHODS; i++) {
         PyObject *method = NULL;
         int is_method = _PyObject_GetMethod(loop, names[i], &method);
         Py_XDECREF(method);
-        if (!is_method || method != state->base_methods[i]) {
-            goto other;
+        if (!is_method) {
+            goto other;         /* The loop itself has another one. */
         }
     }
     for (int i = NAME_CLOSED; i <= NAME_DEBUG; i++) {

@@ -130,7 +130,7 @@ shielded_end(ShieldedCallObj *self, PyObject *value)
     PyObject *caught, *handled = NULL;
     if (exc != NULL) {
         /* It is the context of an error, as in a `with` statement. */
-        handled = PyErr_GetHandledException();
+        handled = Py_XNewRef(PyThreadState_Get()->exc_info->exc_value);
         PyErr_SetHandledException(exc);
     }
     Py_BEGIN_CRITICAL_SECTION(scope);

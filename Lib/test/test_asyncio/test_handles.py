@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import contextvars
+import copy
 import gc
 import sys
 import unittest
@@ -217,6 +218,95 @@ class HandleTests:
         with self.assertRaises(AttributeError):
             handle.cancel()
 
+    def test_methods_are_replaced(self):
+        # Tools do that to look at all callbacks.
+        def run(handle):
+            calls.append(handle)
+            original(handle)
+
+        calls = []
+        original = self.Handle._run
+        handle = self.Handle(self.callback, (1,), self.loop)
+        with mock.patch.object(self.Handle, '_run', run):
+            handle._run()
+        self.assertEqual((calls, self.calls), ([handle], [(1,)]))
+        with mock.patch.object(self.Handle, 'cancel') as cancel:
+            handle.cancel()
+        cancel.assert_called_once_with()
+
+    def test_init_is_replaced(self):
+        def init(handle, *args):
+            original(handle, *args)
+            made.append(handle)
+
+        made = []
+        original = self.Handle.__init__
+        with mock.patch.object(self.Handle, '__init__', init):
+            handle = self.Handle(self.callback, (1,), self.loop)
+        self.assertEqual(made, [handle])
+        self.Handle(self.callback, (1,), self.loop)
+        self.assertEqual(len(made), 1)
+
+    def test_copy(self):
+        handle = self.Handle(self.callback, (1,), self.loop)
+        copied = copy.copy(handle)
+        copied.cancel()
+        handle._run()
+        self.assertEqual(self.calls, [(1,)])
+
+    def test_run_in_a_generator(self):
+        # What is handled outside of it is not handled in it, nor later.
+        def run():
+            handle._run()
+            yield
+
+        def fail():
+            raise MyError
+
+        handle = self.Handle(fail, (), self.loop)
+        generator = run()
+        try:
+            raise KeyError
+        except KeyError:
+            next(generator)
+        self.assertIsNone(sys.exception())
+
+        def look():
+            handle._run()
+            yield
+            yield sys.exception()
+
+        generator = look()
+        try:
+            raise KeyError
+        except KeyError:
+            next(generator)
+        self.assertIsNone(next(generator))
+
+    def test_loop_that_raises(self):
+        class Mine(asyncio.SelectorEventLoop):
+            get_debug = property(mock.Mock(side_effect=KeyboardInterrupt))
+            _closed = True
+
+        loop = Mine.__new__(Mine)
+        with self.assertRaises(KeyboardInterrupt):
+            self.Handle(self.callback, (), loop)
+
+    def test_get_debug_is_called_once(self):
+        for loop in mock.Mock(), mock.Mock(spec=asyncio.SelectorEventLoop):
+            loop.get_debug.return_value = True
+            handle = self.Handle(self.callback, (), loop)
+            loop.get_debug.assert_called_once_with()
+            self.assertIsNotNone(handle._source_traceback)
+
+    def test_cycle_through_the_flag(self):
+        handle = self.Handle(self.callback, (), self.loop)
+        reference = weakref.ref(handle)
+        handle._cancelled = handle
+        del handle
+        gc.collect()
+        self.assertIsNone(reference())
+
     def test_weak_reference(self):
         handle = self.Handle(self.callback, (), self.loop)
         reference = weakref.ref(handle)
@@ -275,7 +365,7 @@ class CallSoonTests(unittest.TestCase):
         self.assert_called()
 
     def test_subclass_that_replaces_a_method(self):
-        for name in 'call_soon', '_call_soon', '_check_closed':
+        for name in 'call_soon', '_call_soon', '_check_closed', 'get_debug':
             with self.subTest(name):
                 def method(self, *args, **kwargs):
                     calls.append(args)
@@ -305,7 +395,7 @@ class CallSoonTests(unittest.TestCase):
         self.assert_called()
 
     def test_method_of_the_loop_is_replaced(self):
-        for name in 'call_soon', '_call_soon', '_check_closed':
+        for name in 'call_soon', '_call_soon', '_check_closed', 'get_debug':
             with self.subTest(name):
                 self.make_loop()
                 with mock.patch.object(
@@ -326,6 +416,61 @@ class CallSoonTests(unittest.TestCase):
                     self.future.set_result(None)
                 method.assert_called_once()
                 self.finish_rest()
+
+    def test_property_of_a_subclass(self):
+        # It is asked as often as by the Python code.
+        for name, expected in {'call_soon': 1, '_closed': 1, '_debug': 2,
+                               '_ready': 1}.items():
+            with self.subTest(name):
+                self.check_property(name, expected)
+
+    def check_property(self, name, expected):
+        def get(loop):
+            nonlocal count
+            count += 1
+            if name == 'call_soon':
+                return asyncio.SelectorEventLoop.call_soon.__get__(loop)
+            return loop.__dict__[name]
+
+        def set(loop, value):
+            loop.__dict__[name] = value
+
+        count = 0
+        self.make_loop(type('Mine', (asyncio.SelectorEventLoop,),
+                            {name: property(get, set)}))
+        count = 0
+        self.future.set_result(None)
+        self.assertEqual(count, expected)
+        self.finish_rest()
+
+    def test_loop_goes_away_meanwhile(self):
+        class Mine(asyncio.SelectorEventLoop):
+            future = None
+            closed = False
+
+            @property
+            def _closed(self):
+                future, Mine.future = Mine.future, None
+                if future is not None:
+                    future.__init__(loop=other)
+                return Mine.closed
+
+            @_closed.setter
+            def _closed(self, value):
+                pass
+
+        other = self.make_loop()
+        loop = Mine()
+        loop.close()
+        future = loop.create_future()
+        future.add_done_callback(self.done)
+        Mine.future = future
+        reference = weakref.ref(loop, lambda _: setattr(Mine, 'closed', True))
+        del loop
+        future.set_result(None)
+        gc.collect()
+        self.assertIsNone(reference())
+        self.assertIs(future.get_loop(), other)
 
     def test_handle_is_replaced(self):
         class Mine(events.Handle):

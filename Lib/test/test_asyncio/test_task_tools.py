@@ -501,6 +501,46 @@ class ToolTests(unittest.TestCase):
             names, ['Task-1', 'background', 'shielded', 'shield', 'one',
                     'two'], printed)
 
+    def assert_scopes(self, found, *expected):
+        """Check what is said of scopes; *expected* has no time."""
+        found = re.sub(r'deadline in \d\d\d\d(\.\d+)? s', 'deadline', found)
+        found = re.sub(r'entered at .*?:(?=\d)', 'entered at line ', found)
+        self.assertEqual(found.split('; '), list(expected))
+
+    def test_10_2_scopes_in_pstree(self):
+        texts = {}
+        for line in self.inspect('pstree', self.SCOPES).splitlines():
+            if '(T)' in line:
+                name, _, text = line.partition('(T) ')[2].partition(' [')
+                texts[name] = text.removesuffix(']')
+        message = "message 'enough, \N{EURO SIGN}'"
+        self.assertEqual(list(texts), ['Task-1', 'refusing'])
+        self.assert_scopes(texts['Task-1'], 'TaskGroup',
+                           f'CancelScope, cancelled, {message}')
+        self.assert_scopes(
+            texts['refusing'], 'timeout(), deadline', 'CancelScope, shielded',
+            'Task.cancel(), in force',
+            f'CancelScope of Task-1, cancelled, {message}')
+
+    def test_10_2_scopes_in_ps(self):
+        title, _, *rows = self.inspect(
+            'ps', self.SCOPES, '-X', 'dev').splitlines()
+        column = title.index('cancel scopes')
+        texts = {row.split()[2]: row[column:] for row in rows}
+        message = "message 'enough, \N{EURO SIGN}'"
+        self.assertEqual(list(texts), ['Task-1', 'refusing'])
+        self.assert_scopes(
+            texts['Task-1'],
+            'TaskGroup, entered at line 11 in main()',
+            f'CancelScope, cancelled, {message}, entered at line 10 in main()')
+        self.assert_scopes(
+            texts['refusing'],
+            'timeout(), deadline, entered at line 5 in refuse()',
+            'CancelScope, shielded, entered at line 4 in refuse()',
+            'Task.cancel(), in force',
+            f'CancelScope of Task-1, cancelled, {message}, '
+            'entered at line 10 in main()')
+
 
 @support.requires_subprocess()
 class ReplTests(unittest.TestCase):
@@ -565,46 +605,3 @@ class ReplTests(unittest.TestCase):
 
 if __name__ == '__main__':
     unittest.main()
-
-    def assert_scopes(self, found, *expected):
-        """Check what is said of scopes; *expected* has no time."""
-        found = re.sub(r'deadline in \d\d\d\d(\.\d+)? s', 'deadline', found)
-        found = re.sub(r'entered at .*?:(?=\d)', 'entered at line ', found)
-        self.assertEqual(found.split('; '), list(expected))
-
-    def test_10_2_scopes_in_pstree(self):
-        texts = {}
-        for line in self.inspect('pstree', self.SCOPES).splitlines():
-            if '(T)' in line:
-                name, _, text = line.partition('(T) ')[2].partition(' [')
-                texts[name] = text.removesuffix(']')
-        message = "message 'enough, \N{EURO SIGN}'"
-        self.assertEqual(list(texts), ['Task-1', 'refusing'])
-        self.assert_scopes(texts['Task-1'], f'TaskGroup, cancelled, {message}',
-                           f'CancelScope, cancelled, {message}')
-        self.assert_scopes(
-            texts['refusing'], 'timeout(), deadline', 'CancelScope, shielded',
-            'Task.cancel(), in force',
-            f'TaskGroup of Task-1, cancelled, {message}',
-            f'CancelScope of Task-1, cancelled, {message}')
-
-    def test_10_2_scopes_in_ps(self):
-        title, _, *rows = self.inspect(
-            'ps', self.SCOPES, '-X', 'dev').splitlines()
-        column = title.index('cancel scopes')
-        texts = {row.split()[2]: row[column:] for row in rows}
-        message = "message 'enough, \N{EURO SIGN}'"
-        self.assertEqual(list(texts), ['Task-1', 'refusing'])
-        self.assert_scopes(
-            texts['Task-1'],
-            f'TaskGroup, cancelled, {message}, entered at line 11 in main()',
-            f'CancelScope, cancelled, {message}, entered at line 10 in main()')
-        self.assert_scopes(
-            texts['refusing'],
-            'timeout(), deadline, entered at line 5 in refuse()',
-            'CancelScope, shielded, entered at line 4 in refuse()',
-            'Task.cancel(), in force',
-            f'TaskGroup of Task-1, cancelled, {message}, '
-            'entered at line 11 in main()',
-            f'CancelScope of Task-1, cancelled, {message}, '
-            'entered at line 10 in main()')
