@@ -24,6 +24,9 @@ VARIANTS = ('C lazy', 'C eager', 'Python lazy', 'Python eager')
 # Classes whose tests are not about one implementation: why.
 EXEMPT = {
     'test_cancelscopes.ImplementationTests': 'compares the two implementations',
+    'test_handles.CallSoonTests': 'how C puts a callback into the queue of a loop',
+    'test_handles.CHandleTests': 'Handle in C: the same tests as PyHandleTests',
+    'test_handles.PyHandleTests': 'Handle in Python: the same tests as CHandleTests',
     'test_legacy_switches.SetTests': 'about the sets of switches, which the cases run with on all variants',
     'test_legacy_switches.StartUpTests': 'how a process reads its switches, before it has tasks',
     'test_legacy_switches.UnknownNameTests': 'how a process refuses to start',
@@ -43,6 +46,8 @@ EXEMPT = {
 WITHOUT_COUNTERPART = {
     'FutureIter': 'the iterator of a C Future; a generator in Python',
     'TaskStepMethWrapper': 'a bound method in Python',
+    '_set_base_loop': 'tells C what it can do without',
+    '_set_handle_functions': 'tells C what it leaves to Python',
 }
 
 # Differences between a function in C and its counterpart, but for those of stock: why.
@@ -53,7 +58,7 @@ DIFFERENT = {
 # What stock has and the series has left alone is not compared.
 OURS = ('move_on_after', 'move_on_at', 'current_effective_deadline', 'current_scope', '_make_scope', '_shielding_scope', '_spawn',
         '_spawn_background', '_take_slot', '_find_root', '_is_cancelled', '_was_interrupted', '_cancel_requests', '_cancel_once',
-        '_forget_delivery')
+        '_forget_delivery', '_call_soon')
 
 
 def find_modules():
