@@ -231,7 +231,10 @@ class Scope:
             if value and self.active:
                 self.machine.current().requests.shield_set(self)
             for task in self.machine.running.values():
+                before = task.requests.in_force
                 task.requests.update()
+                if task.requests.in_force and not before and self.machine.has_result(task):     # N9
+                    self.machine.discard = '5.2'
         return True
 
 
