@@ -58,6 +58,14 @@ def test_commits(patched, checkout):
         'Ada Müller Ada Müller\nasyncio: Make f19 return a word\n\nBecause it must be.')
 
 
+def test_no_branch(patched, checkout):
+    # As after `git clone --branch v9.9.1`.
+    assert 'switch -c' not in patched.run('export', checkout).stderr
+    git(checkout, 'checkout', '--quiet', '--detach', 'HEAD~4')
+    assert f'no branch is checked out there; to keep them: git -C {checkout} switch -c NAME' in patched.run(
+        'export', checkout).stderr
+
+
 def test_patch(patched, tmp_path):
     sources = unpack(patched.tarball, tmp_path / 'plain')
     assert patched.run('export', '--patch', 'all.patch').stderr.endswith('all.patch\n')

@@ -91,6 +91,10 @@ class Series:
         except GitError as error:
             raise ui.UserError(f'the commits cannot be put into {folder}, which is as before; git said:\n  '
                                + '\n  '.join(str(error).splitlines())) from None
+        try:
+            git.bytes('symbolic-ref', '--quiet', 'HEAD')
+        except GitError:
+            ui.say(f'no branch is checked out there; to keep them: git -C {folder} switch -c NAME')
         return len(made)
 
     def _apply(self, scratch, commits, folder):
