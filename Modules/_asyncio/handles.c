@@ -226,8 +226,8 @@ handle_get(HandleObj *self, PyObject **field, const char *name)
     value = Py_XNewRef(*field);
     Py_END_CRITICAL_SECTION();
     if (value == NULL) {
-        PyErr_Format(PyExc_AttributeError, "%R object has no attribute %s",
-                     Py_TYPE(self), name);
+        PyErr_Format(PyExc_AttributeError, "'%T' object has no attribute '%s'",
+                     self, name);
     }
     return value;
 }
@@ -477,16 +477,14 @@ init_call_soon(asyncio_state *state)
         }
     }
     /* For copy.copy(). */
-    PyObject *slots = PyTuple_New(0);
-    for (const PyMemberDef *member = Handle_members;
-         slots != NULL && member->name != NULL; member++)
-    {
-        PyObject *name = PyUnicode_FromString(member->name);
-        PyObject *more = name == NULL ? NULL : PyTuple_Pack(1, name);
-        Py_XDECREF(name);
-        PyObject *all = more == NULL ? NULL : PySequence_Concat(slots, more);
-        Py_XDECREF(more);
-        Py_SETREF(slots, all);
+    PyObject *slots = PyTuple_New(Py_ARRAY_LENGTH(Handle_members) - 1);
+    for (Py_ssize_t i = 0; slots != NULL && i < PyTuple_GET_SIZE(slots); i++) {
+        PyObject *name = PyUnicode_FromString(Handle_members[i].name);
+        if (name == NULL) {
+            Py_CLEAR(slots);
+            break;
+        }
+        PyTuple_SET_ITEM(slots, i, name);
     }
     int res = slots == NULL ? -1 : PyObject_SetAttrString(
         (PyObject *)state->HandleType, "__slots__", slots);
@@ -629,14 +627,7 @@ call_soon_directly(asyncio_state *state, PyObject *loop, PyObject *func,
         handle = type->tp_alloc(type, 0);
     }
     if (handle != NULL) {
-        HandleObj *self = HandleObj_CAST(handle);
-        self->hd_callback = Py_NewRef(func);
-        self->hd_args = Py_NewRef(args);
-        self->hd_loop = Py_NewRef(loop);
-        self->hd_context = Py_NewRef(context);
-        self->hd_source_traceback = Py_NewRef(Py_None);
-        self->hd_repr = Py_NewRef(Py_None);
-        self->hd_cancelled = Py_NewRef(Py_False);
+        handle_set(HandleObj_CAST(handle), func, args, loop, context, Py_None);
         PyObject *stack[] = {ready, handle};
         res = PyObject_Vectorcall(state->deque_append, stack, 2, NULL);
         Py_DECREF(handle);
