@@ -27,7 +27,8 @@ class Survey:
     Args:
         folder: build/survey.
         environments: an Environments.
-        identities: {'stock': ..., 'patched': ...}, what the interpreters were built from, but for CPython's own tests.
+        identities: {'stock': ..., 'patched': ...}, what the interpreters were built from, but for CPython's own tests,
+            documentation and news.
         listener: told of what happens, see progress.py.
         fresh: make all runs anew.
         runs: the folder that keeps the runs.

@@ -28,8 +28,9 @@ def run(project, arguments, *, source_file=None, offline=False):
                 builder = variants.Builder(project, variant)
                 builder.build(source_file=source_file, offline=offline)
                 identities[name] = builder.identity
-            # CPython's tests are nothing that other projects could depend on: a survey outlives changes of them.
-            identities['patched'] = tree.Tree(project).fingerprint(without='Lib/test')
+            # CPython's tests, documentation and news are nothing that other projects could depend on: a survey
+            # outlives changes of them.
+            identities['patched'] = tree.Tree(project).fingerprint(without=project_module.LATE_OVERLAY)
         if (project.root / wheel.FOLDER).exists():
             more = ['--package', str(_put_package(project))]
     command = [str(python), '-m', 'survey', '--build', str(project.build), '--identities', json.dumps(identities),

@@ -105,18 +105,18 @@ class Tree:
                 f'  To keep it aside: git -C build/src stash -u, or: git -C build/src branch my-work\n'
                 f'  To give it up: git -C build/src reset --hard {back[:12]} && git -C build/src clean -fd')
 
-    def fingerprint(self, *, without=None):
+    def fingerprint(self, *, without=()):
         """Return the id of the tree that the work tree, uncommitted changes included, amounts to.
 
-        without: a folder that is left out of it.
+        without: folders that are left out of it.
         """
-        if not self.uncommitted() and without is None:
+        if not self.uncommitted() and not without:
             return self.repository.tree_of('HEAD')
         # With a copy of the index git reads only files whose time stamps changed.
         with self.repository.scratch(copy=True) as scratch:
             scratch.bytes('add', '--all', '.')
-            if without is not None:
-                scratch.bytes('rm', '-r', '-f', '--cached', '--quiet', '--ignore-unmatch', without)
+            if without:
+                scratch.bytes('rm', '-r', '-f', '--cached', '--quiet', '--ignore-unmatch', '--', *without)
             return scratch.text('write-tree')
 
     # Upstream.

@@ -170,7 +170,7 @@ MUTATIONS = {
         ('group',), switches=False),
     'group_does_not_wait': Mutation(
         'taskgroups.py',
-        '        while self._count_members():',
+        '        while members:',
         '        while False:',
         ('group',), switches=False),
     'failed_member_does_not_cancel': Mutation(

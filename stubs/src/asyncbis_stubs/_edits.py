@@ -9,6 +9,7 @@ import pathlib
 import sys
 
 _FUNCTIONS = ast.FunctionDef, ast.AsyncFunctionDef
+_ASSIGNMENTS = ast.Assign, ast.AnnAssign
 
 
 class AnchorError(Exception):
@@ -53,6 +54,10 @@ def apply(stdlib):
     with _Stub(folder / 'timeouts.pyi') as stub:
         for function in 'Timeout.__init__', 'timeout', 'timeout_at':
             stub.add_keyword(function, 'shield', 'bool = False')
+
+    # Handle is a C type, whose slots have another order.
+    with _Stub(folder / 'events.pyi') as stub:
+        stub.remove('Handle.__slots__', missing_ok=True)
 
     # Only these loops: others, such as uvloop's, refuse the argument.  (asyncio.create_task() takes it on every loop.)
     with _Stub(folder / 'base_events.pyi') as stub:
@@ -195,7 +200,7 @@ class _Stub:
         """Remove each definition of a function or attribute."""
         # (It can be all there is in the block of an `if`.)
         self._splice(*((*self._span(node), 'pass')
-                       for node in self._find(name, (*_FUNCTIONS, ast.AnnAssign), missing_ok=missing_ok)))
+                       for node in self._find(name, (*_FUNCTIONS, *_ASSIGNMENTS), missing_ok=missing_ok)))
 
     def _find(self, name, kinds=_FUNCTIONS, *, missing_ok=False):
         """Return the definitions of a name, also those that depend on the version of Python."""
@@ -205,7 +210,7 @@ class _Stub:
             bodies = [node.body for body in bodies for node in _statements(body)
                       if isinstance(node, ast.ClassDef) and node.name == part]
         found = [node for body in bodies for node in _statements(body) if isinstance(node, kinds) and last == (
-            getattr(node.target, 'id', None) if isinstance(node, ast.AnnAssign) else node.name)]
+            getattr(_target(node), 'id', None) if isinstance(node, _ASSIGNMENTS) else node.name)]
         if not found and not missing_ok:
             self._fail(f'has no {name}')
         return found
@@ -237,6 +242,11 @@ class _Stub:
 
     def _fail(self, what):
         raise AnchorError(f'{self._path.name} {what}')
+
+
+def _target(node):
+    """Return what an assignment is to."""
+    return node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
 
 
 def _statements(body):
