@@ -6,6 +6,7 @@ import inspect
 import json
 import pathlib
 import re
+import shutil
 import subprocess
 import textwrap
 
@@ -355,12 +356,14 @@ def test_render(tmp_path):
         assert f'>{title}</a></h1>' in page
     assert page.count('<pre class="code python') == len(code_blocks())
     assert 'figures:' not in page
+    # It can be read on a phone, and in the dark.
+    assert 'name="viewport"' in page and 'prefers-color-scheme: dark' in page
 
 
 def test_render_tells_what_is_wrong(tmp_path):
     project = project_module.Project(tmp_path)
     source = tmp_path / pep.DOCUMENT
-    source.parent.mkdir()
+    shutil.copytree((ROOT / pep.DOCUMENT).parent, source.parent)
     source.write_text(GOOD.replace('Text.', 'See `Nowhere`_.', 1))
     (tmp_path / 'tests').mkdir()
     (tmp_path / 'tests' / 'requirements.txt').write_bytes((ROOT / 'tests' / 'requirements.txt').read_bytes())

@@ -437,6 +437,7 @@ def render(project, target=None, *, offline=False):
     target.parent.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         [str(python), '-E', '-m', 'docutils', '--reader=pep', '--writer=pep_html', '--report=info', '--halt=warning',
+         f'--template={source.with_name("template.html")}', f'--stylesheet={source.with_name("style.css")}',
          '--strip-comments', '--no-datestamp', '--no-source-link', '--no-file-insertion', '--syntax-highlight=short',
          '--input-encoding=utf-8', '--output-encoding=utf-8', str(source), str(target)],
         cwd=project.root, capture_output=True, text=True)
