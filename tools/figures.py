@@ -117,6 +117,28 @@ def _leaks(results):
     return lines + [f'- `{leak}`' for leak in result['leaks']]
 
 
+def _coverage(results):
+    now = results.get('coverage')
+    rows = [('Sources', 'Tests', 'Lines', 'Run', 'Branches', 'Run')]
+    for name, result in sorted(results.items(), key=lambda item: item[0] == 'coverage'):
+        _, _, revision = name.partition('-')
+        rows.append((f'before the core was rebuilt, {revision}' if revision else 'now', result['tests'],
+                     *_covered(result['files'].values())))
+    lines = _table(*rows)
+    if now is not None:
+        lines = [_last(now), '', *lines, '', *_table(('File', 'Lines', 'Run', 'Branches', 'Run'), *(
+            (f'`{name}`', *_covered([counts])) for name, counts in now['files'].items()))]
+    return lines
+
+
+def _covered(files):
+    cells = []
+    for what in 'lines', 'branches':
+        covered, everything = (sum(counts[what][index] for counts in files) for index in (0, 1))
+        cells += [everything, f'{100 * covered / everything:.1f} %' if everything else '–']
+    return cells
+
+
 _IMPLEMENTATIONS = {'c': 'C', 'python': 'Python'}
 
 
@@ -246,6 +268,7 @@ def _every_tick(results):
     return lines + ['', f'Leftovers that are made on purpose are found: {found} of {number}.']
 
 
-_RENDERERS = {'variants': _variants, 'leaks': _leaks, 'soak': _soak, 'threads': _threads, 'stdlib': _stdlib,
+_RENDERERS = {'variants': _variants, 'leaks': _leaks, 'coverage': _coverage, 'soak': _soak, 'threads': _threads,
+              'stdlib': _stdlib,
               'differential': _differential, 'against-stock': _against_stock, 'every-tick': _every_tick,
               'anyio': _anyio, 'parity': _parity, 'prefixes': _prefixes, 'export': _export}

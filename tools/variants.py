@@ -28,6 +28,7 @@ class Variant:
     configure: tuple = ()  # arguments of configure, besides those that all variants have
     patched: bool = True  # whether the patch series is in it
     incremental: bool = True  # whether a build may go on from the one before
+    make: tuple = ()  # arguments of make
     environment: dict = dataclasses.field(default_factory=dict)  # what a program on it needs; {source} is the folder
 
 
@@ -47,6 +48,10 @@ VARIANTS = {
     'free-threaded': Variant(configure=('--disable-gil',)),
     'tsan': Variant(configure=('--disable-gil', '--with-thread-sanitizer', '--with-pydebug'), environment={
         'TSAN_OPTIONS': 'suppressions={source}/Tools/tsan/suppressions_free_threading.txt:handle_segv=0:exitcode=66'}),
+    # Counts the lines and branches of _asyncio that are run (see coverage.py); all else is built as for release.
+    'coverage': Variant(make=(
+        '--eval=Modules/_asynciomodule.o: OPT = -DNDEBUG -g -fwrapv -O0 -Wall --coverage -fprofile-update=atomic',
+        'MODULE__ASYNCIO_LDFLAGS=--coverage')),
     # Not incremental: a profile that was made from other sources would be used on.
     'pgo': Variant(configure=('--enable-optimizations',), incremental=False),
 }
@@ -129,7 +134,7 @@ class Builder:
     def _configure(self, *more):
         """Run configure, unless it ran with the same arguments before; return the stamp."""
         arguments = [str(self.source / 'configure'), *self._variant.configure]
-        identity = json.dumps([arguments, _digest(self.source / 'configure'), more,
+        identity = json.dumps([arguments, *([self._variant.make] if self._variant.make else ()), _digest(self.source / 'configure'), more,
                                {name: os.environ.get(name) for name in ('CC', 'CFLAGS', 'CPPFLAGS', 'LDFLAGS')}])
         stamp = self._stamp('configured')
         if _read(stamp) != identity:
@@ -152,7 +157,7 @@ class Builder:
         if self._variant.patched:
             hint += ' (work in build/src, it is built as it stands)'
         hint += f'; if it makes no sense: ./build.sh clean --variant {self.name}'
-        ui.run_logged(f'building {self.name}', ['make', f'-j{jobs}'], log=self._log('make'), cwd=self.folder,
+        ui.run_logged(f'building {self.name}', ['make', f'-j{jobs}', *self._variant.make], log=self._log('make'), cwd=self.folder,
                       env=self._environment(), hint=hint)
         self._check_modules()
         live.update(self.source, self.folder)

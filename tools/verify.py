@@ -13,6 +13,7 @@ import sys
 import time
 
 from tools import anyio_suite
+from tools import coverage
 from tools import figures
 from tools import modules as modules_module
 from tools import plain
@@ -24,8 +25,8 @@ from tools import tree as tree_module
 from tools import ui
 from tools import variants
 
-# The variants whose test_asyncio is run: all that are patched.
-_VARIANTS = tuple(name for name, variant in variants.VARIANTS.items() if variant.patched)
+# The variants whose test_asyncio is run: all that are patched, but for the one whose tests are a check of their own.
+_VARIANTS = tuple(name for name, variant in variants.VARIANTS.items() if variant.patched and name != coverage.VARIANT)
 # The variants that the threads are stressed on, and for how many seconds.
 _THREADS = {'free-threaded': 60, 'tsan': 120}
 # The seconds that a module may take on a slow variant; on others, 900.
@@ -55,6 +56,7 @@ CHECKS = {
     'variants': Check('all of test_asyncio on each variant', '3 to 40 each', 'variant', _VARIANTS),
     'leaks': Check('all of test_asyncio, repeated on the debug variant, looking for references that grow', '40',
                    'leaks'),
+    'coverage': Check('the lines and branches of the C code that test_asyncio runs', '15', 'coverage'),
     'soak': Check('a random workload for hours of virtual time: memory stays what it was', '7', 'soak'),
     'threads': Check('many loops in many threads at once', '3 each', 'threads', tuple(_THREADS)),
     'stdlib': Check('the whole test suite of CPython, patched against stock', '50', 'stdlib'),
@@ -135,7 +137,7 @@ class Verification:
             self._refuse_if_moved()
             seconds = found.pop('seconds', None) or time.monotonic() - start
             result = {'command': f'./build.sh verify {name}', 'date': datetime.date.today().isoformat(),
-                      'upstream': self._project.upstream.version, 'sources': self._fingerprint[:12],
+                      'upstream': self._project.upstream.version, 'sources': self.sources,
                       'seconds': round(seconds), 'passed': problem is None, **found}
             figures.write(self._project, _stem(name), result)
             if problem is not None:
@@ -144,6 +146,11 @@ class Verification:
             ui.say(f'{name}: {"passed" if problem is None else "FAILED"}')
         if problems:
             raise ui.UserError('\n  '.join(['what has been verified does not hold:', *problems]))
+
+    @property
+    def sources(self):
+        """The id of the sources that were verified, as in a result."""
+        return self._fingerprint[:12]
 
     # Building blocks.
 
@@ -208,6 +215,22 @@ class Verification:
 
     def leaks(self):
         return self._test_asyncio('leaks', self._build('debug'), options=('-R', '3:3'), timeout=3600)
+
+    def coverage(self, against='coverage-*'):
+        """against: a pattern of the names of results that the figures may not be below."""
+        builder = self._build(coverage.VARIANT)
+        modules = self._modules(builder, 'coverage')
+        if not any(modules.outcomes(module) for module in modules.listed()):
+            coverage.forget(builder)
+        found, problem = self._test_asyncio('coverage', builder)
+        found['files'] = coverage.measure(builder)
+        before = [] if against is None else sorted((self._project.root / figures.RESULTS).glob(f'{against}.json'))
+        for path in before:
+            for what in 'lines', 'branches':
+                old, now = (coverage.total(files, what) for files in (figures.load(path)['files'], found['files']))
+                if now < old and problem is None:
+                    problem = f'{now:.1%} of the {what} are run; in {path.stem} it was {old:.1%}'
+        return found, problem
 
     def soak(self):
         found, problem = self._program(self._build('release'), 'soak',
