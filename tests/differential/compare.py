@@ -114,8 +114,7 @@ def check(program, seed, configurations=CONFIGURATIONS, with_parity=True):
             _, why, _ = run_trio(program, more_schedules(seed, EXTRA_SCHEDULES), expected)
             if why == SCHEDULE:
                 return match(program, seed, machines)
-            if why is None and configuration.endswith('eager') and (
-                    AsyncbisMachine(program, configuration, slow_groups=True).run().traces() == expected):
+            if why is None and AsyncbisMachine(program, configuration, slow_groups=True).run().traces() == expected:
                 # It is only that a group without members ends at once, and in Trio other tasks can run meanwhile.
                 why = NEVER_EAGER
             if why is not None:
