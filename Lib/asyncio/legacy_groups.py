@@ -48,6 +48,8 @@ def _keep_edge_cancellation(group, cancelled):
 class EdgeRootGroup(rootgroup.RootGroup):
     """Cancels each task once."""
 
+    _gathered = ()  # The tasks that have a callback of the group's gather().
+
     def _start(self):
         super()._start()
         self._cancelled = set()
@@ -69,6 +71,7 @@ class EdgeRootGroup(rootgroup.RootGroup):
             return
         while others := self._find_others():
             self._abort()
+            self._gathered = frozenset(others)
             self._wait_for(tasks.gather(*others, return_exceptions=True))
             for task in others:
                 # Members have reported their failure themselves.
@@ -150,8 +153,11 @@ class StockRootGroup(EdgeRootGroup, LoggingRootGroup):
 
 class UnretrievedRootGroup(rootgroup.RootGroup):
 
+    _gathered = ()
+
     def _add_failure(self, task):
-        if not task._callbacks and not task._asyncio_awaited_by:
+        callbacks = len(task._callbacks or ()) - (task in self._gathered)
+        if not callbacks and not task._asyncio_awaited_by:
             super()._add_failure(task)
 
 

@@ -39,6 +39,9 @@ SETS = {
     **{name.replace('-', '_'): (name, frozenset({name})) for name in SWITCHES},
     'edge_cancel_and_edge_scopes': ('edge-cancel,edge-scopes',
                                     frozenset({'edge-cancel', 'edge-scopes'})),
+    'edge_cancel_and_unretrieved_only': (
+        'edge-cancel,unretrieved-only',
+        frozenset({'edge-cancel', 'unretrieved-only'})),
     'edge_cancel_and_shield': ('edge-cancel,shield',
                                frozenset({'edge-cancel', 'shield'})),
     'all': ('all', frozenset(SWITCHES)),

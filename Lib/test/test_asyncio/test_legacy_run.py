@@ -513,6 +513,22 @@ class UnretrievedOnly(CaseUtils):
 
         self.run_quietly(main())
 
+    def test_9_failure_at_the_end_of_a_task_that_nothing_awaits(self):
+        async def fails_when_it_is_cancelled():
+            try:
+                await self.forever()
+            finally:
+                raise MyError
+
+        async def main():
+            asyncio.create_task(fails_when_it_is_cancelled())
+            await self.settle()
+            return 'main'
+
+        with self.assertRaises(ExceptionGroup) as cm:
+            self.run_program(main())
+        self.assert_only(cm.exception, MyError)
+
     def test_9_failure_at_the_end_of_a_task_that_is_awaited(self):
         async def waits(task):
             with self.assertRaises(MyError):
