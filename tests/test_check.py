@@ -89,7 +89,7 @@ def test_name_with_a_number(patched):
     ('Category: fork-only', 'Category: ours', 'needs a trailer `Category:`'),
     ('Forwarded: not-needed\n', '', 'needs a trailer `Forwarded:`'),
     ('Forwarded: not-needed', 'Forwarded: maybe', 'needs a trailer `Forwarded:`'),
-    ('Forwarded: not-needed', 'Forwarded: no\nRule: two', '`Rule:` must be like'),
+    ('Forwarded: not-needed', 'Forwarded: no\nRule: two', '`Test-Rule:` must be like'),
     ('Forwarded: not-needed', 'Forwarded: no\nAdd: Lib/asyncio/mine.py', 'its trailer `Add:` means nothing here'),
 ])
 def test_header(patched, old, new, complaint):
@@ -299,7 +299,7 @@ def test_changed_test_and_code_in_one_patch(patched):
 
 def test_changed_tests_are_documented(patched):
     change_a_test(patched, 'Category: fork-only\nForwarded: not-needed\nRule: 2.1, 6a')
-    assert '`Rule:` must be like' in failure(patched)
+    assert '`Test-Rule:` must be like' in failure(patched)
     patched.git('commit', '--quiet', '--amend', '-m', patched.git('log', '-1', '--format=%B', 'HEAD~1').replace(
         '6a', '6.5a'), '--allow-empty')
     patched.git('reset', '--quiet', '--hard', 'HEAD~1')

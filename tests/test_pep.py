@@ -21,7 +21,7 @@ TEXT = (ROOT / pep.DOCUMENT).read_text(encoding='utf-8')
 PROGRAMS = {path.stem: path for path in sorted((ROOT / pep.PROGRAMS).glob('*.py'))}
 # Exit status of pep_program.py for a program that waits for what cannot happen.
 HANGS = 99
-MOST_LINES = 780
+MOST_LINES = 830
 
 
 # The programs.

@@ -5,12 +5,12 @@ import re
 from tools import git as git_module
 
 PATH = 'docs/changed-tests.md'
-RULE = re.compile(r'\d+(\.\d+[a-z]?)?(, \d+(\.\d+[a-z]?)?)*')
+RULE = re.compile(r'\d+(\.\d+[a-z]?)?')
 _HEAD = """\
 # Upstream tests that the series changes
 
 Generated from the series by `./build.sh refresh`; do not edit. A patch that changes a test of upstream says in a
-trailer `Rule:` which rule of the [semantics](semantics.md) makes the change necessary.
+trailer `Rule:`, or `Test-Rule:` if there are more, which rule of the [semantics](semantics.md) makes the change necessary.
 
 """
 
@@ -35,7 +35,7 @@ def document(git, patches, commits):
                      for test in _changed(git, commit, path)]
             reason = find_reason(patch.text) or patch.subject
             rows.append((f'`{patch.name[:-len(".patch")]}`', '<br>'.join(f'`{test}`' for test in tests),
-                         patch.trailers.get('Rule', '?'), reason.replace('|', r'\|')))
+                         ', '.join(patch.test_rules) or '?', reason.replace('|', r'\|')))
     if not rows:
         return _HEAD + 'None.\n'
     table = [('Patch', 'Tests', 'Rule', 'Reason'), ('---',) * 4, *rows]

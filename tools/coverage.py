@@ -59,7 +59,7 @@ def summarize(report, source):
         if not path.is_relative_to(source.resolve()):
             continue
         name = str(path.relative_to(source.resolve()))
-        if not name.startswith(_FILES):
+        if not name.startswith(_FILES) or '/clinic/' in name:
             continue
         # A line of a function that is inlined, or a macro's, can be there more than once.
         lines, branches = {}, {}

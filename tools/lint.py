@@ -19,7 +19,7 @@ from tools import python_environment
 from tools import ui
 from tools import wording
 
-_TRAILERS = ('Category', 'Forwarded', 'Rule', 'Adds')
+_TRAILERS = ('Category', 'Forwarded', 'Rule', 'Test-Rule', 'Adds')
 _CATEGORIES = ('upstreamable', 'backport', 'fork-only')
 _FORWARDED = re.compile(r'no|not-needed|https?://\S+')
 _SUBJECT_LENGTH = 78
@@ -197,10 +197,13 @@ def _header(name, patch):
         yield f'needs a trailer `Forwarded:` with no, not-needed or a URL; {hint}'
     for key in patch.trailers.keys() - {*_TRAILERS}:
         yield f'its trailer `{key}:` means nothing here; known are {", ".join(_TRAILERS)}; {hint}'
-    rule = patch.trailers.get('Rule')
-    if rule is not None and not changed_tests.RULE.fullmatch(rule):
-        yield f'its trailer `Rule:` must be like `2.1, 5.3`; {hint}'
-    if changed_tests.touches_tests(patch) and rule is None:
+    for number in [*patch.rules, *patch.test_rules]:
+        if not changed_tests.RULE.fullmatch(number):
+            yield f'its trailers `Rule:` and `Test-Rule:` must be like `2.1, 5.3`; {hint}'
+            break
+    if not set(patch.test_rules) <= set(patch.rules):
+        yield f'its trailer `Test-Rule:` names a rule that its trailers `Rule:` do not; {hint}'
+    if changed_tests.touches_tests(patch) and not patch.test_rules:
         yield f"changes upstream's tests and needs a trailer `Rule: NUMBER`, the rule that makes it do so; {hint}"
 
 

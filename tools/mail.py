@@ -52,6 +52,17 @@ class Patch:
         return [path for key, value in self._trailer_lines if key == 'Adds' for path in value.split()]
 
     @property
+    def rules(self):
+        """The numbers of the rules that the trailers `Rule:` name: those of semantics.md that the patch brings about."""
+        return [number for key, value in self._trailer_lines if key == 'Rule' for number in value.split(', ')]
+
+    @property
+    def test_rules(self):
+        """The rules that make changes of upstream's tests necessary: those of `Test-Rule:`, else all of `Rule:`."""
+        named = self.trailers.get('Test-Rule')
+        return named.split(', ') if named else self.rules
+
+    @property
     def text(self):
         """The body without the trailers."""
         body = self.body.strip()
