@@ -33,7 +33,7 @@ def _find_origin():
             and frame.f_code.co_filename.startswith(_LIBRARY)):
         frame = frame.f_back
     place = _format_place(frame.f_code, frame.f_lineno)
-    return f'its scope was entered {place}'
+    return f'entered {place}'
 
 
 def _warn_moved(is_group, origin, exc):
@@ -72,16 +72,25 @@ def _check_ended(task, exc, origin):
     place = _find_shield_loop(task)
     if exc is None:
         return False
+    remedy = 'let the exception propagate'
     if origin is None:
-        origin = 'by a scope around it'
+        cause = 'a block around it is'
+    elif origin is task:
+        cause = 'Task.cancel() was called, and it is'
+        remedy += ', or call Task.uncancel()'
     elif not isinstance(origin, str):
-        origin = f'{origin!r} is cancelled'
+        cause = f'{origin!r} is'
+    elif origin.startswith('entered '):
+        cause = f'the block that was {origin} is'
+        remedy = 'let the exception leave that block'
+    else:
+        cause = f'{origin} is'
     if place is not None:
-        _report('%r waits for shield() again and again %s, although it is '
-                'cancelled, and never blocks: %s.  shield() protects what it '
-                'is given, not the wait.  To wait until that is done, use '
+        _report('%r waits for shield() again and again %s, and never blocks: '
+                '%s cancelled.  shield() protects what it is given, not the '
+                'wait.  To wait until that is done, use '
                 '"with asyncio.CancelScope(shield=True): await ..."',
-                task, place, origin, place=place)
+                task, place, cause, place=place)
         return True
     if _is_being_handled(exc, task):
         return False
@@ -90,7 +99,7 @@ def _check_ended(task, exc, origin):
     where = ('somewhere' if tb is None else
              _format_place(tb.tb_frame.f_code, tb.tb_lineno))
     logger.warning('%r swallowed a CancelledError %s and went on waiting, but '
-                   'it is still cancelled: %s', task, where, origin)
+                   '%s still cancelled: %s', task, where, cause, remedy)
     return True
 
 

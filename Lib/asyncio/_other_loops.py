@@ -66,7 +66,7 @@ def _run_until_complete(loop, future):
     new_task = not futures.isfuture(future)
     if new_task:
         # (A future may belong to another loop, which this one wraps.)
-        future = tasks.ensure_future(future, loop=loop, _errors=None)
+        future = tasks._ensure_future(future, loop)
         future._log_destroy_pending = False
     cancelscopes._set_retrieved(loop, future)
     hook_into(loop)

@@ -98,8 +98,7 @@ async def _run_shielded(awaitable):
     """Await *awaitable* here; keep cancellation from outside away from it."""
     if not cancelscopes._can_have_scopes(cancelscopes._current_task()):
         # Another task has to run it when that one is cancelled.
-        return await tasks.shield(
-            tasks.ensure_future(awaitable, _errors=cancelscopes._RETRIEVED))
+        return await tasks.shield(tasks._ensure_future(awaitable))
     with cancelscopes._make_scope(shield=True):
         return await awaitable
 

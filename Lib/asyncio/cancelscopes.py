@@ -688,7 +688,7 @@ class _PyCancelScope(_Node):
         """Become a root for the tasks of *loop*."""
         self._state = _ACTIVE
         self._loop = loop
-        self._origin = 'its scope is that of asyncio.run()'
+        self._origin = 'all that asyncio.run() runs'
         _roots.setdefault(id(loop), []).append(weakref.ref(self))
 
     def _is_root(self):

@@ -1372,7 +1372,7 @@ _asyncio_CancelScope__register_root_impl(CancelScopeObj *self,
 {
     scope_node *node = &self->cs_node;
     PyObject *origin = PyUnicode_FromString(
-        "its scope is that of asyncio.run()");
+        "all that asyncio.run() runs");
     if (origin == NULL) {
         return NULL;
     }

@@ -10,7 +10,7 @@ from asyncio import _cancel_debug
 
 from test.test_asyncio.scope_utils import matrix, next_line, needs_level_cancel
 
-LOOP = 'waits for shield\\(\\) again and again (at .+), although'
+LOOP = 'waits for shield\\(\\) again and again (at .+), and never'
 AWAITS = 'awaits <.+> (at .+), which cancels that task'
 
 

@@ -47,14 +47,15 @@ class DebugUtils:
                 continue  # The first failure of a task, rule 10.3.
             match = re.fullmatch(
                 r'<.+> swallowed a CancelledError (.+) and went on waiting, '
-                r'but it is still cancelled: (.+)', message, re.DOTALL)
+                r'but (.+) is still cancelled: let the exception .+',
+                message, re.DOTALL)
             self.assertIsNotNone(match, message)
             reports.append(match.groups())
 
     def assert_origins(self, reports, *origins):
         """The reports are about scopes that were entered at these lines."""
         self.assertEqual([origin for _, origin in reports],
-                         [f'its scope was entered {origin}'
+                         [f'the block that was entered {origin}'
                           for origin in origins])
 
     def no_reports(self):
@@ -133,7 +134,7 @@ class ReportTests(DebugUtils):
                     pass
                 await asyncio.sleep(0)
         self.assertEqual(reports,
-                         [(place, f'its scope was entered {origin}')])
+                         [(place, f'the block that was entered {origin}')])
 
     async def test_10_1_record(self):
         with self.assertLogs() as cm:
@@ -249,7 +250,7 @@ class ReportTests(DebugUtils):
                         pass
                     await asyncio.sleep(0)
         self.assertEqual(reports,
-                         [(place, f'its scope was entered {origin}')])
+                         [(place, f'the block that was entered {origin}')])
 
     async def test_10_1_wait_for(self):
         async def body():
@@ -323,9 +324,7 @@ class ReportTests(DebugUtils):
         with self.collect_reports() as reports:
             task = await self.cancel_when_blocked(body())
         self.assertEqual([where for where, _ in reports], [place])
-        origin = reports[0][1]
-        self.assertRegex(origin, r'\A<.+> is cancelled\Z')
-        self.assertIn(f'name={task.get_name()!r}', origin)
+        self.assertEqual(reports[0][1], 'Task.cancel() was called, and it')
 
     async def test_10_1_task_that_was_cancelled_before_its_start(self):
         async def body():
@@ -340,18 +339,15 @@ class ReportTests(DebugUtils):
         self.assertEqual(len(reports), 1)
 
     async def test_10_1_child_of_gather(self):
-        children = []
-
         async def child():
-            children.append(asyncio.current_task().get_name())
             await self.swallow()
             await asyncio.sleep(0)
 
         with self.collect_reports() as reports:
             with self.CancelScope(deadline=self.loop.time() + 1):
                 await asyncio.gather(child())
-        self.assertEqual(len(reports), 1)
-        self.assertIn(f'name={children[0]!r}', reports[0][1])
+        self.assertEqual([origin for _, origin in reports],
+                         ['Task.cancel() was called, and it'])
 
     def test_10_1_root(self):
         async def body():
@@ -371,7 +367,7 @@ class ReportTests(DebugUtils):
             with self.assertRaises(ExceptionGroup):
                 asyncio.run(main(), debug=True, loop_factory=lambda: self.loop)
         self.assertEqual([origin for _, origin in reports],
-                         ['its scope is that of asyncio.run()'] * 2)
+                         ['all that asyncio.run() runs'] * 2)
 
     def test_10_1_end_of_run(self):
         async def body():
@@ -385,7 +381,7 @@ class ReportTests(DebugUtils):
         with self.collect_reports() as reports:
             asyncio.run(main(), debug=True, loop_factory=lambda: self.loop)
         self.assertEqual([origin for _, origin in reports],
-                         ['its scope is that of asyncio.run()'])
+                         ['all that asyncio.run() runs'])
 
     async def test_10_1_again_for_the_next_scope(self):
         origins = []
