@@ -56,7 +56,7 @@ DIFFERENT = {
 }
 
 # What stock has and the series has left alone is not compared.
-OURS = ('move_on_after', 'move_on_at', 'current_effective_deadline', 'current_scope', '_make_scope', '_shielding_scope', '_spawn',
+OURS = ('move_on_after', 'move_on_at', 'current_effective_deadline', 'current_scope', '_make_scope', '_shielding_scope',
         '_spawn_background', '_take_slot', '_find_root', '_is_cancelled', '_was_interrupted', '_cancel_requests', '_cancel_once',
         '_forget_delivery', '_call_soon')
 

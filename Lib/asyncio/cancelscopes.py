@@ -925,7 +925,7 @@ def _py_call_soon(loop, callback):
 _ACCELERATED = (
     'CancelScope', 'move_on_after', 'move_on_at',
     'current_effective_deadline', 'current_scope', '_make_scope',
-    '_shielding_scope', '_spawn', '_spawn_background', '_take_slot',
+    '_shielding_scope', '_spawn_background', '_take_slot',
     '_find_root', '_is_cancelled', '_was_interrupted', '_cancel_requests',
     '_forget_delivery', '_cancel_once', '_adopt_external',
     '_scopes_around', '_call_soon')
@@ -937,7 +937,6 @@ current_effective_deadline = _py_current_effective_deadline
 current_scope = _py_current_scope
 _make_scope = _py_make_scope
 _shielding_scope = _py_shielding_scope
-_spawn = _py_spawn
 _spawn_background = _py_spawn_background
 _take_slot = _py_take_slot
 _find_root = _py_find_root
@@ -952,7 +951,7 @@ _call_soon = _py_call_soon
 
 try:
     from _asyncio import (
-        _make_scope, _shielding_scope, _spawn, _spawn_background, _take_slot,
+        _make_scope, _shielding_scope, _spawn_background, _take_slot,
         _find_root, _is_cancelled, _was_interrupted, _cancel_requests,
         _forget_delivery, _cancel_once, _adopt_external, _scopes_around,
         _call_soon,

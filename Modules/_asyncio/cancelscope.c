@@ -2067,31 +2067,6 @@ static PyType_Spec CancelScope_spec = {
 
 /* ----- Functions ----- */
 
-PyDoc_STRVAR(_spawn__doc__,
-"_spawn($module, scope, errors, create_task, /, *args, **kwargs)\n"
-"--\n"
-"\n"
-"Call *create_task*; the task it makes hangs below *scope*.\n"
-"\n"
-"Return the task, and whether it has claimed that: see _take_slot().");
-
-static PyObject *
-module_spawn(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-             PyObject *kwnames)
-{
-    if (nargs < 3) {
-        PyErr_SetString(PyExc_TypeError,
-                        "scope, errors and create_task are needed");
-        return NULL;
-    }
-    bool claimed;
-    PyObject *task = spawn(get_asyncio_state(module),
-                           Py_IsNone(args[0]) ? NULL : args[0],
-                           args + 1, nargs - 1, kwnames, &claimed);
-    return task == NULL ? NULL
-        : Py_BuildValue("(NO)", task, claimed ? Py_True : Py_False);
-}
-
 PyDoc_STRVAR(_spawn_background__doc__,
 "_spawn_background($module, errors, create_task, /, *args, **kwargs)\n"
 "--\n"
