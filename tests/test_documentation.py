@@ -230,3 +230,16 @@ def test_find_warnings(tmp_path):
     assert documentation.find_warnings(text, tmp_path, ['Doc/library/ours.rst']) == [
         'Doc/library/ours.rst:12: WARNING: py:class reference target not found: X [ref.class]',
         'Doc/library/ours.rst: WARNING: document is not included in any toctree']
+
+
+def test_links_to_pages_that_are_not_here_lead_elsewhere(tmp_path):
+    (tmp_path / 'library').mkdir()
+    (tmp_path / 'library' / 'there.html').touch()
+    page = tmp_path / 'library' / 'ours.html'
+    page.write_text('<a href="there.html#x">1</a> <a href="re.html#re.sub">2</a> <a class="x" href="../about.html">3</a> '
+                    '<a href="#top">4</a> <a href="https://example.org/a.html">5</a>')
+    for _ in range(2):
+        documentation.lead_elsewhere(tmp_path, ['Doc/library/ours.rst'], '3.14')
+        assert re.findall('href="(.*?)"', page.read_text()) == [
+            'there.html#x', 'https://docs.python.org/3.14/library/re.html#re.sub',
+            'https://docs.python.org/3.14/about.html', '#top', 'https://example.org/a.html']

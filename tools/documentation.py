@@ -1,7 +1,7 @@
 """docs: HTML of the pages of CPython's documentation that the series changes or adds, made by Sphinx.
 
 Sphinx reads all pages, so that every reference is checked, which takes some minutes the first time.  It writes only the
-pages that differ from upstream: links from these to other pages lead nowhere.
+pages that differ from upstream: links from these to other pages are made to lead to docs.python.org.
 """
 
 import os
@@ -13,6 +13,9 @@ from tools import ui
 from tools import variants
 
 _REQUIREMENTS = 'tools/docs-requirements.txt'
+# The version that the pages speak of as the next one: it is the one whose What's New the series has.
+_VERSION = '3.16'
+_LINK = re.compile(r'(?<=\bhref=")([^":#]+\.html)(?=[#"])')
 # What Sphinx writes to the file for its warnings: the page, the line, the text.
 _WARNING = re.compile(r'(?P<path>[^:\n]+\.(?:rst|inc))(?::(?P<line>\d+))?: (?P<text>(?:WARNING|ERROR|CRITICAL): .*)')
 
@@ -36,6 +39,20 @@ def find_warnings(text, source, names):
     return found
 
 
+def lead_elsewhere(html, names, version):
+    """Have links from the pages `names` in the folder html lead to docs.python.org, if there is no page here."""
+    for name in names:
+        page = (html / name.removeprefix('Doc/')).with_suffix('.html')
+
+        def replace(match):
+            target = os.path.normpath(page.parent / match[1])
+            if os.path.exists(target):
+                return match[1]
+            return f'https://docs.python.org/{version}/{os.path.relpath(target, html)}'
+
+        page.write_text(_LINK.sub(replace, page.read_text(encoding='utf-8')), encoding='utf-8')
+
+
 def build(project, *, source_file=None, offline=False):
     """Build the HTML and say where it is.
 
@@ -56,7 +73,8 @@ def build(project, *, source_file=None, offline=False):
         (folder / 'doctrees' / name.removeprefix('Doc/')).with_suffix('.doctree').unlink(missing_ok=True)
     # -n: as CPython's own check, see Doc/tools/check-warnings.py.
     command = [python, '-m', 'sphinx', '-b', 'html', '-n', '-j', len(os.sched_getaffinity(0)),
-               '-d', folder / 'doctrees', '-w', warnings, project.src / 'Doc', html, *names]
+               '-d', folder / 'doctrees', '-w', warnings, '-D', f'version={_VERSION}', '-D', f'release={_VERSION}',
+               project.src / 'Doc', html, *names]
     ui.run_logged(f'building {len(names)} pages of the documentation', list(map(str, command)),
                   log=project.logs / 'docs.log', cwd=project.src, env=ui.clean_environment(),
                   hint='See what is wrong with the page in build/src/Doc.')
@@ -64,5 +82,6 @@ def build(project, *, source_file=None, offline=False):
     if problems:
         raise ui.UserError('Sphinx has warnings about pages that the series touches:\n'
                            + ''.join(f'  {problem}\n' for problem in problems) + '  Fix them in build/src/Doc.')
+    lead_elsewhere(html, names, project.upstream.version.rpartition('.')[0])
     for name in names:
         ui.say(f'  {html / name.removeprefix("Doc/").removesuffix(".rst")}.html')

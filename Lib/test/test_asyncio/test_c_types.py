@@ -4,12 +4,14 @@ Names of tests carry the number of the rule that they check.
 """
 
 import asyncio
+import functools
 import gc
 import unittest
 import warnings
 from asyncio import events
 from asyncio import futures
 from asyncio import tasks
+from asyncio import timeouts
 from unittest import mock
 
 from test.test_asyncio.memory_utils import MemoryTestCase
@@ -346,6 +348,61 @@ class ProtocolTests:
         with mock.patch.object(tasks, 'current_task', tasks._py_current_task):
             task = tasks._PyTask(main(), loop=self.loop)
             self.assertEqual(await task, 'main')
+
+    async def test_5_7_timeout_in_python_in_a_task_of_either_kind(self):
+        with self.assertRaises(TimeoutError):
+            async with timeouts._PyTimeout(self.loop.time() + 5) as timeout:
+                await self.forever()
+        self.assertIs(timeout.expired(), True)
+        with self.assertRaises(asyncio.CancelledError):
+            with self.CancelScope() as scope:
+                scope.cancel()
+                async with timeouts._PyTimeout(self.loop.time()) as timeout:
+                    await self.forever()
+                self.fail('the scope outside counts')
+            raise asyncio.CancelledError
+        self.assertIs(scope.cancelled_caught, True)
+
+    async def test_8_1_awaitable_whose_iterator_can_only_be_iterated(self):
+        class Awaitable:
+            def __await__(self):
+                return iter([None, None])
+
+        await asyncio.shield(Awaitable())
+        iterator = asyncio.shield(Awaitable()).__await__()
+        self.assertIsNone(iterator.send(None))
+        with self.assertRaises(ZeroDivisionError):
+            iterator.throw(ZeroDivisionError())
+
+    async def test_8_1_coroutine_that_uses_its_own_shield(self):
+        async def use(name, *args):
+            with self.assertRaisesRegex(ValueError, 'already executing'):
+                getattr(iterators[0], name)(*args)
+            return name
+
+        for name, *args in (('send', None), ('throw', ZeroDivisionError()),
+                            ('close',)):
+            with self.subTest(name=name):
+                iterators = [asyncio.shield(use(name, *args)).__await__()]
+                with self.assertRaises(StopIteration) as cm:
+                    iterators[0].send(None)
+                self.assertEqual(cm.exception.value, name)
+
+    async def test_3_7_clock_that_is_no_function_of_the_loop(self):
+        time = self.loop.time
+        for clock in functools.partial(time), lambda: time():
+            self.loop.time = clock
+            with self.CancelScope(deadline=time() + 5) as scope:
+                await self.forever()
+            self.assertIs(scope.cancelled_caught, True)
+
+    async def test_3_11_errors_that_are_none_of_the_choices(self):
+        with self.CancelScope() as scope:
+            for errors in 'nonsense', 5, None:
+                coro = give('result')
+                with self.assertRaisesRegex(ValueError, 'propagate'):
+                    scope.create_task(coro, errors=errors)
+                self.assertIsNone(coro.cr_frame)    # It has been closed.
 
 
 if __name__ == '__main__':
