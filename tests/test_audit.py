@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # The first test here may have to build an interpreter.
 pytestmark = pytest.mark.timeout(2400)
 AUDIT = (ROOT / "docs" / "audit.md").read_text()
-MAKES_TASKS = {"create_task", "_create_task", "ensure_future", "_spawn_background", "_spawn"}
+MAKES_TASKS = {"create_task", "_create_task", "ensure_future", "_ensure_future", "_spawn_background", "_spawn"}
 MECHANISM = "cancelscopes.", "_spawning."  # through which the others are made
 AUDITED = ["asyncio/*.py", "contextlib.py", "unittest/async_case.py", "concurrent/futures/*.py", "concurrent/interpreters/*.py"]
 
