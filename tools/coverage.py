@@ -43,8 +43,11 @@ def measure(builder):
     scratch = builder.folder / 'gcov'
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    done = subprocess.run(['gcov', '--branch-probabilities', '--json-format', str(counted)], cwd=scratch,
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(['gcov', '--branch-probabilities', '--json-format', str(counted)], cwd=scratch,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise ui.UserError('gcov is missing. It comes with GCC, which the coverage has to be built with.') from None
     reports = list(scratch.glob('*.gcov.json.gz'))
     if done.returncode or len(reports) != 1:
         raise ui.UserError(f'gcov fails: {done.stderr.strip() or done.stdout.strip()}')
@@ -93,10 +96,9 @@ def main(argv):
     revision = subprocess.check_output(['git', 'rev-parse', '--short=7', f'{argv[0]}^{{commit}}'], cwd=here.root,
                                        text=True).strip()
     root = here.build / 'verify' / f'coverage-{revision}'
-    if not root.exists():
-        root.mkdir(parents=True)
-        with subprocess.Popen(['git', 'archive', revision], cwd=here.root, stdout=subprocess.PIPE) as archive:
-            subprocess.run(['tar', '-x', '-C', str(root)], stdin=archive.stdout, check=True)
+    root.mkdir(parents=True, exist_ok=True)
+    archive = subprocess.run(['git', 'archive', revision], cwd=here.root, capture_output=True, check=True).stdout
+    subprocess.run(['tar', '-x', '-C', str(root)], input=archive, check=True)
     start = time.monotonic()
     there = verify.Verification(project_module.Project(root))
     found, problem = there.coverage(against=None)

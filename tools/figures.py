@@ -269,6 +269,5 @@ def _every_tick(results):
 
 
 _RENDERERS = {'variants': _variants, 'leaks': _leaks, 'coverage': _coverage, 'soak': _soak, 'threads': _threads,
-              'stdlib': _stdlib,
-              'differential': _differential, 'against-stock': _against_stock, 'every-tick': _every_tick,
-              'anyio': _anyio, 'parity': _parity, 'prefixes': _prefixes, 'export': _export}
+              'stdlib': _stdlib, 'differential': _differential, 'against-stock': _against_stock,
+              'every-tick': _every_tick, 'anyio': _anyio, 'parity': _parity, 'prefixes': _prefixes, 'export': _export}

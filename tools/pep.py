@@ -331,7 +331,9 @@ def _survey(results):
     waiting = sum(project['regressions'] for entry in data['ports']['left_out'] if entry['category'] == 'anyio'
                   for project in entry['projects'])
     return [*_prose(f'Survey of {data["date"]}: {totals["projects"]} projects, with {totals["fine_on_stock"]:,} tests '
-                    'that pass on CPython 3.14.7 in each of three runs.'), '',
+                    'that pass on CPython 3.14.7 in each of three runs.'
+                    + ('  Some of the results are of an earlier state of the reference implementation.' if data['mixed']
+                       else '')), '',
             *_table(('Parts in force', 'Tests that break', 'Share'), *rows), '',
             *(_DERIVED if data['remaining']['first step'] is None else []),
             *_prose(f"{waiting} of the {totals['regressions']} are tests of AnyIO and of projects on top of it, which "

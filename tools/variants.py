@@ -134,7 +134,7 @@ class Builder:
     def _configure(self, *more):
         """Run configure, unless it ran with the same arguments before; return the stamp."""
         arguments = [str(self.source / 'configure'), *self._variant.configure]
-        identity = json.dumps([arguments, *([self._variant.make] if self._variant.make else ()), _digest(self.source / 'configure'), more,
+        identity = json.dumps([[*arguments, *self._variant.make], _digest(self.source / 'configure'), more,
                                {name: os.environ.get(name) for name in ('CC', 'CFLAGS', 'CPPFLAGS', 'LDFLAGS')}])
         stamp = self._stamp('configured')
         if _read(stamp) != identity:
@@ -157,8 +157,8 @@ class Builder:
         if self._variant.patched:
             hint += ' (work in build/src, it is built as it stands)'
         hint += f'; if it makes no sense: ./build.sh clean --variant {self.name}'
-        ui.run_logged(f'building {self.name}', ['make', f'-j{jobs}', *self._variant.make], log=self._log('make'), cwd=self.folder,
-                      env=self._environment(), hint=hint)
+        ui.run_logged(f'building {self.name}', ['make', f'-j{jobs}', *self._variant.make], log=self._log('make'),
+                      cwd=self.folder, env=self._environment(), hint=hint)
         self._check_modules()
         live.update(self.source, self.folder)
         # If a file was edited while make ran, neither the old sources nor the new ones have been built.

@@ -65,9 +65,9 @@ def _check_ended(task, exc, origin):
     """Report that *task* has swallowed *exc*, while it is still cancelled.
 
     It is about to get a CancelledError again, or for the first time if *exc*
-    is None.  *origin* is the task that was cancelled as a whole, or the place
-    where the scope was entered, if it is known.  Return whether it was
-    reported.
+    is None.  *origin* is the task that was cancelled as a whole, or where the
+    scope was entered ("entered at ..."), or None if that is not known.  Return
+    whether it was reported.
     """
     place = _find_shield_loop(task)
     if exc is None:
@@ -80,11 +80,9 @@ def _check_ended(task, exc, origin):
         remedy += ', or call Task.uncancel()'
     elif not isinstance(origin, str):
         cause = f'{origin!r} is'
-    elif origin.startswith('entered '):
+    else:
         cause = f'the block that was {origin} is'
         remedy = 'let the exception leave that block'
-    else:
-        cause = f'{origin} is'
     if place is not None:
         _report('%r waits for shield() again and again %s, and never blocks: '
                 '%s cancelled.  shield() protects what it is given, not the '

@@ -688,7 +688,7 @@ class _PyCancelScope(_Node):
         """Become a root for the tasks of *loop*."""
         self._state = _ACTIVE
         self._loop = loop
-        self._origin = 'all that asyncio.run() runs'
+        self._origin = 'entered by asyncio.run()'
         _roots.setdefault(id(loop), []).append(weakref.ref(self))
 
     def _is_root(self):

@@ -71,8 +71,9 @@ class EdgeRootGroup(rootgroup.RootGroup):
             return
         while others := self._find_others():
             self._abort()
-            self._gathered = frozenset(others)
+            self._gathered = others
             self._wait_for(tasks.gather(*others, return_exceptions=True))
+            self._gathered = ()
             for task in others:
                 # Members have reported their failure themselves.
                 if (not cancelscopes._can_have_scopes(task)

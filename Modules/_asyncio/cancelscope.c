@@ -1372,7 +1372,7 @@ _asyncio_CancelScope__register_root_impl(CancelScopeObj *self,
 {
     scope_node *node = &self->cs_node;
     PyObject *origin = PyUnicode_FromString(
-        "all that asyncio.run() runs");
+        "entered by asyncio.run()");
     if (origin == NULL) {
         return NULL;
     }

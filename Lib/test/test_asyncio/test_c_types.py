@@ -260,50 +260,47 @@ class ProtocolTests:
     """What is awaited is used by hand, as by code that is not asyncio's."""
 
     def iterators(self):
-        """Yield what is awaited, each not yet begun, and its coroutine."""
+        """Yield what is awaited, each not yet begun; close it after that."""
         coro = give('result')
-        yield asyncio.shield(coro).__await__(), coro
+        iterator = asyncio.shield(coro).__await__()
+        yield iterator
+        iterator.close()
+        coro.close()
         for kwargs in {}, {'shield': True}:
             timeout = asyncio.timeout(50, **kwargs)
-            yield timeout.__aenter__(), None
+            iterator = timeout.__aenter__()
+            yield iterator
+            iterator.close()
             timeout = asyncio.timeout(50, **kwargs)
             step(timeout.__aenter__())
-            yield timeout.__aexit__(None, None, None), None
+            iterator = timeout.__aexit__(None, None, None)
+            yield iterator
+            iterator.close()
             if 'active' in repr(timeout):
                 step(timeout.__aexit__(None, None, None))
 
+    def check_throw(self, error, *all_args):
+        for args in all_args:
+            for iterator in self.iterators():
+                with self.subTest(args=args, type=type(iterator)):
+                    with warnings.catch_warnings(), self.assertRaises(error):
+                        # Of the three arguments of throw().
+                        warnings.simplefilter('ignore', DeprecationWarning)
+                        iterator.throw(*args)
+
     async def test_4_1_throw(self):
         exc = ZeroDivisionError('by hand')
-        for args in (exc,), (type(exc),), (type(exc), exc), (
-                type(exc), 'by hand'), (type(exc), exc, None):
-            with warnings.catch_warnings():
-                # Of the three arguments of throw().
-                warnings.simplefilter('ignore', DeprecationWarning)
-                for iterator, coro in self.iterators():
-                    with self.subTest(args=args, type=type(iterator)):
-                        with self.assertRaises(ZeroDivisionError):
-                            iterator.throw(*args)
-                    if coro is not None:
-                        coro.close()
+        self.check_throw(ZeroDivisionError, (exc,), (type(exc),),
+                         (type(exc), exc), (type(exc), 'by hand'),
+                         (type(exc), exc, None))
 
     async def test_4_1_throw_of_what_cannot_be_thrown(self):
-        for args in (), (5,), (int,), (ZeroDivisionError, None, None, None):
-            with warnings.catch_warnings():
-                warnings.simplefilter('ignore', DeprecationWarning)
-                for iterator, coro in self.iterators():
-                    with self.subTest(args=args, type=type(iterator)):
-                        with self.assertRaises(TypeError):
-                            iterator.throw(*args)
-                    iterator.close()
-                    if coro is not None:
-                        coro.close()
+        self.check_throw(TypeError, (), (5,), (int,),
+                         (ZeroDivisionError, None, None, None))
 
     async def test_4_1_close(self):
-        for iterator, coro in self.iterators():
-            iterator.close()
-            iterator.close()
-            if coro is not None:
-                coro.close()
+        for iterator in self.iterators():
+            self.assertIsNone(iterator.close())
 
     async def test_4_1_arguments(self):
         timeout = asyncio.timeout(50)

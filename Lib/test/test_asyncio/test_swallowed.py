@@ -367,7 +367,7 @@ class ReportTests(DebugUtils):
             with self.assertRaises(ExceptionGroup):
                 asyncio.run(main(), debug=True, loop_factory=lambda: self.loop)
         self.assertEqual([origin for _, origin in reports],
-                         ['all that asyncio.run() runs'] * 2)
+                         ['the block that was entered by asyncio.run()'] * 2)
 
     def test_10_1_end_of_run(self):
         async def body():
@@ -381,7 +381,7 @@ class ReportTests(DebugUtils):
         with self.collect_reports() as reports:
             asyncio.run(main(), debug=True, loop_factory=lambda: self.loop)
         self.assertEqual([origin for _, origin in reports],
-                         ['all that asyncio.run() runs'])
+                         ['the block that was entered by asyncio.run()'])
 
     async def test_10_1_again_for_the_next_scope(self):
         origins = []
