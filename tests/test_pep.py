@@ -206,9 +206,9 @@ def test_unknown_figures():
 class FakeResults:
     """Results in which the figures can be told apart."""
 
-    def __init__(self, first_step=None, missing=('first step', 'edge-scopes'), broken=0):
+    def __init__(self, first_step=None, missing=('first step', 'edge-scopes'), broken=0, mixed=False):
         self.data = {
-            'date': '2026-01-02', 'totals': {'projects': 3, 'fine_on_stock': 2000, 'regressions': 77},
+            'date': '2026-01-02', 'mixed': mixed, 'totals': {'projects': 3, 'fine_on_stock': 2000, 'regressions': 77},
             'remaining': {'first step': first_step, 'all': 4}, 'missing': dict.fromkeys(missing),
             'left': lambda *switches: 10 + len(switches),
             'history': {'topics': [{'rules': '4.4, 6.8', 'before': broken}]},
@@ -236,6 +236,11 @@ def test_first_step_of_older_results():
     lines = pep._survey(FakeResults())
     assert ['1 and 3: scopes', '4', '0.20 %'] in cells(lines)
     assert 'before part 1 had a switch' in ' '.join(lines)
+
+
+@pytest.mark.parametrize('mixed', [False, True])
+def test_results_of_several_states(mixed):
+    assert ('of an earlier state' in ' '.join(pep._survey(FakeResults(mixed=mixed)))) == mixed
 
 
 def test_first_step_that_is_missing():

@@ -9,8 +9,10 @@ from tools import ui
 from tools import variants
 
 TAG = 'asyncbis-python'
-# A sanitizer needs its own libraries at run time, and its reports are meant for the developers of the interpreter.
-VARIANTS = tuple(name for name, variant in variants.VARIANTS.items() if variant.patched and not variant.environment)
+# A sanitizer needs its own libraries at run time, and its reports are meant for the developers of the interpreter; so are
+# the counts of coverage.
+VARIANTS = tuple(name for name, variant in variants.VARIANTS.items()
+                 if variant.patched and not variant.environment and not variant.make)
 
 
 def build(project, *, base=None, variant=None, source_file=None, offline=False):
